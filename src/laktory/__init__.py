@@ -1,0 +1,58 @@
+"""Declarative dataframe pipelines: one definition, on a laptop today and on a cluster tomorrow.
+
+``import laktory as lk`` loads nothing heavy; each name below is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from laktory._version import __version__
+
+if TYPE_CHECKING:
+    from laktory import api, cli, enums, exceptions, models, narwhals_ext, typing
+    from laktory.log import get_logger
+    from laktory.settings import Settings, settings
+    from laktory.versions import print_version, show_version_info
+
+VERSION = __version__
+
+__all__ = [
+    "VERSION",
+    "Settings",
+    "__version__",
+    "api",
+    "cli",
+    "enums",
+    "exceptions",
+    "get_logger",
+    "models",
+    "narwhals_ext",
+    "print_version",
+    "settings",
+    "show_version_info",
+    "typing",
+]
+
+_MODULES = frozenset({"api", "cli", "enums", "exceptions", "models", "narwhals_ext", "typing"})
+_ATTRIBUTES = {
+    "Settings": "laktory.settings",
+    "get_logger": "laktory.log",
+    "print_version": "laktory.versions",
+    "settings": "laktory.settings",
+    "show_version_info": "laktory.versions",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"laktory.{name}")
+    if name in _ATTRIBUTES:
+        return getattr(importlib.import_module(_ATTRIBUTES[name]), name)
+    msg = f"module 'laktory' has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,154 @@
+"""Problems of a definition: collected, shown together, raised once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, NoReturn
+
+from laktory.diagnostics.marks import field_name
+from laktory.diagnostics.secrets import MASK, redact, spans
+from laktory.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from laktory.diagnostics.marks import Marks, Path, Position
+
+__all__ = ["Problem", "closest", "raise_problems", "render"]
+
+MAX_SHOWN = 20
+MAX_LINE = 160
+MAX_TEXT = 300
+
+# a tab is one column of the file and one cell here; what would move the cursor or the colours is not shown
+_BLANKS = dict.fromkeys((*range(32), 127, *range(128, 160), 8232, 8233, *range(8234, 8239), *range(8294, 8298)), " ")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a definition.
+
+    Attributes
+    ----------
+    message : what is wrong, one sentence, without the place
+    path : where in the definition, e.g. ``("nodes", 0, "sinks", 1, "mode")``
+    valid : what would be right: values, names, or a short phrase
+    hint : what to write instead, e.g. ``did you mean 'mode'?``
+    on_key : the key itself is at fault (unknown field), not its value
+    line, column : 1-based place inside the text of the value, for problems within SQL or an expression
+    position : overrides what `path` says, for problems found while parsing
+    """
+
+    message: str
+    path: Path = ()
+    valid: Sequence[str] | str = ()
+    hint: str | None = None
+    on_key: bool = False
+    line: int | None = None
+    column: int | None = None
+    position: Position | None = None
+
+
+def closest(name: object, candidates: Iterable[str]) -> str | None:
+    """``did you mean 'x'?`` for the closest candidate, case ignored, or None."""
+    by_folded = {candidate.casefold(): candidate for candidate in candidates}
+    match = get_close_matches(str(name).casefold(), by_folded, n=1, cutoff=0.6)
+    return f"did you mean {by_folded[match[0]]!r}?" if match else None
+
+
+def render(problem: Problem, marks: Marks | None = None) -> str:
+    """A problem as at most six lines: place and message, the line with a caret, what is valid, a hint."""
+    position, width = _place(problem, marks)
+    head = f"{position}: " if position else ""
+    name = field_name(problem.path)
+    if name and not problem.on_key:
+        head += f"{name}: "
+    elif len(problem.path) > 1:
+        head += f"{field_name(problem.path[:-1])}: "
+    parts = [_cut(head + " ".join(problem.message.split()), MAX_TEXT)]
+    source = marks.line(position) if marks and position else None
+    if position and source is not None:
+        parts += _snippet(source, position, width)
+    if problem.valid:
+        valid = problem.valid if isinstance(problem.valid, str) else ", ".join(problem.valid)
+        parts.append(_cut(f"  valid: {valid}", MAX_TEXT))
+    if problem.hint:
+        parts.append(_cut(f"  {problem.hint}", MAX_TEXT))
+    return "\n".join(parts)
+
+
+def raise_problems(problems: Sequence[Problem], marks: Marks | None = None) -> NoReturn:
+    """Raise one `DefinitionError` that shows every problem.
+
+    Raises
+    ------
+    DefinitionError
+        Always.
+    """
+    shown = [render(problem, marks) for problem in problems[:MAX_SHOWN]]
+    if len(problems) > MAX_SHOWN:
+        shown.append(f"… and {len(problems) - MAX_SHOWN} more problems")
+    raise DefinitionError("\n".join(shown), problems)
+
+
+def _place(problem: Problem, marks: Marks | None) -> tuple[Position | None, int]:
+    if problem.position is not None:
+        return problem.position, 1
+    found = marks.nearest(problem.path) if marks else None
+    if found is None:
+        return None, 1
+    mark, exact = found
+    if problem.on_key and exact and mark.key is not None:
+        return mark.key, mark.key_width
+    if exact and problem.line is not None:
+        inside = mark.inside(problem.line, problem.column or 1)
+        if inside is not None:
+            return inside, 1
+    return mark.value, mark.width
+
+
+def _snippet(source: str, position: Position, width: int) -> list[str]:
+    """The line and a caret below it. Columns count characters; the caret counts cells of a terminal."""
+    source = source.rstrip()
+    start = min(position.column - 1, len(source))
+    end = min(start + width, len(source))
+    source, start, end = _masked(source, start, end)
+    source = source.translate(_BLANKS)
+    left = max(0, start - MAX_LINE // 2) if len(source) > MAX_LINE else 0
+    text, cut = source[left : left + MAX_LINE], len(source) > left + MAX_LINE
+    before, marked = text[: start - left], text[start - left : end - left]
+    if left:
+        text, before = "…" + text, "…" + before
+    gutter = f"{position.line:>5} | "
+    caret = " " * (len(gutter) - 2) + "| " + " " * _cells(before) + "^" * max(1, _cells(marked))
+    return [gutter + text + ("…" if cut else ""), caret]
+
+
+def _masked(source: str, start: int, end: int) -> tuple[str, int, int]:
+    """The line without its secrets, and where its columns `start` and `end` went."""
+    moved_start, moved_end = start, end
+    for first, last in spans(source):
+        shrunk = last - first - len(MASK)
+        for_start = shrunk if last <= start else min(start - first, shrunk) if first < start else 0
+        for_end = shrunk if last <= end else min(end - first, shrunk) if first < end else 0
+        moved_start, moved_end = moved_start - for_start, moved_end - for_end
+    return redact(source), moved_start, max(moved_end, moved_start)
+
+
+def _cells(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    import unicodedata
+
+    return sum(
+        0 if unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me", "Cf")
+        else 2 if unicodedata.east_asian_width(char) in "WF"
+        else 1
+        for char in text
+    )  # fmt: skip
+
+
+def _cut(text: str, limit: int) -> str:
+    text = redact(text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

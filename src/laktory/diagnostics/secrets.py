@@ -1,0 +1,193 @@
+"""Secrets are taken out of everything that is shown.
+
+Three things are hidden, each replaced by ``***``:
+
+- values registered here: variables, environment variables and settings whose name says so, and `SecretStr` values.
+  A value shorter than `MIN_LENGTH` characters is not: hiding every ``1`` or ``ab`` would hide the message instead;
+- credentials inside URLs, ``scheme://user:password@host``: both are hidden, registered or not;
+- query and connection string parts such as ``sig=…``, ``token=…``, ``password=…``, ``AccountKey=…``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+__all__ = ["MASK", "MIN_LENGTH", "is_secret_name", "plain", "redact", "register", "register_variables", "spans"]
+
+MASK = "***"
+MIN_LENGTH = 4
+
+# `container@account` of abfss:// is no credential: without a colon only http(s) has one
+_CREDENTIALS = re.compile(r"(?:https?://|(?<=://)(?=[^\s/?#'\"<>@:]*:))(?P<value>[^\s/?#'\"<>]+)(?=@)", re.IGNORECASE)
+_PARAMETER = re.compile(
+    r"(?<![A-Za-z0-9])(?:sig|signature|token|[a-z0-9_-]{0,40}[_-]token|sas_?token|password|passwd|pwd|secret|client_?secret"
+    r"|api_?key|account_?key|shared_?access_?key|(?:aws_)?secret_?access_?key|x-amz-signature|x-amz-security-token)"
+    r"=(?P<value>[^\s&;,'\"]+)",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_SECRET_WORDS = frozenset(
+    {"token", "password", "passwords", "passwd", "pwd", "passphrase", "secret", "secrets", "credential", "credentials"}
+    | {"apikey", "apikeys"}
+)
+_KEY_WORDS = frozenset({"key", "keys"})
+# kinds of keys that are columns, or meant to be seen
+_PLAIN_KEYS = frozenset(
+    [
+        "primary",
+        "foreign",
+        "business",
+        "natural",
+        "surrogate",
+        "merge",
+        "join",
+        "sort",
+        "partition",
+        "cluster",
+        "clustering",
+        "group",
+        "grouping",
+        "order",
+        "index",
+        "unique",
+        "composite",
+        "hash",
+        "row",
+        "dedup",
+        "deduplication",
+        "lookup",
+        "match",
+        "public",
+        "column",
+    ]
+)
+# `secret_scope` and `token_url` say where a secret is, not what it is
+_AROUND = frozenset(
+    [
+        "name",
+        "names",
+        "scope",
+        "scopes",
+        "path",
+        "file",
+        "url",
+        "uri",
+        "endpoint",
+        "type",
+        "version",
+        "vault",
+        "column",
+        "columns",
+        "col",
+        "cols",
+        "field",
+        "fields",
+        "count",
+        "length",
+    ]
+)
+
+_lock = threading.Lock()
+_values: set[str] = set()
+_pattern: re.Pattern[str] | None = None
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a variable of this name holds a secret.
+
+    True when a word of the name is ``token``, ``password``, ``passwd``, ``secret`` or ``key`` (``api_key``,
+    ``accessKey``, ``DB_PASSWORD``). False where the key is one of a table (``primary_keys``), and where the name
+    says where the secret lies (``secret_scope``).
+    """
+    words = [word.lower() for word in _WORD.findall(name)]
+    if not words or words[-1] in _AROUND:
+        return False
+    for index, word in enumerate(words):
+        if word in _SECRET_WORDS:
+            return True
+        if (
+            word in _KEY_WORDS
+            and not (word == "keys" and index == 0)
+            and not (index and words[index - 1] in _PLAIN_KEYS)
+        ):
+            return True
+    return False
+
+
+def plain(value: Any) -> Any:
+    """The text of a pydantic `SecretStr`, registered on the way; anything else as it is."""
+    reveal = getattr(type(value), "get_secret_value", None)
+    if reveal is None:
+        return value
+    revealed = reveal(value)
+    register(revealed)
+    return revealed
+
+
+def register(value: Any) -> None:
+    """Hide `value` from now on: a text, a number, or everything inside a dict or list.
+
+    Booleans, None and texts shorter than `MIN_LENGTH` are left alone.
+    """
+    found = set(_forms(value))
+    if not found or found <= _values:
+        return
+    global _pattern  # noqa: PLW0603 - one registry for the process, replaced under the lock
+    with _lock:
+        _values.update(found)
+        longest_first = sorted(_values, key=lambda text: (-len(text), text))
+        _pattern = re.compile("|".join(re.escape(text) for text in longest_first))
+
+
+def register_variables(variables: Any) -> None:
+    """Hide the values of variables whose name says that they are secrets. Values that are references are not."""
+    if isinstance(variables, dict):
+        for name, value in variables.items():
+            if isinstance(name, str) and is_secret_name(name) and not (isinstance(value, str) and "${" in value):
+                register(value)
+
+
+def redact(text: str) -> str:
+    """`text` with every secret replaced by ``***``."""
+    found = spans(text)
+    if not found:
+        return text
+    parts, last = [], 0
+    for start, end in found:
+        parts += [text[last:start], MASK]
+        last = end
+    return "".join([*parts, text[last:]])
+
+
+def spans(text: str) -> list[tuple[int, int]]:
+    """Where the secrets of `text` stand, in order and without overlaps."""
+    found = [match.span() for match in _pattern.finditer(text)] if _pattern is not None else []
+    if "://" in text:
+        found += [match.span("value") for match in _CREDENTIALS.finditer(text)]
+    if "=" in text:
+        found += [match.span("value") for match in _PARAMETER.finditer(text)]
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(found):
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _forms(value: Any) -> list[str]:
+    """The texts under which a value may show up: itself, its long lines, and as part of a URL or of JSON."""
+    if isinstance(value, dict):
+        return [form for item in value.values() for form in _forms(item)]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [form for item in value for form in _forms(item)]
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return []
+    text = str(value)
+    lines = [line.strip() for line in text.splitlines()]
+    forms = {text.strip(), *lines, quote(text, safe=""), quote_plus(text), json.dumps(text)[1:-1], repr(text)[1:-1]}
+    return [form for form in forms if len(form) >= MIN_LENGTH]

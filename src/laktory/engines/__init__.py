@@ -1,0 +1,1 @@
+"""Engines: what computes. `protocol` and `capabilities` stand low and import no engine."""

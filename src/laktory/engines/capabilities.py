@@ -1,0 +1,121 @@
+"""What each engine can do, as frozen data that validation, the engines' tests and the docs table all read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["DUCKDB", "ENGINES", "MODES", "POLARS", "Capabilities", "FormatSupport"]
+
+MODES = ("OVERWRITE", "APPEND", "IGNORE", "ERROR")
+"""Write modes, in the order docs list them. `ERRORIFEXISTS` is another spelling of `ERROR`."""
+
+_NO_APPEND = ("OVERWRITE", "IGNORE", "ERROR")
+
+
+@dataclass(frozen=True, slots=True)
+class FormatSupport:
+    """How an engine handles one file format.
+
+    Attributes
+    ----------
+    read : the engine can read it
+    modes : write modes it has; empty when it cannot be written
+    via : ``native``, or ``arrow`` when a library beside the engine moves the rows
+    needs : optional module the format needs, if any
+    typed : a file of this format gives back the exact types that were written
+    """
+
+    read: bool = True
+    modes: tuple[str, ...] = ()
+    via: str = "native"
+    needs: str | None = None
+    typed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """One engine.
+
+    Attributes
+    ----------
+    name : value of `dataframe_backend`
+    module : optional module it needs, None for the embedded default
+    entry : ``module:attribute`` of its session factory
+    dialect : sqlglot dialect nearest to the engine's own SQL
+    formats : format name → support
+    streams : reads a source incrementally (`as_stream: true`)
+    url_schemes : URL schemes its readers open
+    parallel : independent nodes may run side by side in one session
+    fuse_steps : steps a chain of sinkless nodes may hold before it is materialised
+    scratch : format of intermediate results
+    """
+
+    name: str
+    module: str | None
+    entry: str
+    dialect: str
+    formats: Mapping[str, FormatSupport]
+    streams: bool = False
+    url_schemes: frozenset[str] = field(default_factory=frozenset)
+    parallel: bool = False
+    fuse_steps: int = 40
+    scratch: str = "PARQUET"
+
+
+_THROUGH_ARROW = {
+    "AVRO": FormatSupport(modes=_NO_APPEND, via="arrow"),
+    "ORC": FormatSupport(via="arrow", needs="pyarrow"),
+    "EXCEL": FormatSupport(modes=_NO_APPEND, via="arrow", needs="fastexcel"),
+    "TEXT": FormatSupport(via="arrow"),
+    "PYARROW": FormatSupport(via="arrow", needs="pyarrow"),
+}
+
+POLARS = Capabilities(
+    name="POLARS",
+    module=None,
+    entry="laktory.engines._polars.session:PolarsSession",
+    dialect="postgres",
+    formats=MappingProxyType(
+        {
+            "CSV": FormatSupport(modes=MODES),
+            "JSON": FormatSupport(modes=MODES),
+            "JSONL": FormatSupport(modes=MODES),
+            "NDJSON": FormatSupport(modes=MODES),
+            "PARQUET": FormatSupport(modes=MODES, typed=True),
+            "IPC": FormatSupport(modes=MODES, typed=True),
+            "DELTA": FormatSupport(modes=MODES, needs="deltalake", typed=True),
+            **_THROUGH_ARROW,
+        }
+    ),
+    url_schemes=frozenset({"s3", "s3a", "gs", "gcs", "az", "azure", "abfs", "abfss", "http", "https", "hf"}),
+    parallel=True,
+    scratch="IPC",
+)
+
+DUCKDB = Capabilities(
+    name="DUCKDB",
+    module="duckdb",
+    entry="laktory.engines._duckdb.session:DuckDBSession",
+    dialect="duckdb",
+    formats=MappingProxyType(
+        {
+            "CSV": FormatSupport(modes=MODES),
+            "JSON": FormatSupport(modes=MODES),
+            "JSONL": FormatSupport(modes=MODES),
+            "NDJSON": FormatSupport(modes=MODES),
+            "PARQUET": FormatSupport(modes=MODES, typed=True),
+            "IPC": FormatSupport(modes=MODES, via="arrow", typed=True),
+            "DELTA": FormatSupport(modes=MODES, via="arrow", needs="deltalake", typed=True),
+            **_THROUGH_ARROW,
+        }
+    ),
+    url_schemes=frozenset({"http", "https", "s3", "s3a", "gs", "gcs"}),
+)
+
+ENGINES: Mapping[str, Capabilities] = MappingProxyType({"POLARS": POLARS, "DUCKDB": DUCKDB})
+"""Every engine of this version by the value of `dataframe_backend`."""

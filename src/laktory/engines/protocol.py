@@ -1,0 +1,128 @@
+"""What an engine must do. Everything else (order, retries, commits, progress, records) is written once above it.
+
+A session belongs to one run. Frames that cross this border are always `narwhals.LazyFrame` over the
+engine's own lazy frame; nothing is computed before `stage`, `collect` or a frame's own `collect()`.
+Errors of the engine's libraries leave a session as `laktory.errors.SourceError`, `StepError` or
+`SinkError` with a message a user understands; the library's exception is the `__cause__`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import narwhals as nw
+
+    from laktory.engines.capabilities import Capabilities
+
+__all__ = ["FileRead", "Output", "Session", "Staged"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """What to read from files.
+
+    Attributes
+    ----------
+    path : file, directory (files below it in name order; names starting with ``.`` or ``_`` are not data),
+        glob or URL, already relative to the working directory
+    format : upper-case format name
+    files : exactly these files instead of `path`, in this order
+    schema : expected columns; given to readers that take one, None to infer
+    has_header, infer_schema : CSV (and EXCEL) only
+    kwargs : reader keyword arguments in the engine's own words; they win over computed ones
+    methods : ``(name, args, kwargs)`` called on the reader's result
+    rows : ``(offset, count)`` to read only those rows of the whole, in file order
+    version : Delta table version, None for the latest
+    """
+
+    path: str
+    format: str
+    files: tuple[str, ...] | None = None
+    schema: nw.Schema | None = None
+    has_header: bool = True
+    infer_schema: bool = False
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    methods: Sequence[tuple[str, Sequence[Any], Mapping[str, Any]]] = ()
+    rows: tuple[int, int] | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One frame to write to one staged place.
+
+    Attributes
+    ----------
+    frame : what to write
+    path : staged file to create, or, with `directory`, staged folder (exists, empty) to fill
+    format : upper-case format name; DELTA arrives here as PARQUET
+    directory : write one or more files into `path`, named ``{stem}-….{extension}``
+    stem : unique beginning of the file names of a directory
+    kwargs : writer keyword arguments in the engine's own words (`partition_by` among them)
+    methods : ``(name, args, kwargs)`` applied to the writer, where the engine has one
+    header : write the header line (CSV only; off for the part that is appended)
+    """
+
+    frame: nw.LazyFrame[Any]
+    path: str
+    format: str
+    directory: bool = False
+    stem: str = "part"
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    methods: Sequence[tuple[str, Sequence[Any], Mapping[str, Any]]] = ()
+    header: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What `Session.stage` wrote for one output: its files (absolute paths, not yet fsynced) and row count."""
+
+    files: tuple[str, ...]
+    rows: int
+
+
+class Session(Protocol):
+    """One engine during one run. Opened by the runner, closed by it, used from several threads
+    only when `capabilities.parallel`."""
+
+    capabilities: Capabilities
+
+    def scan(self, read: FileRead) -> nw.LazyFrame[Any]:
+        """Read files lazily. Missing or unreadable: `SourceError`, now or when the frame is computed."""
+        ...
+
+    def adopt(self, frame: Any) -> nw.LazyFrame[Any]:
+        """Take in a frame of any library (narwhals or native, another engine's, Arrow, ``dict`` of columns,
+        ``list`` of rows) through Arrow, without a copy where the libraries allow."""
+        ...
+
+    def sql(self, statement: str, frames: Mapping[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any]:
+        """One query over exactly the named frames. The statement has passed the guard in `transforms.sql`."""
+        ...
+
+    def check_sql(self, statement: str) -> tuple[str, int | None, int | None] | None:
+        """Syntax error of a statement as ``(message, line, column)``, 1-based, or None. Runs nothing."""
+        ...
+
+    def collect(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """Compute a small frame now and give it back as an in-memory lazy frame."""
+        ...
+
+    def stage(self, outputs: Sequence[Output]) -> list[Staged]:
+        """Write the outputs of one node, each row computed once whatever the number of outputs.
+
+        Shared upstream work of the frames is evaluated once. A failure leaves only files at the staged places.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Stop what is running, from another thread. What cannot be stopped finishes in the background."""
+        ...
+
+    def close(self) -> None:
+        """Release what the session holds. Frames it gave out that are only plans over files stay readable."""
+        ...

@@ -1,0 +1,121 @@
+"""Every exception Laktory raises on purpose.
+
+::
+
+    LaktoryError
+    ├── DefinitionError (ValueError)         the definition or the call is wrong: exit code 2
+    │   └── ExpressionError                  a string that holds code says something it may not
+    ├── UnsupportedError (NotImplementedError)  Laktory, or the chosen engine, cannot do this: exit code 2
+    ├── MissingDependencyError (ImportError) an optional package is not installed: exit code 2
+    └── RunError (RuntimeError)              the run failed, earlier outputs are intact: exit code 1
+        ├── SourceError                      a source cannot be read
+        ├── StepError                        a transformer step failed
+        ├── SinkError                        an output cannot be staged or committed
+        ├── TargetLockedError                another run holds the pipeline or a target
+        └── RunInterrupted                   the run was stopped from outside
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from laktory.diagnostics import Problem
+
+__all__ = [
+    "DefinitionError",
+    "ExpressionError",
+    "LaktoryError",
+    "MissingDependencyError",
+    "RunError",
+    "RunInterrupted",
+    "SinkError",
+    "SourceError",
+    "StepError",
+    "TargetLockedError",
+    "UnsupportedError",
+]
+
+
+class LaktoryError(Exception):
+    """Root of the tree. `exit_code` is what the command line ends with."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class DefinitionError(LaktoryError, ValueError):
+    """The definition, or the way it was called, is wrong. Nothing was read or written.
+
+    Attributes
+    ----------
+    problems : tuple[Problem, ...]
+        Every problem found, in the order of the file. Empty for a single plain message.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class ExpressionError(DefinitionError):
+    """A string that holds code cannot be parsed, or asks for something outside the allow-list.
+
+    Attributes
+    ----------
+    offset : int | None
+        0-based character offset of the offending part in the expression text, when known.
+    """
+
+    def __init__(self, message: str, *, offset: int | None = None) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+
+class UnsupportedError(LaktoryError, NotImplementedError):
+    """Laktory or the chosen engine cannot do what is asked; the message says what can."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class MissingDependencyError(LaktoryError, ImportError):
+    """An optional package is missing; the message holds the exact install line."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class RunError(LaktoryError, RuntimeError):
+    """The run failed. Outputs committed before the failure stay; everything else is as it was.
+
+    Attributes
+    ----------
+    node : str | None
+        The node that failed.
+    """
+
+    def __init__(self, message: str, *, node: str | None = None) -> None:
+        super().__init__(message)
+        self.node = node
+
+
+class SourceError(RunError):
+    """A source is missing, unreadable or not what its declaration says."""
+
+
+class StepError(RunError):
+    """A transformer step (SQL or method) failed."""
+
+
+class SinkError(RunError):
+    """An output could not be staged or committed; what stood at the target still stands."""
+
+
+class TargetLockedError(RunError):
+    """Another run is using this pipeline or one of its targets."""
+
+
+class RunInterrupted(RunError):  # noqa: N818 - named for what happened, not for a fault
+    """The run was stopped by Ctrl-C or a signal."""

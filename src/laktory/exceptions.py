@@ -1,0 +1,29 @@
+"""Exceptions under the import path that scripts use; they live in `laktory.errors`."""
+
+from laktory.errors import (
+    DefinitionError,
+    ExpressionError,
+    LaktoryError,
+    MissingDependencyError,
+    RunError,
+    RunInterrupted,
+    SinkError,
+    SourceError,
+    StepError,
+    TargetLockedError,
+    UnsupportedError,
+)
+
+__all__ = [
+    "DefinitionError",
+    "ExpressionError",
+    "LaktoryError",
+    "MissingDependencyError",
+    "RunError",
+    "RunInterrupted",
+    "SinkError",
+    "SourceError",
+    "StepError",
+    "TargetLockedError",
+    "UnsupportedError",
+]

@@ -1,0 +1,132 @@
+"""Names that texts of a definition may use: the dataframe vocabulary of an API and engine."""
+
+from __future__ import annotations
+
+import ast
+from inspect import isroutine
+from typing import TYPE_CHECKING, Any
+
+from laktory.errors import ExpressionError
+from laktory.expressions.python import Vocabulary, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import ModuleType
+
+__all__ = ["looks_like_code", "scope"]
+
+_DTYPES = (
+    "Array Binary Boolean Categorical Date Datetime Decimal Duration Enum Field Float32 Float64 Int8 Int16 Int32 Int64 Int128 List String "
+    "Struct Time UInt8 UInt16 UInt32 UInt64 UInt128"
+).split()
+_NARWHALS = (
+    "all all_horizontal any_horizontal coalesce col concat_str corr cov exclude format len lit max max_horizontal mean mean_horizontal "
+    "median min min_horizontal nth struct sum sum_horizontal when"
+).split()
+_NARWHALS_SELECTORS = "all boolean by_dtype categorical datetime enum matches numeric string".split()
+_POLARS = (
+    "all all_horizontal any any_horizontal approx_n_unique arctan2 arg_sort_by arg_where coalesce col concat_arr concat_list concat_str "
+    "corr count cov cum_count cum_sum cum_sum_horizontal date datetime duration element exclude field first format from_epoch head "
+    "implode int_range int_ranges last len lit max max_horizontal mean mean_horizontal median min min_horizontal n_unique nth quantile "
+    "rolling_corr rolling_cov sql_expr std struct sum sum_horizontal tail time var when"
+).split()
+_POLARS_SELECTORS = (
+    "all alpha alphanumeric array binary boolean by_dtype by_index by_name categorical contains date datetime decimal digit duration "
+    "ends_with enum exclude first float integer last list map matches nested numeric signed_integer starts_with string struct temporal "
+    "time unsigned_integer"
+).split()
+
+_ATTRIBUTES = {
+    "nw": frozenset({*_DTYPES, *_NARWHALS, "laktory", "selectors", "sql_expr"}),
+    "pl": frozenset({*_DTYPES, *_POLARS, "selectors"}),
+}
+_NAMES = {
+    ("NARWHALS", None): ("nw", "col", "lit", "sql_expr"),
+    ("NATIVE", "POLARS"): ("pl", "col", "lit", "sql_expr"),
+}
+
+_TAKES_PYTHON = frozenset(
+    "deserialize from_json inspect map map_batches map_elements map_fields meta pipe pipe_with_dtype plugins register_plugin "
+    "rolling_map serialize to_native".split()
+)
+
+
+def scope(api: str = "NARWHALS", backend: str = "POLARS") -> Mapping[str, object]:
+    """Names of an expression: for `evaluate`.
+
+    Parameters
+    ----------
+    api : ``NARWHALS``: nw, col, lit, sql_expr. ``NATIVE``: the words of the engine
+    backend : engine. POLARS has pl, col, lit, sql_expr. DUCKDB has none: its methods take SQL texts
+    """
+    names = _names(api, backend)
+    if "nw" in names:
+        return _narwhals()
+    return _polars() if "pl" in names else {}
+
+
+def looks_like_code(text: str, api: str = "NARWHALS", backend: str = "POLARS") -> bool:
+    """Whether a text argument is an expression rather than a literal text.
+
+    It is, when it is valid Python and calls something that starts at a name in scope (``col("x") * 2``) or
+    names a member of ``nw`` or ``pl`` (``nw.Int64``). Plain words, SQL and ``protocol(x)`` are not.
+    """
+    names = _names(api, backend)
+    if not any(name in text for name in names):
+        return False
+    try:
+        tree = parse(text)
+    except ExpressionError:
+        return False
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _root(node) in names:
+            return True
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in names:
+            members = _ATTRIBUTES.get(node.value.id, frozenset())
+            if node.attr in members:
+                return True
+    return False
+
+
+
+def _names(api: str, backend: str) -> tuple[str, ...]:
+    return _NAMES.get((api.upper(), None if api.upper() == "NARWHALS" else backend.upper()), ())
+
+
+def _root(node: ast.AST) -> str | None:
+    while isinstance(node, (ast.Call, ast.Attribute, ast.Subscript)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def _narwhals() -> dict[str, object]:
+    import narwhals as nw
+    from narwhals import selectors
+
+    from laktory.expressions.sql import compile_sql
+
+    members = _members(nw, [*_DTYPES, *_NARWHALS]) | {"sql_expr": compile_sql}
+    members["selectors"] = Vocabulary("nw.selectors", _members(selectors, _NARWHALS_SELECTORS))
+    if (functions := getattr(nw, "laktory", None)) is not None:
+        public = [name for name in dir(functions) if not name.startswith("_") and isroutine(getattr(functions, name))]
+        members["laktory"] = Vocabulary("nw.laktory", _members(functions, public))
+    types = (nw.Expr, type(nw.when(nw.lit(value=True))))
+    vocabulary = Vocabulary("nw", members, types, (nw.dtypes.DType, nw.Field), _TAKES_PYTHON)
+    return {"nw": vocabulary, "col": nw.col, "lit": nw.lit, "sql_expr": compile_sql}
+
+
+def _polars() -> dict[str, object]:
+    import polars as pl
+    from polars import selectors
+
+    members = _members(pl, [*_DTYPES, *_POLARS])
+    members["selectors"] = Vocabulary("pl.selectors", _members(selectors, _POLARS_SELECTORS))
+    when = pl.when(pl.lit(value=True))
+    chained = when.then(1).when(pl.lit(value=True))
+    types = (pl.Expr, type(when), type(chained))
+    vocabulary = Vocabulary("pl", members, types, (pl.DataType, pl.Field), _TAKES_PYTHON)
+    return {"pl": vocabulary, "col": pl.col, "lit": pl.lit, "sql_expr": pl.sql_expr}
+
+
+def _members(module: ModuleType | Any, names: list[str]) -> dict[str, Any]:
+    return {name: getattr(module, name) for name in names}

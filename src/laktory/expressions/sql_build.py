@@ -1,0 +1,246 @@
+"""Building blocks of compiled SQL: literals, choices, the kind of a value, choices by column type.
+
+Types are known only when an expression meets a frame, and engines disagree in details that depend on them.
+`by_dtype` puts that choice into the expression with narwhals selectors, so it is compiled once for every engine.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from laktory.errors import ExpressionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import narwhals as nw
+    from narwhals.selectors import Selector
+    from sqlglot import exp
+
+__all__ = [
+    "FLOATS",
+    "Compile",
+    "Handler",
+    "by_dtype",
+    "call_name",
+    "compared_with_time",
+    "floating",
+    "integer_argument",
+    "kind",
+    "literal",
+    "poison",
+    "refuse",
+    "text_argument",
+    "when",
+]
+
+Compile = Callable[[Any], Any]
+Handler = Callable[[Any, Compile], Any]
+
+FLOATS = ("Float32", "Float64")
+MAX_INTEGER = 2**63
+
+
+def refuse(message: str, node: exp.Expression | None = None) -> NoReturn:
+    """Raise `ExpressionError`, at the place of the node when it is known."""
+    from sqlglot import exp
+
+    offset = None
+    if node is not None:
+        starts = [part.meta["start"] for part in node.find_all(exp.Identifier) if "start" in part.meta]
+        offset = min(starts, default=None)
+    raise ExpressionError(message, offset=offset)
+
+
+def call_name(node: exp.Expression) -> str:
+    """How a message names a node: the function's SQL name, or the operator."""
+    from sqlglot import exp
+
+    if isinstance(node, exp.Anonymous):
+        return str(node.this).upper()
+    return node.sql_name() if isinstance(node, exp.Func) else node.key.upper()
+
+
+def literal(value: object) -> nw.Expr:
+    """A constant with the same type everywhere: Int64, Float64, String, Boolean, Date, Datetime."""
+    import narwhals as nw
+
+    if isinstance(value, bool) or value is None:
+        return nw.lit(value, dtype=nw.Boolean if isinstance(value, bool) else None)
+    if isinstance(value, int):
+        if not -MAX_INTEGER <= value < MAX_INTEGER:
+            refuse(f"the number {value} does not fit into 64 bits")
+        return nw.lit(value, dtype=nw.Int64)
+    if isinstance(value, float):
+        return nw.lit(value, dtype=nw.Float64)
+    return nw.lit(value)
+
+
+def when(condition: nw.Expr, value: nw.Expr, otherwise: nw.Expr | None = None) -> nw.Expr:
+    """`value` where the condition is true; elsewhere, also where it is NULL, `otherwise` or NULL."""
+    import narwhals as nw
+
+    chosen = nw.when(condition).then(value)
+    return chosen if otherwise is None else chosen.otherwise(otherwise)
+
+
+def floating(value: nw.Expr) -> nw.Expr:
+    """The value as Float64."""
+    import narwhals as nw
+
+    return value.cast(nw.Float64)
+
+
+def poison(text: nw.Expr, what: str) -> nw.Expr:
+    """A text that no cast to a number or a date accepts, so that the engine stops and shows it."""
+    import narwhals as nw
+
+    return nw.concat_str(nw.lit(f"{what}: "), text)
+
+
+def by_dtype(
+    column: str, cases: Sequence[tuple[Sequence[str], Callable[[Any], Any]]], otherwise: Callable[[Any], Any]
+) -> nw.Expr:
+    """Choose by the type of a column, when the expression meets its frame.
+
+    Parameters
+    ----------
+    column : column name
+    cases : ``(names of narwhals types, what to do with a column of one of them)``
+    otherwise : what to do with any other column. It must be valid for all types: it stands in wherever a
+        selector finds nothing, as Polars' selectors do for the keys of a group
+    """
+    import narwhals as nw
+
+    plain = nw.col(column)
+    named = _named(column)
+    guard = nw.when(plain.count() < 0).then(nw.lit(None))
+    chosen = [result(_typed(named, dtypes)) for dtypes, result in cases]
+    return nw.coalesce(guard, *chosen, otherwise(plain))
+
+
+def compared_with_time(column: str, text: str, compare: Callable[[Any, Any], Any]) -> nw.Expr | None:
+    """Comparison of a column with a text that may be a date: ``created >= '2024-01-31'``.
+
+    A date or timestamp column is compared in time, any other column with the text. None if it is no date.
+    """
+    import narwhals as nw
+
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is not None:
+        return None
+    named, times = _named(column), ("Date", "Datetime")
+    temporal = _typed(named, times)
+    others = named - _typed(named, times)
+    # where the selector finds nothing (a group key on Polars) the answer must not be a silent NULL
+    absent = nw.coalesce(nw.lit(None, dtype=nw.Boolean), named.is_null() & nw.lit(value=False), nw.lit(value=True))
+    hint = nw.lit(f"compare the group key {column!r} with a DATE or TIMESTAMP literal")
+    lost = when(absent, hint).cast(nw.Int64) > nw.lit(0)
+    exists = nw.when(nw.col(column).is_null() & nw.lit(value=False)).then(nw.lit(None, dtype=nw.Boolean))
+    return nw.coalesce(exists, compare(temporal.cast(nw.Datetime("us")), literal(moment)), compare(others, literal(text)), lost)
+
+
+def _named(column: str) -> Selector:
+    from narwhals import selectors
+
+    escaped = "".join(f"\\{char}" if char in r"\.+*?()|[]{}^$" else char for char in column)
+    return selectors.matches(f"^{escaped}$")
+
+
+def _typed(named: Any, dtypes: Sequence[str]) -> Any:
+    import narwhals as nw
+    from narwhals import selectors
+
+    return named & selectors.by_dtype(*(getattr(nw, name) for name in dtypes))
+
+
+# ---- constant arguments ----------------------------------------------------------------------
+
+
+def text_argument(node: exp.Expression | None, call: exp.Expression, what: str) -> str:
+    """A text constant, or a refusal: narwhals has no per-row argument there."""
+    from sqlglot import exp
+
+    if isinstance(node, exp.Literal) and node.is_string:
+        return str(node.this)
+    refuse(f"{call_name(call)} takes a constant text as its {what}", call)
+
+
+def integer_argument(node: exp.Expression | None, call: exp.Expression, what: str) -> int:
+    """A whole-number constant, or a refusal."""
+    from sqlglot import exp
+
+    negative = isinstance(node, exp.Neg)
+    number = node.this if isinstance(node, exp.Neg) else node
+    if isinstance(number, exp.Literal) and not number.is_string and str(number.this).isdecimal() and len(number.this) < 10:
+        return -int(number.this) if negative else int(number.this)
+    refuse(f"{call_name(call)} takes a constant whole number as its {what}", call)
+
+
+# ---- kinds -----------------------------------------------------------------------------------
+
+_KINDS = {
+    "boolean": "boolean and or not is in between like ilike escape eq neq gt gte lt lte isnan regexplike startswith endswith contains "
+    "nullsafeeq nullsafeneq logicaland logicalor",
+    "integer": "length count countif rownumber rank denserank extract year month day hour minute second quarter dayofyear dayofweekiso "
+    "sign datediff",
+    "float": "div pow sqrt cbrt exp ln log round ceil floor avg stddev stddevsamp stddevpop variance variancepop median pi",
+    "text": "lower upper trim substring left right replace concat concatws dpipe regexpreplace splitpart",
+    "time": "currentdate currenttimestamp timestamptrunc datetrunc interval date",
+}
+_BY_KEY = {key: name for name, keys in _KINDS.items() for key in keys.split()}
+
+
+def kind(node: Any) -> str | None:  # noqa: C901 - one question per shape of node
+    """boolean, integer, float, number, text, time or null, as far as the expression alone tells; None otherwise."""
+    from sqlglot import exp
+
+    if isinstance(node, exp.Literal):
+        return "text" if node.is_string else ("integer" if str(node.this).isdecimal() else "float")
+    if isinstance(node, exp.Null):
+        return "null"
+    if isinstance(node, (exp.Cast, exp.TryCast)):
+        return _kind_of_type(node.to)
+    if isinstance(node, (exp.Add, exp.Sub, exp.Mul, exp.Mod, exp.IntDiv)):
+        kinds = {kind(node.left), kind(node.right)} - {"null"}
+        if "time" in kinds:
+            return "time"
+        return next((name for name in ("float", "integer") if kinds == {name}), "float" if "float" in kinds else "number")
+    if isinstance(node, (exp.Neg, exp.Abs, exp.Sum)):
+        return kind(node.this) or "number"
+    if isinstance(node, (exp.Paren, exp.Alias, exp.Max, exp.Min, exp.Window, exp.Filter, exp.Nullif)):
+        return kind(node.this)
+    if isinstance(node, (exp.Coalesce, exp.Greatest, exp.Least)):
+        return _common([node.this, *node.expressions])
+    if isinstance(node, exp.Case):
+        return _common([*(branch.args["true"] for branch in node.args["ifs"]), node.args.get("default")])
+    if isinstance(node, exp.If):
+        return _common([node.args["true"], node.args.get("false")])
+    return _BY_KEY.get(node.key)
+
+
+def _common(nodes: Sequence[Any]) -> str | None:
+    kinds = {kind(node) for node in nodes if node is not None} - {"null"}
+    if len(kinds) == 1:
+        return kinds.pop()
+    return ("float" if "float" in kinds else "number") if kinds and kinds <= {"integer", "float", "number"} else None
+
+
+def _kind_of_type(to: Any) -> str | None:
+    name = to.this.name
+    if "INT" in name:
+        return "integer"
+    for result, names in (
+        ("float", {"FLOAT", "DOUBLE"}),
+        ("text", {"TEXT", "VARCHAR", "CHAR", "NVARCHAR"}),
+        ("boolean", {"BOOLEAN"}),
+        ("number", {"DECIMAL"}),
+    ):
+        if name in names:
+            return result
+    return "time" if name.startswith(("DATE", "TIMESTAMP")) else None

@@ -1,0 +1,318 @@
+"""Columns, constants, operators, predicates and CASE."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import TYPE_CHECKING, Any
+
+from laktory.expressions.sql_build import compared_with_time, floating, kind, literal, refuse, text_argument, when
+from laktory.expressions.sql_casts import as_text, constant_of
+from laktory.expressions.sql_patterns import like
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import narwhals as nw
+
+    from laktory.expressions.sql_build import Compile, Handler
+
+__all__ = ["HANDLERS", "struct_path", "truncated"]
+
+# above this, a list of texts is looked up in one go instead of compared one by one
+_LONG_LIST = 8
+
+
+def struct_path(node: Any) -> list[str]:
+    """Names of a column reference from the outside in: ``a.b.c`` is column a, field b, field c."""
+    return [part.name for part in node.parts]
+
+
+def _column(node: Any, _: Compile) -> nw.Expr:
+    import narwhals as nw
+
+    name, *fields = struct_path(node)
+    result = nw.col(name)
+    for field in fields:
+        result = result.struct.field(field)
+    return result
+
+
+def _dot(node: Any, compile_: Compile) -> Any:
+    from sqlglot import exp
+
+    if not isinstance(node.expression, exp.Identifier):
+        refuse(f"{node.sql()!r} calls a method, which is not available in an SQL expression", node)
+    return compile_(node.this).struct.field(node.expression.name)
+
+
+def _bracket(node: Any, compile_: Compile) -> Any:
+    """``a[1]`` is the first item, as in standard SQL; outside the list it is NULL. The parser counts from 0."""
+    from sqlglot import exp
+
+    index = node.expressions[0] if len(node.expressions) == 1 else None
+    if not isinstance(index, exp.Literal) or index.is_string or not str(index.this).isdecimal():
+        refuse("a list item is chosen by a constant that counts from 1: a[1]", node)
+    items, place = compile_(node.this), int(index.this)
+    return when(items.list.len() > place, items).list.get(place)
+
+
+def _literal(node: Any, _: Compile) -> nw.Expr:
+    text = str(node.this)
+    if node.is_string:
+        return literal(text)
+    return literal(int(text) if text.isdecimal() and len(text) < 40 else float(text))
+
+
+# ---- arithmetic ------------------------------------------------------------------------------
+
+
+def _arithmetic(function: Callable[[Any, Any], Any]) -> Handler:
+    def handler(node: Any, compile_: Compile) -> Any:
+        if "text" in (kind(node.left), kind(node.right)):
+            refuse(f"{node.key.upper()} takes numbers, not text; join texts with ||", node)
+        return function(compile_(node.left), compile_(node.right))
+
+    return handler
+
+
+def _not_zero(divisor: nw.Expr) -> nw.Expr:
+    return when(divisor != literal(0), divisor)
+
+
+def _divided(left: nw.Expr, right: nw.Expr) -> nw.Expr:
+    return floating(left) / floating(_not_zero(right))
+
+
+def truncated(value: nw.Expr) -> nw.Expr:
+    """Whole part of a Float64, towards zero."""
+    return when(value < literal(0), value.ceil(), value.floor())
+
+
+def _whole_quotient(left: nw.Expr, right: nw.Expr) -> nw.Expr:
+    quotient = left.abs() // _not_zero(right.abs())
+    return when((left < literal(0)) ^ (right < literal(0)), -quotient, quotient)
+
+
+def _remainder(left: nw.Expr, right: nw.Expr) -> nw.Expr:
+    remainder = left.abs() % _not_zero(right.abs())
+    return when(left < literal(0), -remainder, remainder)
+
+
+def _negated(node: Any, compile_: Compile) -> Any:
+    from sqlglot import exp
+
+    if isinstance(node.this, exp.Literal) and not node.this.is_string:
+        text = str(node.this.this)
+        return literal(-int(text) if text.isdecimal() and len(text) < 40 else -float(text))
+    if kind(node.this) == "text":
+        refuse("- takes a number, not text", node)
+    return -compile_(node.this)
+
+
+# ---- logic -----------------------------------------------------------------------------------
+
+
+def _connector(function: Callable[[Any, Any], Any]) -> Handler:
+    def handler(node: Any, compile_: Compile) -> Any:
+        terms = [compile_(term) for term in node.flatten()]
+        # a balanced tree: long chains must not nest deeper than engines can walk
+        while len(terms) > 1:
+            pairs = [function(*terms[i : i + 2]) for i in range(0, len(terms) - 1, 2)]
+            terms = pairs + terms[len(terms) - len(terms) % 2 :]
+        return terms[0]
+
+    return handler
+
+
+def _not(node: Any, compile_: Compile) -> Any:
+    return ~compile_(node.this)
+
+
+def _is(node: Any, compile_: Compile) -> Any:
+    from sqlglot import exp
+
+    value = compile_(node.this)
+    if isinstance(node.expression, exp.Null):
+        return value.is_null()
+    if not isinstance(node.expression, exp.Boolean):
+        refuse("IS takes NULL, TRUE or FALSE", node)
+    found = value if node.expression.this else ~value
+    return ~found.is_null() & found
+
+
+# ---- comparison ------------------------------------------------------------------------------
+
+_MIRRORED: dict[Any, Any] = {operator.gt: operator.lt, operator.ge: operator.le, operator.lt: operator.gt, operator.le: operator.ge}
+
+
+def _compared(left: Any, right: Any, function: Callable[[Any, Any], Any], compile_: Compile) -> Any:
+    """Comparison; a text beside a date means the date it spells."""
+    from sqlglot import exp
+
+    if isinstance(left, exp.Literal) and not isinstance(right, exp.Literal):
+        return _compared(right, left, _MIRRORED.get(function, function), compile_)
+    if isinstance(right, exp.Literal) and right.is_string:
+        if kind(left) == "time":
+            return function(compile_(left), literal(constant_of(str(right.this), "TIMESTAMP")))
+        if isinstance(left, exp.Column) and len(left.parts) == 1:
+            in_time = compared_with_time(left.name, str(right.this), function)
+            if in_time is not None:
+                return in_time
+    return function(compile_(left), compile_(right))
+
+
+def _comparison(function: Callable[[Any, Any], Any]) -> Handler:
+    return lambda node, compile_: _compared(node.left, node.right, function, compile_)
+
+
+def _between(node: Any, compile_: Compile) -> Any:
+    low = _compared(node.this, node.args["low"], operator.ge, compile_)
+    return low & _compared(node.this, node.args["high"], operator.le, compile_)
+
+
+def _in(node: Any, compile_: Compile) -> Any:
+    from sqlglot import exp
+
+    if node.args.get("query") is not None or node.args.get("unnest") is not None or node.args.get("field") is not None:
+        refuse("IN takes a list of values in parentheses; subqueries are not available", node)
+    items = [item for item in node.expressions if not isinstance(item, exp.Null)]
+    texts = [str(item.this) for item in items if isinstance(item, exp.Literal) and item.is_string]
+    if len(items) == len(texts) > _LONG_LIST:
+        found = compile_(node.this).is_in(texts)
+    elif items:
+        tests = [_compared(node.this, item, operator.eq, compile_) for item in items]
+        found = functools.reduce(operator.or_, tests) if len(tests) <= _LONG_LIST else _any(tests)
+    else:
+        found = compile_(node.this).is_null() & literal(value=False)
+    # x IN (1, NULL) is NULL, not false, where x is not 1
+    return found | _unknown() if len(items) < len(node.expressions) else found
+
+
+def _any(tests: list[Any]) -> nw.Expr:
+    import narwhals as nw
+
+    return nw.any_horizontal(*tests, ignore_nulls=False)
+
+
+def _unknown() -> nw.Expr:
+    import narwhals as nw
+
+    return nw.lit(None, dtype=nw.Boolean)
+
+
+def _same(node: Any, compile_: Compile) -> Any:
+    left, right = compile_(node.left), compile_(node.right)
+    either = left.is_null() | right.is_null()
+    return when(either, left.is_null() & right.is_null(), left == right)
+
+
+def _distinct(node: Any, compile_: Compile) -> Any:
+    return ~_same(node, compile_)
+
+
+def _like(node: Any, compile_: Compile, escape: str | None = None) -> Any:
+    pattern = text_argument(node.expression, node, "pattern")
+    found = like(compile_(node.this), pattern, escape=escape, ignore_case=node.key == "ilike")
+    return ~found if node.args.get("negate") else found
+
+
+def _escape(node: Any, compile_: Compile) -> Any:
+    character = text_argument(node.expression, node, "character")
+    if len(character) != 1 or node.this.key not in {"like", "ilike"}:
+        refuse("ESCAPE takes one character, after LIKE or ILIKE", node)
+    return _like(node.this, compile_, character)
+
+
+# ---- choice ----------------------------------------------------------------------------------
+
+
+def _case(node: Any, compile_: Compile) -> Any:
+    default = node.args.get("default")
+    result = None if default is None else compile_(default)
+    for branch in reversed(node.args["ifs"]):
+        if node.this is None:
+            condition = compile_(branch.this)
+        else:
+            condition = _compared(node.this, branch.this, operator.eq, compile_)
+        result = when(condition, compile_(branch.args["true"]), result)
+    return result
+
+
+def _if(node: Any, compile_: Compile) -> Any:
+    otherwise = node.args.get("false")
+    return when(compile_(node.this), compile_(node.args["true"]), None if otherwise is None else compile_(otherwise))
+
+
+def _coalesce(node: Any, compile_: Compile) -> Any:
+    import narwhals as nw
+
+    return nw.coalesce(*(compile_(item) for item in (node.this, *node.expressions)))
+
+
+def _nullif(node: Any, compile_: Compile) -> Any:
+    value = compile_(node.this)
+    equal = _compared(node.this, node.expression, operator.eq, compile_)
+    return when(equal.is_null() | ~equal, value)
+
+
+def _extreme(better: Callable[[Any, Any], Any]) -> Handler:
+    """GREATEST and LEAST skip NULL; NaN is greater than any number."""
+
+    def handler(node: Any, compile_: Compile) -> Any:
+        best, *others = (compile_(item) for item in (node.this, *node.expressions))
+        for other in others:
+            best = when(best.is_null() | better(other, best), when(other.is_null(), best, other), best)
+        return best
+
+    return handler
+
+
+def _joined(node: Any, compile_: Compile) -> nw.Expr:
+    import narwhals as nw
+
+    return nw.concat_str(*(as_text(item, compile_) for item in node.flatten()))
+
+
+HANDLERS: dict[str, tuple[Handler, str]] = {
+    "column": (_column, "this table db catalog"),
+    "dot": (_dot, "this expression"),
+    "bracket": (_bracket, "this expressions"),
+    "literal": (_literal, "this is_string"),
+    "boolean": (lambda node, _: literal(bool(node.this)), "this"),
+    "null": (lambda *_: literal(None), ""),
+    "paren": (lambda node, compile_: compile_(node.this), "this"),
+    "alias": (lambda node, compile_: compile_(node.this), "this alias"),
+    "add": (_arithmetic(operator.add), "this expression"),
+    "sub": (_arithmetic(operator.sub), "this expression"),
+    "mul": (_arithmetic(operator.mul), "this expression"),
+    "div": (_arithmetic(_divided), "this expression"),
+    "intdiv": (_arithmetic(_whole_quotient), "this expression"),
+    "mod": (_arithmetic(_remainder), "this expression"),
+    "neg": (_negated, "this"),
+    "and": (_connector(operator.and_), "this expression"),
+    "or": (_connector(operator.or_), "this expression"),
+    "not": (_not, "this"),
+    "is": (_is, "this expression"),
+    "eq": (_comparison(operator.eq), "this expression"),
+    "neq": (_comparison(operator.ne), "this expression"),
+    "gt": (_comparison(operator.gt), "this expression"),
+    "gte": (_comparison(operator.ge), "this expression"),
+    "lt": (_comparison(operator.lt), "this expression"),
+    "lte": (_comparison(operator.le), "this expression"),
+    "nullsafeeq": (_same, "this expression"),
+    "nullsafeneq": (_distinct, "this expression"),
+    "between": (_between, "this low high"),
+    "in": (_in, "this expressions query unnest field"),
+    "like": (_like, "this expression negate"),
+    "ilike": (_like, "this expression negate"),
+    "escape": (_escape, "this expression"),
+    "case": (_case, "this ifs default"),
+    "if": (_if, "this true false"),
+    "coalesce": (_coalesce, "this expressions"),
+    "nullif": (_nullif, "this expression"),
+    "greatest": (_extreme(operator.gt), "this expressions"),
+    "least": (_extreme(operator.lt), "this expressions"),
+    "dpipe": (_joined, "this expression"),
+}
+"""Key of a sqlglot node → how it is compiled, and the arguments that are understood."""

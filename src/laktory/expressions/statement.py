@@ -1,0 +1,407 @@
+"""SQL statements of transformer steps: placeholders, and the guard that lets only plain queries through.
+
+Pure functions on text. Placeholders are found by the tokenizer and replaced by their spans, so quoted
+text, comments and struct literals are never touched. What sqlglot and an engine could read differently
+is refused: otherwise a part of the statement that the guard takes for a text could be code for the engine.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from laktory.diagnostics import Problem, closest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from sqlglot import exp
+    from sqlglot.tokens import Token
+
+__all__ = ["Placeholder", "Statement", "bind", "placeholders", "statement_problems", "substitute"]
+
+_PLACEHOLDER = re.compile(r"\{([^\W\d][\w .@$|\[\]-]*)\}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]|\r(?!\n)")
+_DOUBTFUL = {
+    "/*!": "a comment that begins with '/*!' is code for some engines; begin it with '/*'",
+    "{#": "'{#' is not SQL",
+    "{{": "'{{' is not SQL; templates are written as '${vars.name}'",
+    "{%": "'{%' is not SQL; templates are written as '${vars.name}'",
+    "$": "'$' outside quotes is not allowed; a step has no parameters, and names with '$' go in double quotes",
+}
+
+TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "repeat", "repeat_row", "unnest"})
+"""Functions allowed where a table stands: they make rows of values."""
+
+_FILE_PREFIXES = ("parquet_", "read_", "scan_", "sniff_")
+_FILE_FUNCTIONS = frozenset({"glob", "delta_scan", "iceberg_scan", "parquet_scan", "sqlite_scan"})
+_STATE_PREFIXES = ("duckdb_", "pragma_", "write_")
+_STATE_FUNCTIONS = frozenset(
+    "arrow_scan checkpoint current_query current_setting currval force_checkpoint getenv getvariable "
+    "json_execute_serialized_sql json_serialize_plan nextval pandas_scan pg_sleep python_map_function query "
+    "query_table seq_scan set_config setseed setval sleep_ms sql_auto_complete txid_current which_secret".split()
+)
+
+_STATEMENTS = (
+    "Alter", "Analyze", "Attach", "Cache", "Command", "Comment", "Commit", "Copy", "Create", "Declare", "Delete",
+    "Describe", "Detach", "Drop", "Execute", "Export", "Grant", "Insert", "Install", "Into", "Kill", "LoadData",
+    "Merge", "Pragma", "Refresh", "Revoke", "Rollback", "Set", "Show", "Summarize", "Transaction", "TruncateTable",
+    "Uncache", "Update", "Use",
+)  # fmt: skip
+
+_FILES_HINT = "declare the file as a source and write {sources.name}"
+
+
+class Placeholder(NamedTuple):
+    """``{key}`` at ``text[start:end]``."""
+
+    key: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement whose placeholders were replaced by table names.
+
+    Attributes
+    ----------
+    text : as the user wrote it
+    sql : what the engine receives
+    names : placeholder key → table name
+    """
+
+    text: str
+    sql: str
+    names: Mapping[str, str]
+    _spans: tuple[Placeholder, ...] = field(default=(), repr=False)
+
+    def place(self, offset: int) -> tuple[int, int]:
+        """1-based line and column in `text` of a 0-based offset in `sql`."""
+        shift = 0
+        for key, start, end in self._spans:
+            begin = start + shift
+            if offset < begin:
+                break
+            if offset < begin + len(self.names[key]):
+                return _line_column(self.text, start)
+            shift += len(self.names[key]) - (end - start)
+        return _line_column(self.text, offset - shift)
+
+    def place_of(self, line: int, column: int) -> tuple[int, int]:
+        """1-based line and column in `text` of a 1-based line and column in `sql`."""
+        lines = self.sql.splitlines(keepends=True)
+        return self.place(sum(len(text) for text in lines[: line - 1]) + column - 1)
+
+    def in_user_words(self, message: str) -> str:
+        """A message of an engine with placeholders instead of table names."""
+        for key, name in self.names.items():
+            message = re.sub(rf"(?i)\"?\b{re.escape(name)}\b\"?", f"{{{key}}}".replace("\\", r"\\"), message)
+        return message
+
+
+# ---- placeholders --------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=2048)
+def placeholders(text: str) -> tuple[Placeholder, ...]:
+    """Every placeholder of a statement, in order. Empty when the text cannot be tokenized."""
+    found = [Placeholder(match[1], match.start(), match.end()) for match in _PLACEHOLDER.finditer(text)]
+    if not found:
+        return ()
+    # names of nodes may hold '--' or spaces: the tokenizer sees a plain word of the same length instead
+    filled = _PLACEHOLDER.sub(lambda match: "{" + "_" * (len(match[0]) - 2) + "}", text)
+    tokens = _tokens(filled)
+    starts = {token.start for token in tokens or () if token.text == "{"}
+    return tuple(item for item in found if item.start in starts)
+
+
+def substitute(text: str, names: Mapping[str, str]) -> str:
+    """`text` with the placeholders that `names` has replaced by their spans."""
+    parts, position = [], 0
+    for key, start, end in placeholders(text):
+        if key in names:
+            parts += [text[position:start], names[key]]
+            position = end
+    return "".join([*parts, text[position:]])
+
+
+def bind(text: str) -> Statement:
+    """Give every placeholder a table name that is safe on every engine and occurs nowhere else in the text."""
+    spans = placeholders(text)
+    taken = text.casefold()
+    names: dict[str, str] = {}
+    for key, _, _ in spans:
+        if key in names:
+            continue
+        stem = name = f"__{re.sub('[^0-9A-Za-z_]', '_', key)}__"
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{stem}{number}__"
+        names[key] = name
+        taken += f" {name.casefold()}"
+    return Statement(text, substitute(text, names), names, spans)
+
+
+# ---- the guard -----------------------------------------------------------------------------------
+
+
+def statement_problems(
+    text: str, dialect: str = "duckdb", available: Collection[str] | None = None, *, files: bool = False
+) -> list[Problem]:
+    """What keeps a statement from being run as a step; needs no data.
+
+    Parameters
+    ----------
+    text : the statement, placeholders included
+    dialect : sqlglot dialect of the engine
+    available : placeholder keys that exist, None to accept any
+    files : let table positions name files (``'x.csv'``, ``read_csv(…)``)
+    """
+    if not text.strip():
+        return [Problem("the SQL text is empty", hint="write one query, e.g. SELECT * FROM {df}")]
+    control = _CONTROL.search(text)
+    if control:
+        message = f"the SQL text holds a control character, {control[0]!r}, that is not allowed"
+        return [_at(message, _line_column(text, control.start()))]
+    problems = [] if available is None else _unknown_placeholders(text, available)
+    if problems:
+        return problems
+    statement = bind(text)
+    tokens = _tokens(statement.sql)
+    if tokens is None:
+        return [Problem("the SQL text cannot be read: a quote or a comment is not closed")]
+    problems = [*_doubts(statement, tokens), *_denied_calls(statement, tokens, files=files)]
+    return problems or _tree_problems(statement, tokens, dialect, files=files)
+
+
+def _unknown_placeholders(text: str, available: Collection[str]) -> list[Problem]:
+    problems = []
+    for key, start, _ in placeholders(text):
+        if key in available:
+            continue
+        shown = [f"{{{name}}}" for name in available] or "no frame: the node has no source"
+        line, column = _line_column(text, start)
+        hint = closest(f"{{{key}}}", [f"{{{name}}}" for name in available])
+        problems.append(Problem(f"nothing is named {{{key}}} here", (), shown, hint, line=line, column=column))
+    return problems
+
+
+def _doubts(statement: Statement, tokens: Iterable[Token]) -> Iterator[Problem]:
+    """Places that sqlglot and an engine may read differently."""
+    from sqlglot.tokens import TokenType
+
+    sql = statement.sql
+    quoted = (TokenType.STRING, TokenType.IDENTIFIER, TokenType.HEREDOC_STRING, TokenType.BYTE_STRING)
+    quoted += (TokenType.HEX_STRING, TokenType.BIT_STRING, TokenType.NATIONAL_STRING, TokenType.RAW_STRING)
+    bare = list(sql)
+    for token in tokens:
+        if token.token_type in quoted:
+            bare[token.start : token.end + 1] = " " * (token.end + 1 - token.start)
+            prefix = re.search(r"[\w$@&]*$", sql[: token.start])
+            literal = sql[token.start : token.end + 1]
+            prefixed = (prefix[0] if prefix else "") or re.match(r"[A-Za-z&]*", literal)[0]  # type: ignore[index]
+            same = prefixed.lower() in ("", "e")  # E'…' has the same escapes everywhere
+            if not same and ("\\" in literal or prefixed.lower() in ("q", "nq", "u&") or literal.startswith("$")):
+                yield _at(f"a text may not begin with {prefixed}'…", statement.place(token.start), "write it as '…'")
+        elif any(char.isspace() for char in token.text) and not token.text.isascii():
+            yield _at("the SQL text holds an unusual blank", statement.place(token.start), "replace it by a space")
+    masked = "".join(bare)
+    for mark, message in _DOUBTFUL.items():
+        if (offset := masked.find(mark)) >= 0:
+            yield _at(message, statement.place(offset))
+
+
+def _denied_calls(statement: Statement, tokens: list[Token], *, files: bool) -> Iterator[Problem]:
+    for token, following in zip(tokens, tokens[1:], strict=False):
+        if following.text != "(":
+            continue
+        name = token.text.strip().lower()
+        if name.startswith(_FILE_PREFIXES) or name in _FILE_FUNCTIONS:
+            if not files:
+                message = f"function {name!r} is not allowed: a step reads no files"
+                yield _at(message, statement.place(token.start), _FILES_HINT)
+        elif name.startswith(_STATE_PREFIXES) or name in _STATE_FUNCTIONS:
+            message = f"function {name!r} is not allowed: a step works on its frames only"
+            yield _at(message, statement.place(token.start))
+
+
+def _tree_problems(statement: Statement, tokens: list[Token], dialect: str, *, files: bool) -> list[Problem]:
+    from sqlglot import ErrorLevel, exp
+    from sqlglot.errors import SqlglotError
+
+    try:
+        trees = _reader(dialect).parse(statement.sql, error_level=ErrorLevel.IMMEDIATE)
+    except (SqlglotError, RecursionError) as error:
+        return [_not_understood(statement, error)]
+    roots = [tree for tree in trees if tree is not None]
+    if len(roots) != 1:
+        found = f"{len(roots)} statements" if roots else "only comments"
+        return [Problem(f"a step holds exactly one query, found {found}", hint="write one step per query, or use WITH")]
+    (root,) = roots
+    if not isinstance(root, (exp.Query, exp.Values, exp.Pivot)) or isinstance(root, _forbidden()):
+        first = statement.sql[tokens[0].start : tokens[0].end + 1].upper()
+        return [Problem(f"a step is one query, which begins with SELECT, WITH, FROM or VALUES; found {first!r}")]
+    return [problem for node in root.walk() for problem in _node_problems(node, statement, files=files)]
+
+
+def _node_problems(node: exp.Expression, statement: Statement, *, files: bool) -> Iterator[Problem]:
+    from sqlglot import exp
+
+    if isinstance(node, _forbidden()):
+        yield Problem(f"a step only queries, found {_keyword(node)}")
+    elif isinstance(node, exp.Table):
+        yield from _table_problems(node, statement, files=files)
+    elif isinstance(node, exp.Lateral):
+        if not isinstance(node.this, (exp.Subquery, exp.Unnest)) and _function(node.this) not in TABLE_FUNCTIONS:
+            yield _no_table_function(node.this, statement, files=files)
+    elif isinstance(node, (exp.From, exp.Join)):
+        known = (exp.Table, exp.Subquery, exp.Unnest, exp.Lateral, exp.Values, exp.Paren, exp.Query)
+        if not isinstance(node.this, known):
+            yield Problem(f"{_shown(node.this)} cannot stand where a table is expected", hint="write {df}")
+
+
+def _table_problems(table: exp.Table, statement: Statement, *, files: bool) -> Iterator[Problem]:
+    from sqlglot import exp
+
+    name = table.this
+    if not isinstance(name, exp.Identifier):
+        if _function(name) in TABLE_FUNCTIONS:
+            return
+        if not (files and _is_file_function(name)):
+            yield _no_table_function(name, statement, files=files)
+        return
+    written = ".".join(part.name for part in table.parts)
+    if not table.args.get("db"):
+        if name.name in statement.names.values() or name.name.casefold() in _ctes_in_scope(table):
+            return
+        if files and name.args.get("quoted") and re.search(r"[./\\]", written):
+            return
+    written = statement.in_user_words(written)
+    hint = f"write {{nodes.{written}}} or {{sources.{written}}}" if written.isidentifier() else "write {df} or {nodes.name}"
+    if re.search(r"[/\\:*]|\.\w+$", written) and name.args.get("quoted"):
+        yield _at(f"{written!r} names a file: a step reads no files", _place(name, statement), _FILES_HINT)
+    else:
+        yield _at(f"table {written!r} is not a placeholder nor defined by WITH", _place(name, statement), hint)
+
+
+def _no_table_function(node: Any, statement: Statement, *, files: bool) -> Problem:
+    name = _function(node)
+    if name and (name.startswith(_FILE_PREFIXES) or name in _FILE_FUNCTIONS) and not files:
+        return _at(f"function {name!r} is not allowed: a step reads no files", _place(node, statement), _FILES_HINT)
+    message = f"{name + '(…)' if name else _shown(node)} cannot stand where a table is expected"
+    valid = sorted(TABLE_FUNCTIONS)
+    return Problem(message, (), ["{df}", *(f"{item}(…)" for item in valid)])
+
+
+def _ctes_in_scope(table: exp.Expression) -> set[str]:
+    """Names defined by WITH that the engine resolves at this place; a later or unrelated one would be a file or table."""
+    from sqlglot import exp
+
+    names: set[str] = set()
+    child, parent = table, table.parent
+    while parent is not None:
+        if isinstance(parent, exp.With):
+            for cte in parent.expressions:
+                if cte is child and not parent.args.get("recursive"):
+                    break
+                names.add(cte.alias.casefold())
+                if cte is child:
+                    break
+        else:
+            clause = parent.args.get("with_")
+            if clause is not None and clause is not child:
+                names.update(cte.alias.casefold() for cte in clause.expressions)
+        child, parent = parent, parent.parent
+    return names
+
+
+def _is_file_function(node: Any) -> bool:
+    name = _function(node)
+    return name.startswith(_FILE_PREFIXES) or name in _FILE_FUNCTIONS
+
+
+def _function(node: Any) -> str:
+    """Lower-case name of a function call, or nothing."""
+    from sqlglot import exp
+
+    if isinstance(node, exp.Anonymous):
+        return str(node.name).strip().lower()
+    return node.sql_name().lower() if isinstance(node, exp.Func) else ""
+
+
+# ---- sqlglot -------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=8)
+def _reader(dialect: str) -> Any:
+    """Dialect to read with. That of DuckDB also reads what Polars accepts; both engines quote with backticks too."""
+    from sqlglot.dialects.dialect import Dialect
+    from sqlglot.dialects.duckdb import DuckDB
+
+    if dialect not in ("duckdb", "postgres"):
+        return Dialect.get_or_raise(dialect)
+
+    class LaktorySteps(DuckDB):
+        class Tokenizer(DuckDB.Tokenizer):
+            IDENTIFIERS = ['"', "`"]  # noqa: RUF012 - as sqlglot declares it
+
+        class Parser(DuckDB.Parser):
+            def _warn_unsupported(self) -> None:
+                pass  # it becomes a Command, which is refused with a message of ours
+
+    return LaktorySteps()
+
+
+def _tokens(sql: str) -> list[Token] | None:
+    from sqlglot.errors import SqlglotError
+
+    try:
+        return list(_reader("duckdb").tokenize(sql))
+    except SqlglotError:
+        return None
+
+
+@lru_cache(maxsize=1)
+def _forbidden() -> tuple[type[exp.Expression], ...]:
+    from sqlglot import exp
+
+    return tuple(getattr(exp, name) for name in _STATEMENTS if hasattr(exp, name))
+
+
+def _not_understood(statement: Statement, error: Exception) -> Problem:
+    details: list[dict[str, Any]] = getattr(error, "errors", [])
+    if not details or not details[0].get("line"):
+        return Problem("the SQL text cannot be understood", hint="write one plain query")
+    first = details[0]
+    near = str(first.get("highlight") or "")
+    place = statement.place_of(int(first["line"]), max(1, int(first["col"]) - len(near) + 1))
+    message = f"the SQL text cannot be understood near {statement.in_user_words(near)!r}"
+    return _at(message, place, "check the words before it; a construct only the engine knows must be written another way")
+
+
+def _keyword(node: exp.Expression) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(node).__name__).upper()
+
+
+def _shown(node: Any) -> str:
+    text = node.sql() if hasattr(node, "sql") else str(node)
+    return repr(text if len(text) <= 60 else text[:59] + "…")
+
+
+def _place(node: Any, statement: Statement) -> tuple[int, int] | None:
+    start = node.meta.get("start") if hasattr(node, "meta") else None
+    return statement.place(start) if start is not None else None
+
+
+def _at(message: str, place: tuple[int, int] | None, hint: str | None = None) -> Problem:
+    line, column = place or (None, None)
+    return Problem(message, hint=hint, line=line, column=column)
+
+
+def _line_column(text: str, offset: int) -> tuple[int, int]:
+    before = text[:offset]
+    return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1

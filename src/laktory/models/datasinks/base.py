@@ -1,0 +1,94 @@
+"""What all sinks share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from laktory.models.base import is_variable
+from laktory.models.custom import CustomWriter
+from laktory.models.pipelinechild import PipelineChild
+from laktory.models.problems import problem_error
+from laktory.models.readerwritermethod import ReaderWriterMethod
+
+__all__ = ["BaseDataSink"]
+
+_PLANNED_MODES = {
+    "MERGE": "merging changes into a table",
+    "COMPLETE": "streaming writes",
+    "UPDATE": "streaming writes",
+}
+
+
+def _mode(value: Any) -> Any:
+    if not isinstance(value, str) or is_variable(value):
+        return value
+    value = value.upper()
+    if value in _PLANNED_MODES:
+        message = f"mode {value!r} is not supported by this version of Laktory: {_PLANNED_MODES[value]}"
+        raise problem_error(message, valid=["OVERWRITE", "APPEND", "IGNORE", "ERROR"])
+    return value
+
+
+class BaseDataSink(PipelineChild):
+    """A place rows go to. What is written is staged first and becomes visible in one step."""
+
+    planned: ClassVar = {
+        "checkpoint_path": "streaming checkpoints",
+        "is_quarantine": "data quality expectations",
+        "merge_cdc_options": "merging changes into a table",
+        "metadata": "table metadata",
+        "schema": "creating a sink from a schema",
+        "schema_definition": "creating a sink from a schema",
+        "as_stream": "streaming writes",
+        "reset_mode": "resetting a sink",
+        "shared": "sinks shared by several nodes",
+        "databricks_quality_monitor": "Databricks quality monitors",
+        "databricks_data_profiling_config": "Databricks data profiling",
+    }
+
+    mode: Annotated[
+        Literal["OVERWRITE", "APPEND", "IGNORE", "ERROR", "ERRORIFEXISTS"] | None, BeforeValidator(_mode)
+    ] = Field(
+        default=None,
+        description="OVERWRITE (default) replaces, APPEND adds, IGNORE leaves what exists, ERROR refuses if it exists.",
+    )
+    writer_kwargs: dict[str, Any] = Field(default={}, description="Keyword arguments of the engine's writer.")
+    writer_methods: list[ReaderWriterMethod] = Field(default=[], description="Methods called on the writer.")
+    custom_writer: CustomWriter | None = Field(
+        default=None, description="Function that writes instead of the engine; it cannot be staged."
+    )
+
+    @model_validator(mode="after")
+    def _writer_or_mode(self) -> BaseDataSink:
+        if self.custom_writer is not None and self.mode is not None:
+            raise problem_error("'custom_writer' and 'mode' exclude each other", hint="remove 'mode'", key="mode")
+        return self
+
+    @property
+    def write_mode(self) -> str:
+        """The mode in force: OVERWRITE by default, `ERRORIFEXISTS` as `ERROR`."""
+        return {None: "OVERWRITE", "ERRORIFEXISTS": "ERROR"}.get(self.mode, self.mode or "OVERWRITE")
+
+    @property
+    def description(self) -> str:
+        """What a log line or a plan calls this sink."""
+        return type(self).__name__
+
+    def write(self, df: Any = None, mode: str | None = None) -> None:
+        """Write a frame, narwhals or native: staged, then committed in one step.
+
+        Parameters
+        ----------
+        df : frame to write; default: the output of the node this sink belongs to
+        mode : instead of the sink's own
+
+        Raises
+        ------
+        SinkError
+            If it cannot be written; what stood there still stands.
+        """
+        from laktory.runtime.doors import write_sink
+
+        write_sink(self, df, mode)

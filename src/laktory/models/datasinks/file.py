@@ -1,0 +1,48 @@
+"""Files as a sink."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from laktory.models.datasinks.base import BaseDataSink
+from laktory.models.datasources.file import FileDataSource, PathText
+from laktory.models.pipelinechild import Upper
+
+__all__ = ["FileDataSink"]
+
+
+class FileDataSink(BaseDataSink):
+    """A file, a directory of files (a path ending in ``/``) or a Delta table."""
+
+    type: Annotated[Literal["FILE"], Upper] = Field(default="FILE", description="Kind of sink.")
+    path: PathText = Field(description="File, or directory with a trailing '/'. Relative to the working directory.")
+    format: Annotated[str, Upper] = Field(description="File format, e.g. PARQUET, CSV, JSONL, DELTA.")
+
+    @property
+    def description(self) -> str:
+        """The path."""
+        return self.path
+
+    def as_source(self) -> FileDataSource:
+        """A source that reads what this sink holds."""
+        source = FileDataSource(path=self.path, format=self.format, dataframe_backend=self.dataframe_backend)
+        source._parent = self._parent
+        return source
+
+    def read(self) -> Any:
+        """What this sink holds, as a narwhals LazyFrame."""
+        return self.as_source().read()
+
+    def exists(self) -> bool:
+        """Whether something has been written at the path."""
+        from laktory.runtime.doors import sink_exists
+
+        return sink_exists(self)
+
+    def purge(self) -> None:
+        """Remove what this sink holds."""
+        from laktory.runtime.doors import purge_sink
+
+        purge_sink(self)

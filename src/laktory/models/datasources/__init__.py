@@ -1,0 +1,54 @@
+"""Where rows come from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Discriminator, Tag
+
+from laktory.models.base import OrVariable
+from laktory.models.datasources.base import BaseDataSource
+from laktory.models.datasources.custom import CustomDataSource
+from laktory.models.datasources.dataframe import DataFrameDataSource
+from laktory.models.datasources.file import FileDataSource
+from laktory.models.datasources.pipelinenode import PipelineNodeDataSource
+from laktory.models.kinds import kind_of, refuse_unknown_kind
+
+__all__ = [
+    "BaseDataSource",
+    "CustomDataSource",
+    "DataFrameDataSource",
+    "DataSourcesUnion",
+    "FileDataSource",
+    "PipelineNodeDataSource",
+]
+
+_TYPES = {
+    "FILE": "FileDataSource",
+    "PIPELINE_NODE": "PipelineNodeDataSource",
+    "DATAFRAME": "DataFrameDataSource",
+    "CUSTOM": "CustomDataSource",
+}
+_KEYS = {
+    "path": "FILE",
+    "table_name": "UNITY_CATALOG",
+    "node_name": "PIPELINE_NODE",
+    "data": "DATAFRAME",
+    "df": "DATAFRAME",
+    "custom_reader": "CUSTOM",
+}
+_PLANNED = {"UNITY_CATALOG": "tables in catalogs", "HIVE_METASTORE": "tables in catalogs"}
+
+DataSourcesUnion = Annotated[
+    OrVariable[
+        Annotated[
+            Annotated[FileDataSource, Tag("FileDataSource")]
+            | Annotated[PipelineNodeDataSource, Tag("PipelineNodeDataSource")]
+            | Annotated[DataFrameDataSource, Tag("DataFrameDataSource")]
+            | Annotated[CustomDataSource, Tag("CustomDataSource")],
+            Discriminator(kind_of(_TYPES, _KEYS)),
+            BeforeValidator(refuse_unknown_kind("source", _TYPES, _KEYS, _PLANNED)),
+        ]
+    ],
+    "any source, or a variable",
+]

@@ -1,0 +1,393 @@
+"""Data types of columns, under the names Narwhals and Polars give them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from laktory.diagnostics import closest
+from laktory.models.base import BaseModel, is_variable
+from laktory.models.problems import problem_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import narwhals as nw
+    import polars as pl
+
+__all__ = [
+    "NAMES", "Array", "Binary", "Boolean", "Categorical", "DField", "DType", "Date", "Datetime", "Decimal", "Duration",
+    "Enum", "Float32", "Float64", "Int8", "Int16", "Int32", "Int64", "Int128", "List", "Object", "String", "Struct",
+    "Time", "UInt8", "UInt16", "UInt32", "UInt64", "UInt128", "Unknown",
+]  # fmt: skip
+
+NAMES = (
+    "Array", "Binary", "Boolean", "Categorical", "Date", "Datetime", "Decimal", "Duration", "Enum", "Float32", "Float64",
+    "Int8", "Int16", "Int32", "Int64", "Int128", "List", "Object", "String", "Struct", "Time",
+    "UInt8", "UInt16", "UInt32", "UInt64", "UInt128", "Unknown",
+)  # fmt: skip
+"""Every data type."""
+
+_BY_FOLDED = {name.casefold(): name for name in NAMES}
+_ALIASES = {
+    "bigint": "Int64", "int": "Int32", "integer": "Int32", "smallint": "Int16", "short": "Int16", "tinyint": "Int8",
+    "byte": "Int8", "float": "Float32", "double": "Float64", "str": "String", "varchar": "String", "text": "String",
+    "bool": "Boolean", "obj": "Object", "varbinary": "Binary", "category": "Categorical", "timestamp": "Datetime",
+}  # fmt: skip
+
+# parameter → types that have it; required ones are in _REQUIRED
+_PARAMETERS = {
+    "inner": ("List", "Array"),
+    "shape": ("Array",),
+    "fields": ("Struct",),
+    "categories": ("Enum",),
+    "time_unit": ("Datetime", "Duration"),
+    "time_zone": ("Datetime",),
+    "precision": ("Decimal",),
+    "scale": ("Decimal",),
+}
+_REQUIRED = {"List": ("inner",), "Array": ("inner", "shape"), "Struct": ("fields",), "Enum": ("categories",)}
+
+
+class DType(BaseModel):
+    """A data type. A bare name is enough where nothing else is needed: ``dtype: Int64``.
+
+    Names are accepted in any case, and in the spellings of SQL (``bigint``, ``varchar``), with a warning.
+    A `Datetime` without `time_zone` holds no zone, as the ``TIMESTAMP`` of SQL.
+    """
+
+    planned: ClassVar = {"category": "named categories; write 'categories' for the values of an Enum"}
+
+    name: str = Field(description=f"One of {', '.join(NAMES)}.")
+    inner: DType | None = Field(default=None, description="Type of the items (List, Array).")
+    fields: list[DField] | None = Field(default=None, description="Fields (Struct): a list, or a mapping from name to type.")  # type: ignore[assignment]
+    shape: int | list[int] | None = Field(default=None, description="Number of items, or one number per dimension (Array).")
+    categories: list[str] | None = Field(default=None, description="Every value that can occur (Enum).")
+    time_unit: Literal["ms", "us", "ns"] | None = Field(default=None, description="Precision (Datetime, Duration). Default: us.")
+    time_zone: str | None = Field(default=None, description="IANA time zone, e.g. UTC (Datetime). Default: none.")
+    precision: int | None = Field(default=None, ge=1, le=38, description="Number of digits (Decimal). Default: 38.")
+    scale: int | None = Field(default=None, ge=0, le=38, description="Digits after the point (Decimal). Default: 0.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, data: Any) -> Any:
+        if isinstance(data, str) and not is_variable(data):
+            data = {"name": data}
+        if isinstance(data, dict) and isinstance(data.get("fields"), dict):
+            data = {**data, "fields": [{"name": name, "dtype": dtype} for name, dtype in data["fields"].items()]}
+        if isinstance(data, dict) and isinstance(data.get("name"), str) and not is_variable(data["name"]):
+            return {**data, "name": _canonical(data["name"])}
+        return data
+
+    @model_validator(mode="after")
+    def _complete(self) -> DType:
+        if is_variable(self.name):
+            return self
+        for parameter, owners in _PARAMETERS.items():
+            if getattr(self, parameter) is not None and self.name not in owners:
+                valid = [key for key, names in _PARAMETERS.items() if self.name in names] or "none"
+                raise problem_error(f"{self.name} has no parameter {parameter!r}", valid=valid, key=parameter)
+        for parameter in _REQUIRED.get(self.name, ()):
+            if not getattr(self, parameter) and getattr(self, parameter) != 0:
+                raise problem_error(f"{self.name} needs {parameter!r}", hint=_EXAMPLES[self.name])
+        self._consistent()
+        return self
+
+    def _consistent(self) -> None:
+        if isinstance(self.precision, int) and isinstance(self.scale, int) and self.scale > self.precision:
+            raise problem_error(f"scale {self.scale} is more than precision {self.precision}", key="scale")
+        sizes = [self.shape] if isinstance(self.shape, int) else self.shape or []
+        if not all(isinstance(size, str) or size > 0 for size in sizes):
+            raise problem_error(f"shape {self.shape} holds a number below 1", key="shape")
+        for parameter, names in (("fields", [f.name for f in self.fields or []]), ("categories", self.categories or [])):
+            double = next((name for name in names if names.count(name) > 1), None)
+            if double is not None:
+                raise problem_error(f"{double!r} is there twice", key=parameter)
+        if self.time_zone is not None and not is_variable(self.time_zone):
+            _check_time_zone(self.time_zone)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DType) and self.to_plain_type() == other.to_plain_type()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    # ---- conversions -------------------------------------------------------------------------
+
+    def to_plain_type(self) -> str | dict[str, Any]:
+        """The shortest way to write it: a name, or a mapping with the parameters that were given."""
+        plain: dict[str, Any] = {"name": self.name}
+        if self.inner is not None:
+            plain["inner"] = self.inner.to_plain_type()
+        if self.fields is not None:
+            plain["fields"] = [{"name": item.name, "dtype": item.dtype.to_plain_type()} for item in self.fields]
+        for parameter in ("shape", "categories", "time_zone", "precision", "scale"):
+            if getattr(self, parameter) is not None:
+                plain[parameter] = getattr(self, parameter)
+        if self.time_unit not in (None, "us"):
+            plain["time_unit"] = self.time_unit
+        return self.name if len(plain) == 1 else plain
+
+    def to_narwhals(self) -> nw.dtypes.DType:
+        """As a Narwhals data type."""
+        import narwhals
+
+        return self._build(narwhals)  # type: ignore[no-any-return]
+
+    def to_polars(self) -> pl.DataType:
+        """As a Polars data type."""
+        import polars
+
+        return self._build(polars)  # type: ignore[no-any-return]
+
+    def _build(self, library: Any) -> Any:
+        """Narwhals and Polars name their types and parameters alike."""
+        make = getattr(library, self.name)
+        if self.name == "List":
+            return make(self.inner._build(library))  # type: ignore[union-attr]
+        if self.name == "Array":
+            shape = tuple(self.shape) if isinstance(self.shape, list) else self.shape
+            return make(self.inner._build(library), shape)  # type: ignore[union-attr]
+        if self.name == "Struct":
+            return make([library.Field(item.name, item.dtype._build(library)) for item in self.fields or []])
+        if self.name == "Enum":
+            return make(self.categories)
+        if self.name == "Datetime":
+            return make(self.time_unit or "us", self.time_zone)
+        if self.name == "Duration":
+            return make(self.time_unit or "us")
+        if self.name == "Decimal":
+            return make(self.precision or 38, self.scale or 0)
+        return make()
+
+    @classmethod
+    def from_narwhals(cls, dtype: nw.dtypes.DType | type[nw.dtypes.DType]) -> DType:
+        """From a Narwhals data type."""
+        if isinstance(dtype, type):
+            dtype = dtype()
+        name = type(dtype).__name__
+        if name not in NAMES:
+            name = "Unknown"
+        values: dict[str, Any] = {}
+        if name == "Struct":
+            values["fields"] = [DField(name=item.name, dtype=cls.from_narwhals(item.dtype)) for item in dtype.fields]  # type: ignore[attr-defined]
+        elif name == "List":
+            values["inner"] = cls.from_narwhals(dtype.inner)  # type: ignore[attr-defined]
+        elif name == "Array":
+            shape = dtype.shape  # type: ignore[attr-defined]
+            inner = dtype
+            for _ in shape:
+                inner = inner.inner  # type: ignore[attr-defined]
+            values = {"inner": cls.from_narwhals(inner), "shape": shape[0] if len(shape) == 1 else list(shape)}
+        else:
+            for parameter, owners in _PARAMETERS.items():
+                value = getattr(dtype, parameter, None) if name in owners else None
+                if value is not None:
+                    values[parameter] = list(value) if parameter == "categories" else value
+        return DType(name=name, **values)
+
+
+class DField(BaseModel):
+    """A field of a Struct."""
+
+    name: str = Field(description="Name of the field.")
+    dtype: DType = Field(description="Its data type.")
+
+
+_EXAMPLES = {
+    "List": "write {name: List, inner: Int64}",
+    "Array": "write {name: Array, inner: Int64, shape: 3}",
+    "Struct": "write {name: Struct, fields: {x: Int64}}",
+    "Enum": "write {name: Enum, categories: [a, b]}",
+}
+
+
+def _canonical(name: str) -> str:
+    folded = name.strip().casefold()
+    if folded in _BY_FOLDED:
+        return _BY_FOLDED[folded]
+    if folded in _ALIASES:
+        from laktory.log import get_logger
+
+        get_logger(__name__).warning("Data type %r should be replaced with %r", name, _ALIASES[folded])
+        return _ALIASES[folded]
+    hint = closest(name, [*NAMES, *_ALIASES])
+    raise problem_error(f"{name!r} is not a data type", valid=NAMES, hint=hint, key="")
+
+
+def _check_time_zone(name: str) -> None:
+    import zoneinfo
+
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        hint = closest(name, zoneinfo.available_timezones())
+        raise problem_error(f"{name!r} is not an IANA time zone", hint=hint or "write e.g. 'UTC'", key="time_zone") from None
+
+
+def _one_type(name: str) -> Any:
+    return Field(default=name, description=f"Always {name}.")
+
+
+class Array(DType):
+    """Lists of a fixed shape: `inner`, `shape`."""
+
+    name: Literal["Array"] = _one_type("Array")  # type: ignore[assignment]
+
+
+class Binary(DType):
+    """Bytes."""
+
+    name: Literal["Binary"] = _one_type("Binary")  # type: ignore[assignment]
+
+
+class Boolean(DType):
+    """True or false."""
+
+    name: Literal["Boolean"] = _one_type("Boolean")  # type: ignore[assignment]
+
+
+class Categorical(DType):
+    """Texts that repeat."""
+
+    name: Literal["Categorical"] = _one_type("Categorical")  # type: ignore[assignment]
+
+
+class Date(DType):
+    """A day."""
+
+    name: Literal["Date"] = _one_type("Date")  # type: ignore[assignment]
+
+
+class Datetime(DType):
+    """A moment: `time_unit`, `time_zone`."""
+
+    name: Literal["Datetime"] = _one_type("Datetime")  # type: ignore[assignment]
+
+
+class Decimal(DType):
+    """Exact numbers: `precision`, `scale`."""
+
+    name: Literal["Decimal"] = _one_type("Decimal")  # type: ignore[assignment]
+
+
+class Duration(DType):
+    """A length of time: `time_unit`."""
+
+    name: Literal["Duration"] = _one_type("Duration")  # type: ignore[assignment]
+
+
+class Enum(DType):
+    """Texts of a closed list: `categories`."""
+
+    name: Literal["Enum"] = _one_type("Enum")  # type: ignore[assignment]
+
+
+class Float32(DType):
+    """Floating-point numbers of 32 bits."""
+
+    name: Literal["Float32"] = _one_type("Float32")  # type: ignore[assignment]
+
+
+class Float64(DType):
+    """Floating-point numbers of 64 bits."""
+
+    name: Literal["Float64"] = _one_type("Float64")  # type: ignore[assignment]
+
+
+class Int8(DType):
+    """Whole numbers of 8 bits."""
+
+    name: Literal["Int8"] = _one_type("Int8")  # type: ignore[assignment]
+
+
+class Int16(DType):
+    """Whole numbers of 16 bits."""
+
+    name: Literal["Int16"] = _one_type("Int16")  # type: ignore[assignment]
+
+
+class Int32(DType):
+    """Whole numbers of 32 bits."""
+
+    name: Literal["Int32"] = _one_type("Int32")  # type: ignore[assignment]
+
+
+class Int64(DType):
+    """Whole numbers of 64 bits."""
+
+    name: Literal["Int64"] = _one_type("Int64")  # type: ignore[assignment]
+
+
+class Int128(DType):
+    """Whole numbers of 128 bits."""
+
+    name: Literal["Int128"] = _one_type("Int128")  # type: ignore[assignment]
+
+
+class List(DType):
+    """Lists: `inner`."""
+
+    name: Literal["List"] = _one_type("List")  # type: ignore[assignment]
+
+
+class Object(DType):
+    """Python objects."""
+
+    name: Literal["Object"] = _one_type("Object")  # type: ignore[assignment]
+
+
+class String(DType):
+    """Text."""
+
+    name: Literal["String"] = _one_type("String")  # type: ignore[assignment]
+
+
+class Struct(DType):
+    """Named fields: `fields`."""
+
+    name: Literal["Struct"] = _one_type("Struct")  # type: ignore[assignment]
+
+
+class Time(DType):
+    """A time of day."""
+
+    name: Literal["Time"] = _one_type("Time")  # type: ignore[assignment]
+
+
+class UInt8(DType):
+    """Whole numbers, 0 or more, of 8 bits."""
+
+    name: Literal["UInt8"] = _one_type("UInt8")  # type: ignore[assignment]
+
+
+class UInt16(DType):
+    """Whole numbers, 0 or more, of 16 bits."""
+
+    name: Literal["UInt16"] = _one_type("UInt16")  # type: ignore[assignment]
+
+
+class UInt32(DType):
+    """Whole numbers, 0 or more, of 32 bits."""
+
+    name: Literal["UInt32"] = _one_type("UInt32")  # type: ignore[assignment]
+
+
+class UInt64(DType):
+    """Whole numbers, 0 or more, of 64 bits."""
+
+    name: Literal["UInt64"] = _one_type("UInt64")  # type: ignore[assignment]
+
+
+class UInt128(DType):
+    """Whole numbers, 0 or more, of 128 bits."""
+
+    name: Literal["UInt128"] = _one_type("UInt128")  # type: ignore[assignment]
+
+
+class Unknown(DType):
+    """A type the other names have no word for."""
+
+    name: Literal["Unknown"] = _one_type("Unknown")  # type: ignore[assignment]
+
+

@@ -1,0 +1,59 @@
+"""Choosing the class of a mapping from its `type`, else from its keys, before anything else is looked at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from laktory.diagnostics import closest
+from laktory.models.base import is_variable
+from laktory.models.problems import problem_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["kind_of", "refuse_unknown_kind"]
+
+
+def kind_of(types: Mapping[str, str], keys: Mapping[str, str]) -> Callable[[Any], str | None]:
+    """Discriminator of a union: `types` maps `type` to class name, `keys` maps a telling key to `type`."""
+
+    def pick(value: Any) -> str | None:
+        if not isinstance(value, dict):
+            return type(value).__name__
+        kind = _kind(value, types, keys)
+        return types.get(kind) if kind else None
+
+    return pick
+
+
+def refuse_unknown_kind(
+    what: str, types: Mapping[str, str], keys: Mapping[str, str], planned: Mapping[str, str]
+) -> Callable[[Any], Any]:
+    """Validator that runs before the discriminator, so that it always finds a class."""
+
+    def check(value: Any) -> Any:
+        if is_variable(value) or type(value).__name__ in types.values():
+            return value
+        if not isinstance(value, dict):
+            raise problem_error(f"expected a {what}, a mapping, found {type(value).__name__} {value!r}"[:160])
+        kind = _kind(value, types, keys)
+        if kind in types:
+            return value
+        if kind in planned:
+            message = f"{what} of type {kind!r} is not supported by this version of Laktory: {planned[kind]}"
+            raise problem_error(message, valid=list(types), key="type" if "type" in value else "")
+        if "type" in value:
+            message = f"{value['type']!r} is not a type of {what}"
+            raise problem_error(message, valid=list(types), hint=closest(value["type"], [*types, *planned]), key="type")
+        ways = ", ".join(f"'{key}'" for key in dict.fromkeys(keys))
+        guess = next((found for key in value if (found := closest(key, keys))), None)
+        raise problem_error(f"cannot tell what kind of {what} this is", valid=f"a key of {ways}, or 'type'", hint=guess)
+
+    return check
+
+
+def _kind(value: Mapping[Any, Any], types: Mapping[str, str], keys: Mapping[str, str]) -> str | None:
+    named = value.get("type")
+    if isinstance(named, str) and not is_variable(named):
+        return named.upper()
+    return next((keys[key] for key in keys if key in value), None)

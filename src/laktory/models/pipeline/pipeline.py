@@ -1,0 +1,234 @@
+"""A pipeline: nodes that read from each other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field, PrivateAttr, computed_field
+
+from laktory.diagnostics import Problem, closest
+from laktory.graph import find_cycle, sort
+from laktory.models.base import OrVariable, is_variable
+from laktory.models.pipeline.pipelinenode import NameText, PipelineNode
+from laktory.models.pipelinechild import PipelineChild
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from laktory.planning import Plan
+
+__all__ = ["Pipeline"]
+
+_UNSAFE = re.compile(r"[ .@{}\[\]$|]")
+
+
+class Pipeline(PipelineChild):
+    """Nodes and what they share. The same declaration in Python and in YAML."""
+
+    planned: ClassVar = {
+        "orchestrator": "orchestrators (Databricks, Airflow, Dagster)",
+        "parameters": "run-time parameters",
+        "options": "deployment options",
+        "resource_options": "deployment options",
+        "resource_name": "deployment options",
+        "lookup_existing": "deployment options",
+        "databricks_quality_monitor_enabled": "Databricks quality monitors",
+    }
+
+    name: NameText = Field(description="Name of the pipeline.")
+    nodes: Annotated[list[OrVariable[PipelineNode]], BeforeValidator(lambda v: [] if v is None else v)] = Field(
+        default=[], description="The nodes, in any order."
+    )
+    dependencies: list[str] = Field(default=[], description="pip requirements of remote runs.")
+    imports: list[str] = Field(
+        default=[], description="Modules imported before the first node; custom functions may come only from these."
+    )
+    root_path_: str | Path | None = Field(
+        default=None,
+        alias="root_path",
+        exclude=True,
+        description="Folder of run records. Default: `.laktory/pipelines/NAME`.",
+    )
+
+    _last_run: Any = PrivateAttr(default=None)
+
+    def _problems(self) -> list[Problem]:
+        return [*self._name_problems(), *self._reference_problems()]
+
+    def _name_problems(self) -> list[Problem]:
+        problems: list[Problem] = []
+        seen: dict[str, int] = {}
+        for index, node in enumerate(self.nodes):
+            if is_variable(node) or "${" in node.name:
+                continue
+            if node.name in seen:
+                message = f"node {node.name!r} is declared twice in pipeline {self.name!r}, first as nodes[{seen[node.name]}]"
+                problems.append(Problem(message, ("nodes", index, "name")))
+            seen.setdefault(node.name, index)
+        return problems
+
+    def _reference_problems(self) -> list[Problem]:
+        """Unknown upstream nodes and cycles; nothing is said while variables may still name nodes."""
+        if any(is_variable(node) or "${" in node.name for node in self.nodes):
+            return []
+        names = {node.name for node in self.nodes}
+        problems: list[Problem] = []
+        for index, node in enumerate(self.nodes):
+            for name in node.upstream_node_names:
+                if "${" not in name and name not in names:
+                    message = f"node {name!r} is not defined in pipeline {self.name!r}"
+                    path = _reference_path(node, index, name)
+                    problems.append(Problem(message, path, sorted(names)[:20], closest(name, names)))
+        cycle = None if problems else find_cycle(self._upstream())
+        if cycle:
+            message = (
+                f"pipeline {self.name!r} is not a DAG (directed acyclic graph). "
+                f"A circular dependency has been detected: {' → '.join(cycle)}"
+            )
+            index = next(i for i, node in enumerate(self.nodes) if node.name == cycle[0])
+            problems.append(Problem(message, ("nodes", index, "name"), hint="review what these nodes read"))
+        return problems
+
+    def _upstream(self) -> dict[str, list[str]]:
+        return {node.name: node.upstream_node_names for node in self.nodes}
+
+    # ---- what the definition says ------------------------------------------------------------
+
+    @property
+    def resolved_name(self) -> str:
+        """The name with variables resolved."""
+        return str(self.inject_vars_into_dump({"name": self.name})["name"])
+
+    @property
+    def safe_name(self) -> str:
+        """The resolved name with each of ``. @ { } [ ] $ |`` and space replaced by ``-``."""
+        return _UNSAFE.sub("-", self.resolved_name)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def root_path(self) -> Path:
+        """Folder of run records and intermediate results."""
+        if self.root_path_ is not None:
+            return Path(self.root_path_)
+        from laktory.settings import settings
+
+        return Path(settings.runtime_root) / "pipelines" / self.safe_name
+
+    @property
+    def nodes_dict(self) -> dict[str, PipelineNode]:
+        """Node by name."""
+        self._adopt()  # nodes appended to the list belong to this pipeline too
+        return {node.name: node for node in self.nodes}
+
+    @property
+    def sorted_node_names(self) -> list[str]:
+        """Names in an order in which each node comes after those it reads."""
+        self._adopt()
+        problems = self._problems()
+        if problems:
+            from laktory.diagnostics import raise_problems
+
+            raise_problems(problems, self._marks)
+        return sort(self._upstream())
+
+    @property
+    def sorted_nodes(self) -> list[PipelineNode]:
+        """Nodes in an order in which each comes after those it reads."""
+        by_name = self.nodes_dict
+        return [by_name[name] for name in self.sorted_node_names]
+
+    @property
+    def data_sources(self) -> list[Any]:
+        """Sources of all nodes."""
+        return [source for node in self.nodes for source in node.data_sources]
+
+    # ---- verbs -------------------------------------------------------------------------------
+
+    def plan(self, selects: Sequence[str] | None = None) -> Plan:
+        """What a run would do, without reading or writing anything.
+
+        Raises
+        ------
+        DefinitionError
+            With every problem that needs no data to be seen.
+        """
+        from laktory.planning import plan
+
+        return plan(self, selects)
+
+    get_execution_plan = plan
+
+    def execute(
+        self,
+        write_sinks: bool = True,
+        full_refresh: bool | None = None,
+        named_dfs: Mapping[str, Any] | None = None,
+        update_tables_metadata: bool = True,
+        selects: Sequence[str] | None = None,
+        use_orchestrator: bool = False,
+        refresh: str | None = None,
+        *,
+        resume: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        """Run the pipeline; each node's `output_df` is then what it produced.
+
+        Parameters
+        ----------
+        write_sinks : write the sinks
+        full_refresh : replace what sinks hold, whatever their mode; same as ``refresh="FULL"``
+        named_dfs : more frames by name, for ``{name}`` in SQL and method arguments
+        update_tables_metadata : accepted for older scripts; files have no table metadata
+        selects : node names, task names or tags; ``*x``, ``x*``, ``*x*`` add ancestors or descendants
+        use_orchestrator : run by the orchestrator (none in this version)
+        refresh : ``INCREMENTAL`` (default) or ``FULL``
+        resume : continue the last unfinished run: nodes it committed are not run again
+        threads : nodes that may run side by side; default: chosen from the machine
+
+        Raises
+        ------
+        DefinitionError
+            If the definition or the call is wrong. Nothing was read or written.
+        RunError
+            If a node failed; an `ExceptionGroup` if several did.
+        """
+        from laktory.runtime.doors import execute_pipeline
+
+        del update_tables_metadata
+        execute_pipeline(
+            self,
+            write_sinks=write_sinks,
+            full_refresh=bool(full_refresh),
+            refresh=refresh,
+            named_dfs=named_dfs,
+            selects=selects,
+            use_orchestrator=use_orchestrator,
+            resume=resume,
+            threads=threads,
+        )
+
+    @property
+    def last_run(self) -> Any:
+        """Record of the last run of this object, or None."""
+        return self._last_run
+
+    def purge(self) -> None:
+        """Remove what the sinks of all nodes hold."""
+        for node in self.sorted_nodes:
+            node.purge()
+
+
+def _reference_path(node: PipelineNode, index: int, name: str) -> tuple[str | int, ...]:
+    """Where a node names another one."""
+    for position, source in enumerate(node.sources):
+        if getattr(source, "node_name", None) == name:
+            return ("nodes", index, "sources", position, "node_name")
+    if name in node.depends_on:
+        return ("nodes", index, "depends_on", node.depends_on.index(name))
+    if node.transformer is not None and not is_variable(node.transformer):
+        for position, step in enumerate(node.transformer.nodes):
+            if name in getattr(step, "upstream_node_names", ()):
+                return ("nodes", index, "transformer", "nodes", position)
+    return ("nodes", index)

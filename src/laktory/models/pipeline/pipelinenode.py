@@ -1,0 +1,210 @@
+"""A node: source, transformer, sinks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, computed_field, field_validator
+
+from laktory.models.base import is_variable
+from laktory.models.dataframe.dataframetransformer import DataFrameTransformer
+from laktory.models.datasinks import DataSinksUnion
+from laktory.models.datasources import DataSourcesUnion, PipelineNodeDataSource
+from laktory.models.pipelinechild import PipelineChild
+from laktory.models.problems import problem_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from laktory.models.datasources.base import BaseDataSource
+
+__all__ = ["NameText", "PipelineNode"]
+
+_NAME = re.compile(r"[\w][\w .@{}$|\[\]-]*", re.UNICODE)
+
+
+def _name(value: str) -> str:
+    if "${" in value:
+        return value
+    if not _NAME.fullmatch(value) or ".." in value:
+        message = f"{value!r} cannot be a name: it may hold letters, digits, '_', '-', ' ' and '.', and starts with a letter or digit"
+        raise problem_error(message)
+    return value
+
+
+NameText = Annotated[str, AfterValidator(_name)]
+"""A name that is safe in paths."""
+
+
+def _sources(value: Any) -> Any:
+    return [] if value is None else value
+
+
+class PipelineNode(PipelineChild):
+    """Reads its sources, applies its transformer, writes its sinks."""
+
+    older_spellings: ClassVar[Mapping[str, str]] = {"source": "sources"}
+    planned: ClassVar = {
+        "expectations": "data quality expectations",
+        "expectations_checkpoint_path": "data quality expectations",
+        "dlt_template": "Databricks pipelines",
+        "ldp_template": "Databricks pipelines",
+    }
+
+    name: NameText = Field(description="Name of the node, unique in the pipeline.")
+    sources: Annotated[list[DataSourcesUnion], BeforeValidator(_sources)] = Field(
+        default=[], description="Where rows come from; the first is `{df}`. `source:` holds a single one."
+    )
+    transformer: DataFrameTransformer | None = Field(default=None, description="Steps applied to the source.")
+    sinks: Annotated[list[DataSinksUnion], BeforeValidator(_sources)] = Field(
+        default=[], description="Where the result is written; the first is what other runs read."
+    )
+    primary_keys: list[str] | None = Field(default=None, description="Columns that identify a row.")
+    time_column: str | None = Field(default=None, description="Column that orders rows in time (documentation).")
+    comment: str | None = Field(default=None, description="What the node is for (documentation).")
+    tags: list[str] = Field(default=[], description="Labels to select nodes by.")
+    depends_on: list[str] = Field(default=[], description="Nodes that must run before, without being read.")
+    execution_task_name_: str | None = Field(
+        default=None, alias="execution_task_name", description="Nodes of one name run in one task of an orchestrator."
+    )
+    root_path_: str | Path | None = Field(
+        default=None, alias="root_path", exclude=True, description="Where the node keeps what it needs between runs."
+    )
+
+    _result: Any = PrivateAttr(default=None)
+
+    @field_validator("transformer", mode="before")
+    @classmethod
+    def _steps_alone(cls, value: Any) -> Any:
+        return {"nodes": value} if isinstance(value, list) else value
+
+    # ---- what the definition says ------------------------------------------------------------
+
+    @property
+    def source(self) -> Any:
+        """The first source, or None."""
+        return self.sources[0] if self.sources else None
+
+    @source.setter
+    def source(self, value: Any) -> None:
+        self.sources = [] if value is None else [value]
+
+    @property
+    def execution_task_name(self) -> str:
+        """Name of the orchestrator task that runs this node."""
+        return self.execution_task_name_ or f"node-{self.name}"
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def root_path(self) -> Path:
+        """Folder for what the node keeps between runs."""
+        if self.root_path_ is not None:
+            return Path(self.root_path_)
+        if self.parent_pipeline is not None:
+            return Path(self.parent_pipeline.root_path) / self.name
+        from laktory.settings import settings
+
+        return Path(settings.runtime_root) / self.name
+
+    @property
+    def data_sources(self) -> list[BaseDataSource]:
+        """Own sources and those its transformer reads."""
+        found = [source for source in self.sources if not is_variable(source)]
+        if self.transformer is not None and not is_variable(self.transformer):
+            found += self.transformer.data_sources
+        return found
+
+    @property
+    def upstream_node_names(self) -> list[str]:
+        """Nodes that must run before this one, each once."""
+        names = [s.node_name for s in self.data_sources if isinstance(s, PipelineNodeDataSource)]
+        if self.transformer is not None and not is_variable(self.transformer):
+            names += self.transformer.upstream_node_names
+        return list(dict.fromkeys([*names, *self.depends_on]))
+
+    @property
+    def output_sinks(self) -> list[Any]:
+        """Sinks that receive the output."""
+        return list(self.sinks)
+
+    @property
+    def all_sinks(self) -> list[Any]:
+        """Every sink."""
+        return list(self.sinks)
+
+    @property
+    def sinks_count(self) -> int:
+        """Number of sinks."""
+        return len(self.sinks)
+
+    @property
+    def has_sinks(self) -> bool:
+        """Whether the node writes anything."""
+        return bool(self.sinks)
+
+    has_output_sinks = has_sinks
+
+    @property
+    def primary_sink(self) -> Any:
+        """What other runs read: the first sink, or None."""
+        return self.sinks[0] if self.sinks else None
+
+    # ---- what the last run produced ----------------------------------------------------------
+
+    @property
+    def stage_df(self) -> Any:
+        """Frame after source and transformer, or None before a run."""
+        return self._result.stage if self._result else None
+
+    @property
+    def output_df(self) -> Any:
+        """What the last run committed or materialised: a narwhals LazyFrame, or None before a run."""
+        return self._result.output if self._result else None
+
+    def execute(
+        self,
+        apply_transformer: bool = True,
+        write_sinks: bool = True,
+        full_refresh: bool = False,
+        named_dfs: Mapping[str, Any] | None = None,
+        refresh: str | None = None,
+        update_tables_metadata: bool = True,
+    ) -> Any:
+        """Run this node alone; upstream nodes are read from what they produced or from their primary sinks.
+
+        Parameters
+        ----------
+        apply_transformer : apply the steps
+        write_sinks : write the sinks
+        full_refresh : replace what the sinks hold, whatever their mode
+        named_dfs : more frames by name, for ``{name}``
+        refresh : `INCREMENTAL`, or `FULL` as `full_refresh`
+        update_tables_metadata : accepted for older scripts; files have no table metadata
+
+        Returns
+        -------
+        narwhals.LazyFrame
+            `output_df`.
+
+        Raises
+        ------
+        DefinitionError, RunError
+        """
+        from laktory.runtime.doors import execute_node
+
+        del update_tables_metadata
+        return execute_node(
+            self,
+            apply_transformer=apply_transformer,
+            write_sinks=write_sinks,
+            full_refresh=full_refresh,
+            refresh=refresh,
+            named_dfs=named_dfs,
+        )
+
+    def purge(self) -> None:
+        """Remove what the sinks hold."""
+        for sink in self.sinks:
+            sink.purge()

@@ -1,0 +1,45 @@
+"""The one door to optional packages."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from laktory.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["install_line", "require"]
+
+# module → extra of Laktory that installs it
+_EXTRAS = {
+    "deltalake": "delta",
+    "duckdb": "duckdb",
+    "fastexcel": "excel",
+    "pyarrow": "arrow",
+    "xlsxwriter": "excel",
+}
+
+
+def install_line(module: str) -> str:
+    """How to install an optional module."""
+    return f"install it with: pip install 'laktory[{_EXTRAS[module.partition('.')[0]]}]'"
+
+
+def require(module: str, purpose: str) -> ModuleType:
+    """Import an optional module, e.g. ``require("duckdb", "dataframe_backend: DUCKDB")``.
+
+    Raises
+    ------
+    MissingDependencyError
+        With the exact install line, when the package is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = module.partition(".")[0]
+        if error.name is None or error.name.partition(".")[0] != package:
+            raise
+        msg = f"{purpose} needs the package {package!r}; {install_line(package)}"
+        raise MissingDependencyError(msg) from None

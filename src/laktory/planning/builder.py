@@ -1,0 +1,208 @@
+"""Builds a plan from a resolved pipeline."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from laktory.diagnostics import raise_problems
+from laktory.engines.capabilities import ENGINES
+from laktory.graph import ancestors, group_tasks, select, sort
+from laktory.models.datasinks import FileDataSink
+from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
+from laktory.planning.checks import pipeline_problems
+from laktory.planning.plan import NodePlan, Plan, ReadPlan, WritePlan
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from laktory.models.pipeline.pipeline import Pipeline
+    from laktory.models.pipeline.pipelinenode import PipelineNode
+    from laktory.planning.plan import How
+
+__all__ = ["plan"]
+
+
+def plan(
+    pipeline: Pipeline,
+    selects: Sequence[str] | None = None,
+    *,
+    write_sinks: bool = True,
+    named: Collection[str] = (),
+    vars: Mapping[str, Any] | None = None,  # noqa: A002
+    resolved: bool = False,
+) -> Plan:
+    """Order the nodes, choose what happens to each frame, and refuse what cannot work.
+
+    Parameters
+    ----------
+    selects : node names, task names or tags, with ``*``; None for every node
+    write_sinks : whether sinks will be written; without, nodes with sinks are like those without
+    named : names of frames that will be given to the run
+    vars : variables besides those of the definition
+    resolved : the pipeline holds no variables any more
+
+    Raises
+    ------
+    DefinitionError
+        With every problem that needs no data to be seen.
+    """
+    if resolved:
+        snapshot = pipeline
+    else:
+        copy = pipeline.inject_vars(vars=vars, strict=True)
+        assert copy is not None  # noqa: S101 - only None with inplace
+        snapshot = copy
+    nodes = snapshot.nodes_dict
+    order = snapshot.sorted_node_names
+    problems = pipeline_problems(snapshot, named)
+    if problems:
+        raise_problems(problems, snapshot._marks)  # noqa: SLF001 - a model's positions are for its own layers
+    upstream = {name: nodes[name].upstream_node_names for name in order}
+    chosen, implicit = _chosen(nodes, upstream, selects)
+    inside = {name: [other for other in upstream[name] if other in chosen] for name in order if name in chosen}
+    return _Builder(snapshot, inside, implicit, write_sinks=write_sinks).build(tuple(selects or ()))
+
+
+def _chosen(
+    nodes: Mapping[str, PipelineNode], upstream: Mapping[str, list[str]], selects: Sequence[str] | None
+) -> tuple[set[str], set[str]]:
+    """Nodes to run, and those of them that run only because they have no sink to read instead."""
+    if not selects:
+        return set(nodes), set()
+    labels = {name: [node.execution_task_name, *node.tags] for name, node in nodes.items()}
+    selected = select(upstream, selects, labels)
+    reads = {name: [o for o in _read_names(nodes[name]) if not nodes[o].has_sinks] for name in nodes}
+    implicit = ancestors(reads, selected) - selected
+    return selected | implicit, implicit
+
+
+def _read_names(node: PipelineNode) -> list[str]:
+    """Nodes whose rows a node reads (`depends_on` only orders)."""
+    names = [s.node_name for s in node.data_sources if isinstance(s, PipelineNodeDataSource)]
+    if node.transformer is not None:
+        names += node.transformer.upstream_node_names
+    return list(dict.fromkeys(names))
+
+
+class _Builder:
+    """Walks the nodes once, in order."""
+
+    def __init__(
+        self, pipeline: Pipeline, upstream: Mapping[str, list[str]], implicit: set[str], *, write_sinks: bool
+    ) -> None:
+        self.pipeline = pipeline
+        self.nodes = pipeline.nodes_dict
+        self.order = sort(upstream)
+        self.upstream = upstream
+        self.implicit = implicit
+        self.write_sinks = write_sinks
+        self.reads = {name: _read_names(self.nodes[name]) for name in self.order}
+        self.consumers: dict[str, list[str]] = {name: [] for name in self.order}
+        for name in self.order:
+            for other in self.reads[name]:
+                if other in self.consumers:
+                    self.consumers[other].append(name)
+        self.depth: dict[str, int] = {}
+        self.digests: dict[str, str] = {}
+
+    def build(self, selects: tuple[str, ...]) -> Plan:
+        plans = tuple(self._node(name) for name in self.order)
+        written = {name for name in self.order if self.nodes[name].has_sinks}
+        leaves = {name for name in self.order if not self.consumers[name]}
+        tasks = group_tasks(
+            self.upstream,
+            {name: self.nodes[name].execution_task_name for name in self.order},
+            set(self.order) - written - leaves,
+        )
+        return Plan(self.pipeline, plans, tuple(tasks), selects)
+
+    def _node(self, name: str) -> NodePlan:
+        node = self.nodes[name]
+        how, why = self._how(name, node)
+        steps = node.transformer.nodes if node.transformer else []
+        self.digests[name] = self._digest(name, node)
+        return NodePlan(
+            name=name,
+            engine=node.dataframe_backend.value,
+            reads=tuple(self._reads(node)),
+            steps=tuple(_step_text(step) for step in steps),
+            writes=tuple(_write(node, sink) for sink in node.sinks),
+            upstream=tuple(self.upstream[name]),
+            consumers=tuple(self.consumers[name]),
+            how=how,
+            why=why,
+            task=node.execution_task_name,
+            digest=self.digests[name],
+            implicit=name in self.implicit,
+            crosses_engines=self._crosses(name, node),
+        )
+
+    def _how(self, name: str, node: PipelineNode) -> tuple[How, str]:
+        consumers = self.consumers[name]
+        steps = len(node.transformer.nodes) if node.transformer else 0
+        depth = steps + sum(self.depth.get(other, 0) for other in self.reads[name])
+        self.depth[name] = 0
+        if node.has_sinks and self.write_sinks:
+            return "written", "has sinks: computed once, consumers read what was written"
+        if not consumers:
+            return "lazy", "no sink and no consumer: computed when its output is asked for"
+        if self._crosses(name, node):
+            return "materialised", f"read on another engine by {', '.join(consumers[:3])}"
+        if len(consumers) > 1:
+            if self._is_bare_file(node):
+                return "rescanned", f"only names a {node.source.format} file: {len(consumers)} consumers scan it"
+            return "materialised", f"{len(consumers)} consumers: computed once"
+        if depth >= ENGINES[node.dataframe_backend.value].fuse_steps:
+            return "materialised", f"ends a chain of {depth} steps, longer ones get slow"
+        self.depth[name] = max(depth, 1)
+        return "fused", f"no sink, one consumer: computed as part of {consumers[0]}"
+
+    def _crosses(self, name: str, node: PipelineNode) -> bool:
+        return any(self.nodes[other].dataframe_backend != node.dataframe_backend for other in self.consumers[name])
+
+    def _is_bare_file(self, node: PipelineNode) -> bool:
+        source = node.source
+        if node.transformer is not None or len(node.sources) != 1 or not isinstance(source, FileDataSource):
+            return False
+        options = (source.filter, source.selects, source.renames, source.drops, source.drop_duplicates)
+        return ENGINES[node.dataframe_backend.value].formats[source.format].typed and not any(options)
+
+    def _reads(self, node: PipelineNode) -> Iterable[ReadPlan]:
+        for position, source in enumerate(node.sources):
+            label = "df" if position == 0 else f"sources.{source.name or position}"
+            via = ("this run" if source.node_name in self.upstream else "primary sink") if hasattr(source, "node_name") else ""
+            yield ReadPlan(label, source.type, source.description, getattr(source, "format", None), via)  # type: ignore[arg-type]
+        for other in node.transformer.upstream_node_names if node.transformer else ():
+            yield ReadPlan(
+                f"nodes.{other}", "PIPELINE_NODE", other, None, "this run" if other in self.upstream else "primary sink"
+            )
+
+    def _digest(self, name: str, node: PipelineNode) -> str:
+        """Definition, engine and everything read: equal digests give equal rows from equal sources."""
+        plain = {
+            "node": node.to_plain(),
+            "engine": node.dataframe_backend.value,
+            "api": node.dataframe_api,
+            "imports": self.pipeline.imports,
+            "reads": [self.digests.get(other, other) for other in self.reads[name]],
+        }
+        # a frame held by Python has no lasting identity: never equal to that of an earlier run
+        text = json.dumps(plain, sort_keys=True, default=lambda value: f"{type(value).__name__}-{uuid.uuid4()}")
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _step_text(step: Any) -> str:
+    if hasattr(step, "expr"):
+        return "SQL: " + " ".join(step.expr.split())[:120]
+    arguments = [repr(value) for value in step.func_args] + [f"{key}={value!r}" for key, value in step.func_kwargs.items()]
+    return f"{step.func_name}({', '.join(arguments)})"[:120]
+
+
+def _write(node: PipelineNode, sink: Any) -> WritePlan:
+    if not isinstance(sink, FileDataSink) or sink.custom_writer is not None:
+        return WritePlan("CUSTOM", sink.custom_writer.func_name, getattr(sink, "format", None), "CUSTOM", typed=False)
+    support = ENGINES[node.dataframe_backend.value].formats[sink.format]
+    return WritePlan("FILE", sink.path, sink.format, sink.write_mode, support.typed)

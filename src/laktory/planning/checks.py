@@ -1,0 +1,189 @@
+"""Every refusal that needs no data: engines, formats, modes, targets, SQL text."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from dataclasses import replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from laktory.diagnostics import Problem, closest
+from laktory.engines.capabilities import ENGINES
+from laktory.errors import ExpressionError
+from laktory.models.datasinks import FileDataSink
+from laktory.models.datasources import CustomDataSource, FileDataSource
+from laktory.optional import install_line
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from laktory.diagnostics import Path
+    from laktory.engines.capabilities import Capabilities
+    from laktory.models.pipeline.pipeline import Pipeline
+    from laktory.models.pipeline.pipelinenode import PipelineNode
+
+__all__ = ["node_problems", "pipeline_problems", "sink_problems", "source_problems", "url_scheme"]
+
+_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
+
+
+def url_scheme(path: str) -> str | None:
+    """Scheme of a URL path, lower case, or None for a path of the file system."""
+    match = _URL.match(path)
+    return match.group(1).lower() if match else None
+
+
+def pipeline_problems(pipeline: Pipeline, named: Collection[str] = ()) -> list[Problem]:
+    """Problems of all nodes and between them."""
+    problems: list[Problem] = []
+    for index, node in enumerate(pipeline.nodes):
+        for problem in node_problems(node, pipeline.imports, named):
+            problems.append(replace(problem, path=("nodes", index, *problem.path)))
+    problems += _shared_targets(pipeline)
+    return problems
+
+
+def node_problems(node: PipelineNode, imports: Collection[str], named: Collection[str]) -> Iterator[Problem]:
+    """Problems of one node; paths start at the node."""
+    engine = ENGINES[node.dataframe_backend.value]
+    if engine.module and importlib.util.find_spec(engine.module) is None:
+        message = f"backend {engine.name!r} needs the package {engine.module!r}, which is not installed"
+        yield Problem(message, ("dataframe_backend",), hint=install_line(engine.module))
+    for index, source in enumerate(node.sources):
+        for problem in source_problems(source, engine, imports):
+            yield replace(problem, path=("sources", index, *problem.path))
+    for index, sink in enumerate(node.sinks):
+        for problem in sink_problems(sink, engine, imports):
+            yield replace(problem, path=("sinks", index, *problem.path))
+    if not node.sources and node.transformer is None:
+        yield Problem(f"node {node.name!r} reads nothing: it has neither a source nor a transformer", ("name",))
+    yield from _step_problems(node, engine, named)
+
+
+def source_problems(source: Any, engine: Capabilities, imports: Collection[str]) -> Iterator[Problem]:
+    """Problems of one source; paths start at the source."""
+    if source.as_stream and not engine.streams:
+        message = f"streaming reads are not supported by the {engine.name} backend of this version"
+        yield Problem(message, ("as_stream",), hint="set 'as_stream: false'")
+    if isinstance(source, CustomDataSource):
+        yield from _import_problems(source.custom_reader.func_name, imports, ("custom_reader",))
+    if isinstance(source, FileDataSource):
+        yield from _source_format_problems(source, engine)
+    yield from _expression_problems(source)
+
+
+def _source_format_problems(source: FileDataSource, engine: Capabilities) -> Iterator[Problem]:
+    support = engine.formats.get(source.format)
+    if support is None or not support.read:
+        valid = [name for name, found in engine.formats.items() if found.read]
+        message = f"format {source.format!r} cannot be read with the {engine.name} backend"
+        yield Problem(message, ("format",), valid, closest(source.format, valid))
+        return
+    yield from _module_problems(source.format, support.needs)
+    scheme = url_scheme(source.path)
+    if scheme and scheme not in engine.url_schemes and scheme != "file":
+        message = f"the {engine.name} backend cannot read {scheme!r} URLs"
+        yield Problem(message, ("path",), sorted(engine.url_schemes))
+
+
+def sink_problems(sink: Any, engine: Capabilities, imports: Collection[str]) -> Iterator[Problem]:
+    """Problems of one sink; paths start at the sink."""
+    if sink.custom_writer is not None:
+        yield from _import_problems(sink.custom_writer.func_name, imports, ("custom_writer",))
+        return
+    if not isinstance(sink, FileDataSink):
+        return
+    support = engine.formats.get(sink.format)
+    if support is None or not support.modes:
+        valid = [name for name, found in engine.formats.items() if found.modes]
+        message = f"format {sink.format!r} cannot be written with the {engine.name} backend"
+        yield Problem(message, ("format",), valid, closest(sink.format, valid))
+        return
+    yield from _module_problems(sink.format, "xlsxwriter" if sink.format == "EXCEL" else support.needs)
+    if sink.write_mode not in support.modes:
+        message = f"mode {sink.write_mode!r} is not possible for the format {sink.format!r}"
+        yield Problem(message, ("mode",), support.modes)
+    if url_scheme(sink.path):
+        message = f"writing to URLs is not supported by this version of Laktory: {sink.path!r}"
+        yield Problem(message, ("path",), hint="write to a path of the file system")
+    if "partition_by" in sink.writer_kwargs and not _may_partition(sink):
+        message = "'partition_by' needs the format DELTA, or PARQUET and a path that ends in '/'"
+        yield Problem(message, ("writer_kwargs", "partition_by"))
+    if sink.path.endswith("/") and sink.format in ("AVRO", "EXCEL"):
+        yield Problem(f"a directory of {sink.format} files cannot be written", ("path",), hint="name a file")
+
+
+def _may_partition(sink: FileDataSink) -> bool:
+    return sink.format == "DELTA" or (sink.format == "PARQUET" and sink.path.endswith("/"))
+
+
+def _module_problems(format_: str, module: str | None) -> Iterator[Problem]:
+    if module and importlib.util.find_spec(module) is None:
+        message = f"format {format_!r} needs the package {module!r}, which is not installed"
+        yield Problem(message, ("format",), hint=install_line(module))
+
+
+def _import_problems(func_name: str, imports: Collection[str], path: Path) -> Iterator[Problem]:
+    module = func_name.rpartition(".")[0]
+    if not any(module == name or module.startswith(f"{name}.") for name in imports):
+        message = f"{func_name!r} is not in a module that the pipeline lists in 'imports'"
+        yield Problem(message, path, hint=f"add {module!r} to the pipeline's 'imports'")
+
+
+def _expression_problems(source: Any) -> Iterator[Problem]:
+    """Post-read options hold SQL expressions: parse them now."""
+    texts: list[tuple[Path, str]] = [(("filter",), source.filter)] if source.filter else []
+    if isinstance(source.selects, dict):
+        texts += [(("selects", key), key) for key in source.selects]
+    elif source.selects:
+        texts += [(("selects", index), text) for index, text in enumerate(source.selects)]
+    if not texts:
+        return
+    from laktory.expressions.sql import parse_sql
+
+    for path, text in texts:
+        try:
+            parse_sql(text)
+        except ExpressionError as error:
+            column = None if error.offset is None else error.offset + 1
+            yield Problem(str(error), path, on_key=isinstance(source.selects, dict) and path[0] == "selects", line=1, column=column)
+
+
+def _step_problems(node: PipelineNode, engine: Capabilities, named: Collection[str]) -> Iterator[Problem]:
+    if node.transformer is None:
+        return
+    from laktory.expressions.statement import statement_problems
+
+    steps = node.transformer.nodes
+    known = {"df", *named, *(f"nodes.{name}" for name in node.upstream_node_names)}
+    known |= {f"sources.{source.name}" for source in node.sources if source.name}
+    for index, step in enumerate(steps):
+        path: Path = ("transformer", "nodes", index)
+        if hasattr(step, "expr"):
+            for problem in statement_problems(step.expr, engine.dialect, known):
+                yield replace(problem, path=(*path, "expr", *problem.path))
+        elif index == 0 and not node.sources:
+            message = f"node {node.name!r} has no source, so its first step must be SQL"
+            yield Problem(message, path, hint="add a source, or start with an 'expr'")
+        for position, source in enumerate(getattr(step, "data_sources", ())):
+            for problem in source_problems(source, engine, ()):
+                yield replace(problem, path=path, message=f"source {position} in the arguments: {problem.message}")
+
+
+def _shared_targets(pipeline: Pipeline) -> list[Problem]:
+    """Two sinks on one place would overwrite each other."""
+    seen: dict[str, str] = {}
+    problems: list[Problem] = []
+    for index, node in enumerate(pipeline.nodes):
+        for position, sink in enumerate(node.sinks):
+            if not isinstance(sink, FileDataSink) or sink.custom_writer is not None or url_scheme(sink.path):
+                continue
+            target = os.path.realpath(PurePath(sink.path))
+            where = f"nodes[{index}].sinks[{position}]"
+            if target in seen:
+                message = f"{where} writes to {sink.path!r}, as {seen[target]} does: one would undo the other"
+                problems.append(Problem(message, ("nodes", index, "sinks", position, "path")))
+            seen.setdefault(target, where)
+    return problems

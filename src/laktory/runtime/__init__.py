@@ -1,0 +1,1 @@
+"""Moves data now: runs a plan."""

@@ -1,0 +1,72 @@
+"""Functions of the user's own, imported only from modules that the pipeline lists."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from laktory.errors import DefinitionError, LaktoryError, RunError
+from laktory.log import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from laktory.models.custom import LaktoryContext, _CustomFunction
+
+__all__ = ["call", "import_modules"]
+
+_log = get_logger(__name__)
+
+
+def import_modules(names: Iterable[str]) -> None:
+    """Import what the pipeline lists, so that namespaces are registered.
+
+    Raises
+    ------
+    DefinitionError
+        If a module cannot be imported; the cause is told, not hidden.
+    """
+    for name in names:
+        _log.info("Importing %s", name)
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            msg = f"module {name!r} in 'imports' cannot be imported: {type(error).__name__}: {error}"
+            raise DefinitionError(msg) from error
+
+
+def call(function: _CustomFunction, imports: Iterable[str], context: LaktoryContext, *first: Any) -> Any:
+    """Call a custom function with its arguments; `first` come before them.
+
+    Raises
+    ------
+    DefinitionError
+        If it is outside the modules listed in `imports`, or does not exist.
+    RunError
+        If it raises.
+    """
+    found = _find(function.func_name, imports)
+    kwargs = dict(function.func_kwargs)
+    if "laktory_context" in inspect.signature(found).parameters:
+        kwargs["laktory_context"] = context
+    try:
+        return found(*first, *function.func_args, **kwargs)
+    except LaktoryError:
+        raise
+    except Exception as error:
+        msg = f"{function.func_name!r} raised {type(error).__name__}: {error}"
+        raise RunError(msg) from error
+
+
+def _find(func_name: str, imports: Iterable[str]) -> Callable[..., Any]:
+    module_name, _, name = func_name.rpartition(".")
+    if not any(module_name == listed or module_name.startswith(f"{listed}.") for listed in imports):
+        msg = f"{func_name!r} is not in a module that the pipeline lists in 'imports'; add {module_name!r} to it"
+        raise DefinitionError(msg)
+    import_modules([module_name])
+    found = getattr(importlib.import_module(module_name), name, None)
+    if not callable(found):
+        msg = f"module {module_name!r} has no function {name!r}"
+        raise DefinitionError(msg)
+    return found  # type: ignore[no-any-return]

@@ -1,0 +1,206 @@
+"""What the verbs on models do."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from laktory.errors import DefinitionError, SinkError, UnsupportedError
+from laktory.models.datasinks import FileDataSink
+from laktory.models.pipeline.pipeline import Pipeline
+from laktory.planning import plan
+from laktory.runtime.node import NodeResult
+from laktory.runtime.reading import read
+from laktory.runtime.record import RunFolder, new_run_id
+from laktory.runtime.runner import RunOptions, RunOutcome, run
+from laktory.runtime.sessions import standing
+from laktory.runtime.writing import sink_target, write_custom, write_files
+from laktory.storage import Locks, exists
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from laktory.models.datasinks.base import BaseDataSink
+    from laktory.models.datasources.base import BaseDataSource
+    from laktory.models.pipeline.pipelinenode import PipelineNode
+    from laktory.planning import Plan
+
+__all__ = ["execute_node", "execute_pipeline", "is_full", "purge_sink", "read_source", "sink_exists", "write_sink"]
+
+
+def execute_pipeline(
+    pipeline: Pipeline,
+    *,
+    write_sinks: bool,
+    full_refresh: bool,
+    refresh: str | None,
+    named_dfs: Mapping[str, Any] | None,
+    selects: Sequence[str] | None,
+    use_orchestrator: bool,
+    resume: bool,
+    threads: int | None,
+) -> None:
+    """`Pipeline.execute`."""
+    if use_orchestrator:
+        msg = "use_orchestrator=True: orchestrators are not supported by this version of Laktory"
+        raise UnsupportedError(msg)
+    named = dict(named_dfs or {})
+    made = plan(pipeline, selects, write_sinks=write_sinks, named=named)
+    _keep_stand_ins(pipeline, made)
+    options = RunOptions(
+        write_sinks=write_sinks,
+        full_refresh=is_full(full_refresh, refresh),
+        resume=resume,
+        threads=threads,
+        named=named,
+    )
+    outcome = run(made, options)
+    _hand_over(pipeline, outcome)
+    outcome.raise_errors()
+
+
+def execute_node(
+    node: PipelineNode,
+    *,
+    apply_transformer: bool,
+    write_sinks: bool,
+    full_refresh: bool,
+    refresh: str | None,
+    named_dfs: Mapping[str, Any] | None,
+) -> Any:
+    """`PipelineNode.execute`: the node alone; what other nodes produced before in this process is read from there."""
+    pipeline: Pipeline = node.parent_pipeline or Pipeline(name=node.name, nodes=[node], root_path=node.root_path_)
+    named = dict(named_dfs or {})
+    made = plan(pipeline, [node.name], write_sinks=write_sinks, named=named)
+    _keep_stand_ins(pipeline, made)
+    given = {name: found._result for name, found in pipeline.nodes_dict.items() if name != node.name and found._result}  # noqa: SLF001
+    options = RunOptions(
+        write_sinks=write_sinks,
+        full_refresh=is_full(full_refresh, refresh),
+        apply_transformer=apply_transformer,
+        named=named,
+        given=given,
+        threads=1,
+    )
+    outcome = run(made, options)
+    _hand_over(pipeline, outcome)
+    outcome.raise_errors()
+    return node.output_df
+
+
+def is_full(full_refresh: bool, refresh: str | None) -> bool:  # noqa: FBT001
+    """Whether sinks are to be replaced.
+
+    Raises
+    ------
+    DefinitionError
+        If `refresh` is neither INCREMENTAL nor FULL.
+    """
+    if refresh is None:
+        return full_refresh
+    if refresh.upper() not in ("INCREMENTAL", "FULL"):
+        msg = f"refresh={refresh!r} is not valid; use 'INCREMENTAL' or 'FULL'"
+        raise DefinitionError(msg)
+    return full_refresh or refresh.upper() == "FULL"
+
+
+def _keep_stand_ins(pipeline: Pipeline, made: Plan) -> None:
+    """Frames that a script put in place of a source are not part of the definition; the snapshot needs them too."""
+    for original, copy in zip(pipeline.nodes, made.pipeline.nodes, strict=True):
+        for source, copied in zip(original.sources, copy.sources, strict=True):
+            copied._df = source._df  # noqa: SLF001
+
+
+def _hand_over(pipeline: Pipeline, outcome: RunOutcome) -> None:
+    """What the run produced is reached from the nodes."""
+    nodes = pipeline.nodes_dict
+    for name, result in outcome.results.items():
+        nodes[name]._result = result  # noqa: SLF001
+    pipeline._last_run = outcome.record  # noqa: SLF001
+
+
+def read_source(source: BaseDataSource) -> Any:
+    """`source.read()`, outside any run."""
+
+    def upstream(name: str, session: Any) -> Any:
+        node = source.node  # type: ignore[attr-defined]
+        if node.output_df is not None:
+            return session.adopt(node.output_df)
+        sink = node.primary_sink
+        if sink is None:
+            msg = f"node {name!r} has not been executed and has no sink to read"
+            raise DefinitionError(msg)
+        return read(sink.as_source(), session, upstream)
+
+    resolved = source.inject_vars(strict=True)
+    assert resolved is not None  # noqa: S101 - only None with inplace
+    resolved._df = source._df  # noqa: SLF001
+    return read(resolved, standing().get(source.dataframe_backend.value), upstream)
+
+
+def write_sink(sink: BaseDataSink, df: Any, mode: str | None) -> None:
+    """`sink.write()`, outside any run."""
+    node = sink.parent_pipeline_node
+    if df is None:
+        df = node.output_df if node is not None else None
+    if df is None:
+        msg = "there is nothing to write: give a frame, or execute the node first"
+        raise DefinitionError(msg)
+    resolved = sink.inject_vars(strict=True)
+    assert resolved is not None  # noqa: S101 - only None with inplace
+    if mode is not None:
+        resolved.mode = mode  # type: ignore[assignment]
+    session = standing().get(sink.dataframe_backend.value)
+    frame = session.adopt(df)
+    if not isinstance(resolved, FileDataSink) or resolved.custom_writer is not None:
+        write_custom(frame, resolved)
+        return
+    root = Path(node.root_path if node is not None else Path(_runtime_root()) / "writes").absolute()
+    (root / "intents").mkdir(parents=True, exist_ok=True)
+    folder = RunFolder(root, new_run_id())
+    with Locks.acquire([sink_target(resolved)], owner=f"write {folder.run_id}", timeout=_lock_timeout()):
+        folder.open({"run": folder.run_id})
+        write_files(
+            frame,
+            [resolved],
+            session,
+            run_id=folder.run_id,
+            replace_all=False,
+            intent=str(root / "intents" / f"{folder.run_id}.json"),
+            note={"ledger": str(folder.ledger), "entry": {}},
+        )
+    shutil.rmtree(folder.path)
+
+
+def sink_exists(sink: FileDataSink) -> bool:
+    """`sink.exists()`."""
+    return exists(sink_target(sink))
+
+
+def purge_sink(sink: FileDataSink) -> None:
+    """`sink.purge()`."""
+    target = sink_target(sink)
+    with Locks.acquire([target], owner="purge", timeout=_lock_timeout()):
+        try:
+            if Path(target.path).is_dir():
+                shutil.rmtree(target.path)
+            else:
+                Path(target.path).unlink(missing_ok=True)
+        except OSError as error:
+            msg = f"{sink.path!r} cannot be removed: {error.strerror}"
+            raise SinkError(msg) from error
+
+
+def _lock_timeout() -> float:
+    from laktory.settings import settings
+
+    return settings.lock_timeout
+
+
+def _runtime_root() -> str:
+    from laktory.settings import settings
+
+    return settings.runtime_root
+
+

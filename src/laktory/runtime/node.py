@@ -1,0 +1,197 @@
+"""One node: read, transform, write, and what is left of it for others to read."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from laktory.errors import DefinitionError
+from laktory.log import get_logger
+from laktory.models.datasinks import FileDataSink
+from laktory.models.datasources import PipelineNodeDataSource
+from laktory.runtime.reading import read
+from laktory.runtime.writing import Written, carrier, scratch_output, write_custom, write_files
+from laktory.storage import delta_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import narwhals as nw
+
+    from laktory.engines.protocol import FileRead, Session
+    from laktory.models.pipeline.pipelinenode import PipelineNode
+    from laktory.planning import NodePlan
+    from laktory.runtime.record import RunFolder
+    from laktory.runtime.sessions import Sessions
+
+    Frame = nw.LazyFrame[Any]
+
+__all__ = ["NodeContext", "NodeResult", "execute"]
+
+_log = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class NodeResult:
+    """What a node left behind.
+
+    Attributes
+    ----------
+    output : frame that consumers of the node's engine read
+    read : file that holds the same rows with the same types, for consumers on another engine and resumed runs
+    stage : frame before anything was written
+    engine : backend that holds `output`
+    rows : rows of the output, None when it was not computed
+    written : one for each file sink
+    sessions : keeps the engines alive as long as the frames
+    """
+
+    output: Frame | None
+    engine: str
+    stage: Frame | None = None
+    read: FileRead | None = None
+    rows: int | None = None
+    written: list[Written] = field(default_factory=list)
+    sessions: Sessions | None = None
+
+
+@dataclass(slots=True)
+class NodeContext:
+    """What a node needs of its run."""
+
+    pipeline_imports: list[str]
+    results: Mapping[str, NodeResult]
+    sessions: Sessions
+    named: Mapping[str, Any]
+    folder: RunFolder | None
+    intents: Path | None
+    run_id: str
+    replace_all: bool = False
+    write_sinks: bool = True
+    apply_transformer: bool = True
+
+
+def execute(node: PipelineNode, plan: NodePlan, context: NodeContext) -> NodeResult:
+    """Run one node of a plan.
+
+    Raises
+    ------
+    LaktoryError
+        Whatever stood at the node's targets still stands.
+    """
+    _log.info("Executing pipeline node %s", node.name)
+    session = context.sessions.get(plan.engine)
+    frame = _stage_frame(node, session, context)
+    result = NodeResult(output=frame, engine=plan.engine, stage=frame, sessions=context.sessions)
+    if plan.how == "written" and context.write_sinks:
+        _write(node, plan, frame, session, context, result)
+    elif plan.how == "materialised":
+        _materialise(node, plan, frame, session, context, result)
+    else:
+        # what cannot be built is told by the node it stands in, not by a consumer
+        frame.collect_schema()
+    return result
+
+
+def _stage_frame(node: PipelineNode, session: Session, context: NodeContext) -> Frame:
+    def upstream(name: str, for_session: Session) -> Frame:
+        return _upstream(node, name, for_session, context)
+
+    frames: dict[str, Frame | None] = {}
+    for name, value in context.named.items():
+        frames[name] = session.adopt(value)
+    first: Frame | None = None
+    for position, source in enumerate(node.sources):
+        frame = read(source, session, upstream)
+        first = frame if position == 0 else first
+        if source.name:
+            frames[f"sources.{source.name}"] = frame
+        if isinstance(source, PipelineNodeDataSource):
+            frames.setdefault(f"nodes.{source.node_name}", frame)
+    frames["df"] = first
+    if node.transformer is not None and context.apply_transformer:
+        from laktory.transforms import apply
+
+        for name in node.transformer.upstream_node_names:
+            frames[f"nodes.{name}"] = upstream(name, session)
+        first = apply(first, node.transformer.nodes, session=session, frames=frames)
+    if first is None:
+        msg = f"node {node.name!r} reads nothing: it has neither a source nor a transformer"
+        raise DefinitionError(msg)
+    return first
+
+
+def _upstream(node: PipelineNode, name: str, session: Session, context: NodeContext) -> Frame:
+    """Rows of another node: what it produced in this run, else its primary sink."""
+    result = context.results.get(name)
+    if result is not None:
+        _log.info("Reading pipeline node %s from output DataFrame", name)
+        if result.engine == session.capabilities.name:
+            assert result.output is not None  # noqa: S101 - a resumed node with consumers has a file
+            return result.output
+        return session.scan(result.read) if result.read is not None else session.adopt(result.output)
+    pipeline = node.parent_pipeline
+    sink = pipeline.nodes_dict[name].primary_sink if pipeline is not None else None
+    if not isinstance(sink, FileDataSink):
+        msg = f"node {name!r} is not part of this run and has no file sink that could be read instead"
+        raise DefinitionError(msg)
+    _log.info("Reading pipeline node %s from %s", name, sink.path)
+    return read(sink.as_source(), session, lambda *_: None)  # type: ignore[arg-type,return-value]
+
+
+def _write(
+    node: PipelineNode, plan: NodePlan, frame: Frame, session: Session, context: NodeContext, result: NodeResult
+) -> None:
+    files = [sink for sink in node.sinks if isinstance(sink, FileDataSink) and sink.custom_writer is None]
+    customs = [sink for sink in node.sinks if sink not in files]
+    scratch, schema = None, frame.collect_schema()
+    if (plan.consumers or customs) and not any(_will_be_readable(sink, schema, session, context) for sink in files):
+        assert context.folder is not None  # noqa: S101 - a run that writes has a folder
+        scratch, result.read = scratch_output(frame, context.folder.scratch, node.name, _scratch_format(plan, session))
+    assert context.folder is not None and context.intents is not None  # noqa: S101, PT018
+    entry = {"node": node.name, "digest": plan.digest, "time": time.time()}
+    result.written, result.rows = write_files(
+        frame,
+        files,
+        session,
+        run_id=context.run_id,
+        replace_all=context.replace_all,
+        intent=str(context.intents / f"{node.name}.json"),
+        note={"ledger": str(context.folder.ledger), "entry": entry},
+        scratch=scratch,
+        scratch_read=result.read,
+    )
+    result.read = result.read or carrier(result.written)
+    found = result.read or next((item.read for item in result.written if item.read), None)
+    if found is not None:
+        result.output = session.scan(found)
+    for sink in customs:
+        write_custom(result.output, sink)
+
+
+def _will_be_readable(sink: FileDataSink, schema: Any, session: Session, context: NodeContext) -> bool:
+    """Whether the committed sink gives back this run's rows with their types, before it is written."""
+    if not session.capabilities.formats[sink.format].typed:
+        return False
+    if sink.format == "DELTA" and delta_schema(schema) != schema:
+        return False
+    return "partition_by" not in sink.writer_kwargs and (sink.write_mode != "IGNORE" or context.replace_all)
+
+
+def _scratch_format(plan: NodePlan, session: Session) -> str:
+    """An intermediate result that another engine reads is Parquet; otherwise what this engine does best."""
+    return "PARQUET" if plan.crosses_engines else session.capabilities.scratch
+
+
+def _materialise(
+    node: PipelineNode, plan: NodePlan, frame: Frame, session: Session, context: NodeContext, result: NodeResult
+) -> None:
+    if context.folder is None:
+        result.output = session.collect(frame)
+        return
+    output, result.read = scratch_output(frame, context.folder.scratch, node.name, _scratch_format(plan, session))
+    [staged] = session.stage([output])
+    result.rows = staged.rows
+    result.output = session.scan(result.read)

@@ -1,0 +1,322 @@
+"""Runs a plan: nodes that are ready, side by side where it pays, and a record of what happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import ChainMap, deque
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from laktory.diagnostics.secrets import redact
+from laktory.engines.capabilities import ENGINES
+from laktory.engines.protocol import FileRead
+from laktory.errors import LaktoryError, RunError
+from laktory.log import current_node, get_logger
+from laktory.models.datasinks import FileDataSink
+from laktory.runtime import node as node_room
+from laktory.runtime.custom import import_modules
+from laktory.runtime.events import NodeEnded, NodeStarted, RunEnded, RunStarted
+from laktory.runtime.node import NodeContext, NodeResult
+from laktory.runtime.record import RunFolder, last_unfinished, new_run_id, prune, versions
+from laktory.runtime.sessions import Sessions
+from laktory.runtime.writing import sink_target
+from laktory.storage import Locks, append_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from laktory.planning import NodePlan, Plan
+    from laktory.runtime.events import Listener, Status
+
+__all__ = ["RunOptions", "RunOutcome", "run"]
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run a plan; see `Pipeline.execute`."""
+
+    write_sinks: bool = True
+    full_refresh: bool = False
+    resume: bool = False
+    threads: int | None = None
+    apply_transformer: bool = True
+    named: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, NodeResult] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class RunOutcome:
+    """Record and results of a run; `errors` holds what failed, in the order it failed."""
+
+    record: dict[str, Any]
+    results: dict[str, NodeResult]
+    errors: list[BaseException]
+    sessions: Sessions
+
+    def raise_errors(self) -> None:
+        """Raise the one failure as it is, several as an `ExceptionGroup`."""
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        if self.errors:
+            failures = [error for error in self.errors if isinstance(error, Exception)]
+            msg = f"{len(failures)} nodes of pipeline {self.record['pipeline']!r} failed"
+            raise ExceptionGroup(msg, failures)
+
+
+def run(plan: Plan, options: RunOptions, listener: Listener = lambda _: None) -> RunOutcome:
+    """Run a plan.
+
+    Raises
+    ------
+    TargetLockedError
+        If another run holds the pipeline or one of its targets.
+    KeyboardInterrupt
+        On Ctrl-C, after the engines were stopped and the record was written.
+    """
+    return _Run(plan, options, listener).execute()
+
+
+class _Run:
+    def __init__(self, plan: Plan, options: RunOptions, listener: Listener) -> None:
+        self.plan = plan
+        self.options = options
+        self.listener = listener
+        self.run_id = new_run_id()
+        self.root = Path(plan.pipeline.root_path).absolute()
+        self.folder = RunFolder(self.root, self.run_id)
+        self.sessions = Sessions()
+        self.results: dict[str, NodeResult] = {}
+        self.outcomes: dict[str, dict[str, Any]] = {}
+        self.errors: list[BaseException] = []
+        self.resumed_from: str | None = None
+        self.nodes = plan.pipeline.nodes_dict
+        self.downstream: dict[str, list[str]] = {}
+        for node in plan.nodes:
+            for name in node.upstream:
+                self.downstream.setdefault(name, []).append(node.name)
+        self.started = datetime.now(UTC)
+        self.clock = time.perf_counter()
+
+    def execute(self) -> RunOutcome:
+        with self._locks():
+            _log.info("Executing pipeline '%s'", self.plan.pipeline.name)
+            import_modules(self.plan.pipeline.imports)
+            if self.options.write_sinks:
+                self._open_folder()
+            self.listener(RunStarted(self.run_id, self.plan))
+            status: Status = "interrupted"
+            try:
+                self._nodes()
+                status = "failed" if self.errors else "succeeded"
+            finally:
+                record = self._record(status)
+                if self.options.write_sinks:
+                    self.folder.write_record(record)
+                    prune(self.root)
+                self.listener(RunEnded(record))
+        return RunOutcome(record, self.results, self.errors, self.sessions)
+
+    # ---- before and after --------------------------------------------------------------------
+
+    def _locks(self) -> Locks:
+        """The pipeline's own lock and those of all targets, held until the run ends."""
+        if not self.options.write_sinks:
+            return Locks.acquire((), owner=self.run_id, timeout=0.0)
+        from laktory.settings import settings
+
+        sinks = [sink for name in self.plan.node_names for sink in self.nodes[name].sinks]
+        targets = [sink_target(s) for s in sinks if isinstance(s, FileDataSink) and s.custom_writer is None]
+        self.root.mkdir(parents=True, exist_ok=True)
+        owner = f"run {self.run_id} of pipeline {self.plan.pipeline.name!r}"
+        return Locks.acquire(targets, owner=owner, timeout=settings.lock_timeout, extra=str(self.root / "lock"))
+
+    def _open_folder(self) -> None:
+        (self.root / "intents").mkdir(parents=True, exist_ok=True)
+        before = last_unfinished(self.root) if self.options.resume else None
+        if self.options.resume and before is None:
+            _log.info("Nothing to resume: the last run of pipeline '%s' succeeded or there is none", self.plan.pipeline.name)
+        self.folder.open({"run": self.run_id, "pipeline": self.plan.pipeline.name, "started": self.started.isoformat()})
+        if before is not None:
+            self._resume(before)
+
+    def _resume(self, before: RunFolder) -> None:
+        """Take over what the unfinished run committed, where the definition is still the same."""
+        self.resumed_from = before.run_id
+        committed = {entry["node"]: entry for entry in before.entries() if "node" in entry}
+        for node in self.plan.nodes:
+            entry = committed.get(node.name)
+            if entry is None or entry["digest"] != node.digest:
+                continue
+            read = _read_of(entry)
+            if read is None and node.consumers:
+                continue
+            frame = self.sessions.get(node.engine).scan(read) if read else None
+            self.results[node.name] = NodeResult(frame, node.engine, read=read, rows=entry["rows"], sessions=self.sessions)
+            append_line(str(self.folder.ledger), json.dumps(entry))
+
+    def _record(self, status: Status) -> dict[str, Any]:
+        finished = datetime.now(UTC)
+        return {
+            "run_id": self.run_id,
+            "pipeline": self.plan.pipeline.name,
+            "status": status,
+            "started": self.started.isoformat(),
+            "finished": finished.isoformat(),
+            "seconds": round(time.perf_counter() - self.clock, 3),
+            "selects": list(self.plan.selects),
+            "full_refresh": self.options.full_refresh,
+            "write_sinks": self.options.write_sinks,
+            "resumed_from": self.resumed_from,
+            "process": os.getpid(),
+            "versions": versions(),
+            "nodes": [self.outcomes.get(name, {"name": name, "status": "skipped", "reason": "the run was stopped"}) for name in self.plan.node_names],
+        }
+
+    # ---- nodes -------------------------------------------------------------------------------
+
+    def _nodes(self) -> None:
+        """Start each node when its upstream is done. Work happens in threads, so that signals reach this one."""
+        waiting = {node.name: len(node.upstream) for node in self.plan.nodes}
+        ready = deque(name for name, count in waiting.items() if not count)
+        threads = self._threads()
+        pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="laktory")
+        running: dict[Future[NodeResult], str] = {}
+
+        def release(name: str) -> None:
+            for consumer in self.downstream.get(name, ()):
+                waiting[consumer] -= 1
+                if not waiting[consumer]:
+                    ready.append(consumer)
+
+        try:
+            while ready or running:
+                while ready and len(running) < threads:
+                    name = ready.popleft()
+                    if self._settled(name):
+                        release(name)
+                    else:
+                        running[self._start(pool, name, labelled=threads > 1)] = name
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    name = running.pop(future)
+                    self._finish(name, future)
+                    release(name)
+        except BaseException:
+            self.sessions.interrupt()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        pool.shutdown()
+
+    def _threads(self) -> int:
+        if self.options.threads is not None:
+            return max(1, self.options.threads)
+        side_by_side = all(ENGINES[node.engine].parallel for node in self.plan.nodes)
+        return min(4, os.cpu_count() or 1) if side_by_side else 1
+
+    def _settled(self, name: str) -> bool:
+        """Whether a node needs no work: committed by the resumed run, or its upstream failed."""
+        if name in self.results:
+            self._end(name, "resumed", {"rows_out": self.results[name].rows})
+            return True
+        failed = [other for other in self.plan.by_name[name].upstream if self.outcomes[other]["status"] in ("failed", "skipped")]
+        if failed:
+            self._end(name, "skipped", {"reason": f"upstream {failed[0]!r} did not succeed"})
+            return True
+        return False
+
+    def _start(self, pool: ThreadPoolExecutor, name: str, *, labelled: bool) -> Future[NodeResult]:
+        self.listener(NodeStarted(name))
+        self.outcomes[name] = {"name": name, "status": "running", "clock": time.perf_counter()}
+        context = copy_context()
+        if labelled:
+            context.run(current_node.set, name)
+        return pool.submit(context.run, self._one, name)
+
+    def _one(self, name: str) -> NodeResult:
+        options = self.options
+        context = NodeContext(
+            pipeline_imports=self.plan.pipeline.imports,
+            results=ChainMap(self.results, options.given),  # type: ignore[arg-type]
+            sessions=self.sessions,
+            named=options.named,
+            folder=self.folder if options.write_sinks else None,
+            intents=self.root / "intents" if options.write_sinks else None,
+            run_id=self.run_id,
+            replace_all=options.full_refresh,
+            write_sinks=options.write_sinks,
+            apply_transformer=options.apply_transformer,
+        )
+        return node_room.execute(self.nodes[name], self.plan.by_name[name], context)
+
+    def _finish(self, name: str, future: Future[NodeResult]) -> None:
+        error = future.exception()
+        if error is None:
+            result = self.results[name] = future.result()
+            self._end(name, "succeeded", _facts(self.plan.by_name[name], result, self.results))
+            return
+        if not isinstance(error, Exception):
+            raise error
+        shown = _told(name, error)
+        self.errors.append(shown)
+        self._end(name, "failed", {"error": {"type": type(shown).__name__, "message": redact(str(shown))}})
+
+    def _end(self, name: str, status: Status, facts: dict[str, Any]) -> None:
+        began = self.outcomes.get(name, {}).get("clock")
+        seconds = round(time.perf_counter() - began, 3) if began is not None else 0.0
+        node = self.plan.by_name[name]
+        outcome = {"name": name, "status": status, "engine": node.engine, "how": node.how, "seconds": seconds, **facts}
+        self.outcomes[name] = outcome
+        self.listener(NodeEnded(name, status, outcome))
+
+
+def _read_of(entry: dict[str, Any]) -> FileRead | None:
+    """How the ledger says to read what a node committed."""
+    if not entry["read"]:
+        return None
+    facts = {key: tuple(value) if isinstance(value, list) else value for key, value in entry["read"].items()}
+    return FileRead(**facts)
+
+
+def _facts(node: NodePlan, result: NodeResult, results: Mapping[str, NodeResult]) -> dict[str, Any]:
+    """Counts for the record. Rows in are known for rows that come from other nodes of the run."""
+    reads = [read.what for read in node.reads if read.kind == "PIPELINE_NODE"]
+    counts = [results[name].rows for name in reads if name in results]
+    known = len(counts) == len(node.reads) and None not in counts
+    return {
+        "rows_in": sum(count or 0 for count in counts) if known and node.reads else None,
+        "rows_out": result.rows,
+        "bytes": sum(item.bytes for item in result.written),
+        "sinks": [
+            {
+                "path": item.sink.path,
+                "format": item.sink.format,
+                "mode": item.sink.write_mode,
+                "rows": item.rows,
+                "bytes": item.bytes,
+                "version": item.version,
+            }
+            for item in result.written
+        ],
+    }
+
+
+def _told(name: str, error: Exception) -> Exception:
+    """The failure with the node it happened in; what is not Laktory's own becomes a `RunError`."""
+    if isinstance(error, RunError):
+        error.node = error.node or name
+        if not str(error).startswith(f"node {name!r}"):
+            error.args = (f"node {name!r}: {error}", *error.args[1:])
+        return error
+    if isinstance(error, LaktoryError):
+        return error
+    told = RunError(f"node {name!r}: {type(error).__name__}: {error}", node=name)
+    told.__cause__ = error
+    return told

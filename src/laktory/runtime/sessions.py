@@ -1,0 +1,64 @@
+"""Engine sessions of a run, opened on first need."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import tempfile
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+from laktory.engines.capabilities import ENGINES
+
+if TYPE_CHECKING:
+    from laktory.engines.protocol import Session
+
+__all__ = ["Sessions", "standing"]
+
+
+class Sessions:
+    """One session per engine, and the folder for their temporary files.
+
+    Frames of a session stay readable while this object lives; it closes its sessions when it goes.
+    """
+
+    def __init__(self) -> None:
+        self.scratch = tempfile.mkdtemp(prefix="laktory-")
+        self._open: dict[str, Session] = {}
+        self._lock = threading.Lock()
+        self._finalizer = weakref.finalize(self, _close, self._open, self.scratch)
+
+    def get(self, engine: str) -> Session:
+        """The session of an engine, by the value of `dataframe_backend`."""
+        with self._lock:
+            if engine not in self._open:
+                module, _, name = ENGINES[engine].entry.partition(":")
+                self._open[engine] = getattr(importlib.import_module(module), name)(self.scratch)
+            return self._open[engine]
+
+    def interrupt(self) -> None:
+        """Stop what the engines are doing."""
+        for session in list(self._open.values()):
+            session.interrupt()
+
+    def close(self) -> None:
+        """Close the sessions and remove temporary files."""
+        self._finalizer()
+
+
+def _close(sessions: dict[str, Session], scratch: str) -> None:
+    for session in sessions.values():
+        session.close()
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+_standing: Sessions | None = None
+
+
+def standing() -> Sessions:
+    """Sessions for frames outside any run (``source.read()``), open until the process ends."""
+    global _standing  # noqa: PLW0603
+    if _standing is None:
+        _standing = Sessions()
+    return _standing

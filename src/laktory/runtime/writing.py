@@ -1,0 +1,315 @@
+"""Writing sinks: staged beside their targets in one evaluation, then committed together."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from laktory.diagnostics.secrets import redact
+from laktory.engines.protocol import FileRead, Output
+from laktory.errors import SinkError
+from laktory.log import get_logger
+from laktory.models.custom import LaktoryContext
+from laktory.runtime.custom import call
+from laktory.storage import commit, delta_schema, discard, exists, open_staging, prepare, target_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import narwhals as nw
+
+    from laktory.engines.protocol import Session, Staged
+    from laktory.models.datasinks import FileDataSink
+    from laktory.storage import Change, Committed, Staging, Target
+
+    Frame = nw.LazyFrame[Any]
+
+__all__ = ["Written", "carrier", "scratch_output", "sink_target", "write_custom", "write_files"]
+
+_log = get_logger(__name__)
+
+_EXTENSIONS = {"EXCEL": "xlsx", "DELTA": "parquet"}
+_BYTES_APPEND = ("CSV", "JSONL", "NDJSON")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one sink received. `read` finds again exactly the rows this run wrote, None if nothing was written."""
+
+    sink: FileDataSink
+    rows: int | None
+    bytes: int
+    read: FileRead | None
+    typed: bool
+    version: int | None = None
+
+
+@dataclass(slots=True)
+class _Job:
+    """One sink on its way."""
+
+    sink: FileDataSink
+    target: Target
+    mode: str
+    staging: Staging
+    frame: Frame
+    schema: Any
+    typed: bool
+    old_rows: int = 0
+    append_bytes: bool = False
+    has_header: bool = False
+    staged: Staged | None = None
+
+
+def sink_target(sink: FileDataSink) -> Target:
+    """Where a sink leads on this machine."""
+    path = sink.path if "partition_by" not in sink.writer_kwargs or sink.path.endswith("/") else f"{sink.path}/"
+    return target_of(path, sink.format)
+
+
+def write_files(
+    frame: Frame,
+    sinks: Sequence[FileDataSink],
+    session: Session,
+    *,
+    run_id: str,
+    replace_all: bool,
+    intent: str,
+    note: dict[str, Any],
+    scratch: Output | None = None,
+    scratch_read: FileRead | None = None,
+) -> tuple[list[Written], int | None]:
+    """Write one frame to several sinks: every one becomes visible, or none does.
+
+    Parameters
+    ----------
+    replace_all : write as OVERWRITE whatever the mode
+    intent : path of the intent record
+    note : what the commit writes to the ledger; the entry gets what was written under ``"writes"``
+    scratch : one more output, an intermediate result that nobody else sees
+    scratch_read : how to read it
+
+    Returns
+    -------
+    list[Written], int | None
+        One for each sink, in order; rows of the frame, None if nothing had to be computed.
+
+    Raises
+    ------
+    SinkError, StepError, SourceError
+        Whatever stood at the targets still stands.
+    """
+    jobs: list[_Job | None] = []
+    try:
+        jobs += [_job(sink, frame, session, run_id, replace_all=replace_all) for sink in sinks]
+        active = [job for job in jobs if job is not None]
+        outputs = [_output(job) for job in active]
+        if scratch is not None:
+            outputs.append(scratch)
+        staged = session.stage(outputs) if outputs else []
+        changes: list[Change] = []
+        for job, done in zip(active, staged, strict=False):
+            job.staged = done
+            changes.append(_change(job))
+        rows = _frame_rows(active, staged)
+        written = [_written(sink, job, rows) for sink, job in zip(sinks, jobs, strict=True)]
+        entry = note["entry"] | {
+            "rows": rows,
+            "read": _read_as_json(scratch_read or carrier(written)),
+            "writes": [_as_json(item) for item in written],
+        }
+        committed = commit(
+            changes, intent_path=intent, note={"ledger": note["ledger"], "ledger_line": redact(json.dumps(entry))}
+        )
+    except BaseException:
+        discard([job.staging for job in jobs if job is not None])
+        raise
+    found = iter(committed)
+    return [_located(item, job, next(found) if job else None) for item, job in zip(written, jobs, strict=True)], rows
+
+
+def scratch_output(frame: Frame, folder: Path, name: str, format_: str) -> tuple[Output, FileRead]:
+    """An intermediate result in the run's own folder, and how to read it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = str((folder / f"{name}.{format_.lower()}").resolve())
+    return Output(frame=frame, path=path, format=format_), FileRead(path, format_, files=(path,))
+
+
+def write_custom(frame: Frame, sink: Any) -> None:
+    """Hand a frame to the user's own writer. It cannot be staged: it runs after the other sinks are committed."""
+    pipeline, node = sink.parent_pipeline, sink.parent_pipeline_node
+    context = LaktoryContext(node=node, pipeline=pipeline, sink=sink)
+    _log.info("Writing with %s", sink.custom_writer.func_name)
+    call(sink.custom_writer, pipeline.imports if pipeline else (), context, frame)
+    _log.info("Write completed.")
+
+
+def _job(sink: FileDataSink, frame: Frame, session: Session, run_id: str, *, replace_all: bool) -> _Job | None:
+    """Decide what a sink's mode means here and now; None if there is nothing to do."""
+    target, there = sink_target(sink), None
+    mode = "OVERWRITE" if replace_all else sink.write_mode
+    if mode != "OVERWRITE":
+        there = exists(target)
+        if mode == "IGNORE" and there:
+            _log.info("%s exists, mode IGNORE: left as it is", sink.path)
+            return None
+        if mode == "ERROR" and there:
+            msg = f"{sink.path!r} exists and the mode is ERROR; remove it, or use the mode OVERWRITE or APPEND"
+            raise SinkError(msg)
+        mode = "APPEND" if mode == "APPEND" and there else "OVERWRITE"
+    schema = frame.collect_schema()
+    typed = session.capabilities.formats[sink.format].typed
+    if sink.format == "DELTA":
+        held = delta_schema(schema)
+        if held != schema:
+            frame, schema, typed = _cast(frame, schema, held), held, False
+    staging = open_staging(target, run_id, extension=_EXTENSIONS.get(sink.format, sink.format.lower()))
+    job = _Job(sink, target, mode, staging, frame, schema, typed)
+    if mode == "APPEND" and target.kind == "file":
+        _append_to_file(job, session)
+    return job
+
+
+def _cast(frame: Frame, schema: Any, wanted: Any) -> Frame:
+    import narwhals as nw
+
+    return frame.with_columns(nw.col(name).cast(dtype) for name, dtype in wanted.items() if schema[name] != dtype)
+
+
+def _append_to_file(job: _Job, session: Session) -> None:
+    """A file is appended to by writing old and new beside it: readers see the old file or the longer one."""
+    import narwhals as nw
+
+    sink = job.sink
+    lines = sink.format in _BYTES_APPEND
+    empty = lines and Path(job.target.path).stat().st_size == 0
+    old = None if empty else session.scan(FileRead(sink.path, sink.format, files=(job.target.path,)))
+    if old is not None:
+        _same_columns(job, old.collect_schema())
+        job.old_rows = int(old.select(nw.len()).collect("polars").item())
+    if lines:
+        job.append_bytes, job.has_header = True, old is not None
+    elif old is not None:
+        job.frame = nw.concat([_as(old, job.schema), job.frame])
+
+
+def _as(old: Frame, schema: Any) -> Frame:
+    import narwhals as nw
+
+    found = old.collect_schema()
+    return old.select(nw.col(name) if found[name] == dtype else nw.col(name).cast(dtype) for name, dtype in schema.items())
+
+
+def _same_columns(job: _Job, found: Any) -> None:
+    wanted = job.schema
+    missing = [name for name in found.names() if name not in wanted.names()]
+    added = [name for name in wanted.names() if name not in found.names()]
+    if missing or added:
+        parts = [f"the file also has {missing}" if missing else "", f"the file lacks {added}" if added else ""]
+        msg = f"cannot append to {job.sink.path!r}: {' and '.join(filter(None, parts))}; appending wants the same columns"
+        raise SinkError(msg)
+    if list(found.names()) != list(wanted.names()):
+        job.frame = job.frame.select(*found.names())
+        job.schema = job.frame.collect_schema()
+    if not job.typed:
+        return
+    for name, dtype in found.items():
+        if job.schema[name] != dtype:
+            msg = f"cannot append to {job.sink.path!r}: column {name!r} is {dtype} there and {job.schema[name]} here"
+            raise SinkError(msg)
+
+
+def _output(job: _Job) -> Output:
+    sink, path = job.sink, job.staging.path
+    if job.append_bytes:
+        path += ".new"
+    kwargs = dict(sink.writer_kwargs)
+    _log.info("Writing static df to %s with format '%s' and %s", sink.path, sink.format, kwargs)
+    return Output(
+        frame=job.frame,
+        path=path,
+        format="PARQUET" if sink.format == "DELTA" else sink.format,
+        directory=job.staging.directory,
+        stem=job.staging.stem,
+        kwargs=kwargs,
+        methods=tuple((method.name, method.args, method.kwargs) for method in sink.writer_methods),
+        header=not (job.append_bytes and job.has_header),
+    )
+
+
+def _change(job: _Job) -> Change:
+    assert job.staged is not None  # noqa: S101 - set just before
+    files = job.staged.files
+    if job.append_bytes:
+        _join(job.target.path, job.staging.path + ".new", job.staging.path)
+        files = (job.staging.path,)
+    partition_by = job.sink.writer_kwargs.get("partition_by") or ()
+    columns = (partition_by,) if isinstance(partition_by, str) else tuple(partition_by)
+    # a file is appended to by replacing it with a longer one
+    mode = "OVERWRITE" if job.target.kind == "file" else job.mode
+    return prepare(job.staging, files, mode, rows=job.staged.rows, schema=job.schema, partition_by=columns)
+
+
+def _join(old: str, new: str, joined: str) -> None:
+    """Old bytes, a line end if there was none, new bytes."""
+    shutil.copyfile(old, joined)
+    with open(joined, "rb+") as out, open(new, "rb") as rest:  # noqa: PTH123 - plain text paths throughout
+        out.seek(0, 2)
+        if out.tell():
+            out.seek(-1, 2)
+            if out.read(1) != b"\n":
+                out.write(b"\n")
+        shutil.copyfileobj(rest, out, 1 << 20)
+    Path(new).unlink()
+
+
+def _frame_rows(jobs: Sequence[_Job], staged: Sequence[Staged]) -> int | None:
+    """Rows of the frame itself, not of a file it was appended to."""
+    for job, done in zip(jobs, staged, strict=False):
+        return done.rows if job.append_bytes else done.rows - job.old_rows
+    return staged[-1].rows if staged else None
+
+
+def _written(sink: FileDataSink, job: _Job | None, rows: int | None) -> Written:
+    if job is None or job.staged is None:
+        return Written(sink, None, 0, None, typed=False)
+    if job.target.kind == "file":
+        files: tuple[str, ...] = (job.staging.path,)
+        part = (job.old_rows, rows or 0) if job.mode == "APPEND" else None
+        schema = None if job.typed or sink.format in ("AVRO", "EXCEL") else job.schema
+        read = FileRead(job.target.path, sink.format, files=(job.target.path,), rows=part, schema=schema)
+    else:
+        files = job.staged.files
+        read = FileRead(job.target.path, sink.format)
+        if job.mode == "APPEND":
+            final = tuple(str(Path(job.target.path) / Path(file).relative_to(job.staging.path)) for file in files)
+            read = FileRead(job.target.path, "PARQUET" if sink.format == "DELTA" else sink.format, files=final)
+    typed = job.typed and not (job.target.kind != "file" and "partition_by" in sink.writer_kwargs)
+    return Written(sink, rows, sum(Path(file).stat().st_size for file in files), read, typed)
+
+
+def carrier(written: Sequence[Written]) -> FileRead | None:
+    """The first sink that gives back this run's rows with their exact types."""
+    return next((item.read for item in written if item.typed and item.read), None)
+
+
+def _read_as_json(read: FileRead | None) -> dict[str, Any] | None:
+    return None if read is None else {"path": read.path, "format": read.format, "files": read.files, "rows": read.rows}
+
+
+def _located(item: Written, job: _Job | None, committed: Committed | None) -> Written:
+    """A table's version is known once it is committed; an overwritten one is read at that version."""
+    if job is None or item.read is None or committed is None:
+        return item
+    _log.info("Write completed.")
+    if job.target.kind != "delta":
+        return item
+    read = replace(item.read, version=committed.version) if job.mode == "OVERWRITE" else item.read
+    return replace(item, read=read, version=committed.version)
+
+
+def _as_json(item: Written) -> dict[str, Any]:
+    return {"path": item.sink.path, "format": item.sink.format, "rows": item.rows, "bytes": item.bytes}

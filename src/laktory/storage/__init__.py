@@ -1,0 +1,34 @@
+"""Where outputs lie: locks, staging, and commits that are finished whatever happens to the process.
+
+A run locks its targets, lets the engine write beside them (staging), checks, then commits: a small intent
+record names everything that is about to change, then each change is one rename or one Delta log entry.
+Killed before the record is on disk, nothing has happened; killed after, whoever locks one of the targets
+next finishes the commit. Readers take no lock and see the old or the new.
+"""
+
+from __future__ import annotations
+
+from laktory.storage.commits import Change, Committed, commit
+from laktory.storage.delta import delta_schema
+from laktory.storage.files import append_line, write_text
+from laktory.storage.locks import Locks, recover
+from laktory.storage.staging import Staging, discard, open_staging, prepare
+from laktory.storage.targets import Target, exists, target_of
+
+__all__ = [
+    "Change",
+    "Committed",
+    "Locks",
+    "Staging",
+    "Target",
+    "append_line",
+    "commit",
+    "delta_schema",
+    "discard",
+    "exists",
+    "open_staging",
+    "prepare",
+    "recover",
+    "target_of",
+    "write_text",
+]

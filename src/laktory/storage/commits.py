@@ -1,0 +1,272 @@
+"""Commits: an intent record first, then one step per change, each of which can be repeated.
+
+The order on disk is data, pointers, record, changes, ledger line. A pointer (``intent`` in the staging folder
+of a target) leads whoever locks that target to the record, wherever the record lies. The record's
+existence is the commit: without it nothing has happened, with it everything will.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from laktory.errors import SinkError
+from laktory.storage import delta
+from laktory.storage.files import append_line, exchange, make_folders, remove, sink_errors, sync, sync_all, write_text
+from laktory.storage.targets import INTENT, Target, staging_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["Change", "Committed", "Record", "commit", "finish", "pointed_record", "read_record"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one sink is about to change; plain data that survives JSON.
+
+    Attributes
+    ----------
+    mode : OVERWRITE replaces what the target holds, APPEND adds to it
+    staged : staged file, or staged folder
+    files : the staged file, or names relative to the staged folder; never used before
+    rows : handed through to `Committed`
+    table : schema, partition columns, added files and transaction number of a Delta change
+    """
+
+    target: Target
+    mode: Literal["OVERWRITE", "APPEND"]
+    staged: str
+    files: tuple[str, ...]
+    rows: tuple[int, int] | None = None
+    table: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a change made visible.
+
+    Attributes
+    ----------
+    files : absolute paths of the files that hold it
+    rows : as given to `prepare`
+    version : of the Delta table; None for files, or when a repeated commit can no longer tell
+    """
+
+    target: Target
+    files: tuple[str, ...]
+    rows: tuple[int, int] | None
+    version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An intent record: where it lies, all changes of one commit, and the caller's note."""
+
+    path: str
+    changes: tuple[Change, ...]
+    note: Mapping[str, Any]
+
+
+def commit(changes: Sequence[Change], *, intent_path: str, note: Mapping[str, Any]) -> list[Committed]:
+    """Make changes visible, all of them or none. The locks of their targets are held.
+
+    Parameters
+    ----------
+    changes : from `prepare`
+    intent_path : where the intent record goes; a record already there is finished first
+    note : plain data kept in the record; ``note["ledger_line"]`` is appended to the file ``note["ledger"]``
+        once, after the changes
+
+    Returns
+    -------
+    list of Committed, in the order of `changes`
+
+    Raises
+    ------
+    SinkError
+        Before the record is on disk: nothing has changed. After that the message says that the commit is
+        going to be finished, or which part of it cannot be.
+    """
+    record = Record(os.path.abspath(intent_path), tuple(changes), dict(note))  # noqa: PTH100
+    pending = {record.path, *filter(None, (pointed_record(change.target) for change in changes))}
+    for path in pending:
+        if (earlier := read_record(path)) is not None:
+            finish(earlier)
+    try:
+        with sink_errors("prepare a commit"):
+            for change in changes:
+                _point(change.target, record.path)
+        write_text(record.path, json.dumps({"changes": [asdict(change) for change in changes], "note": record.note}))
+    except BaseException:
+        with suppress(OSError):
+            remove(record.path)
+            for change in changes:
+                remove(f"{staging_folder(change.target)}/{INTENT}")
+        raise
+    return _carry_out(record, again=False)
+
+
+def finish(record: Record) -> list[Committed]:
+    """Carry out what is left of a commit. The locks of its targets are held."""
+    return _carry_out(record, again=True)
+
+
+def read_record(path: str) -> Record | None:
+    """The intent record at a path, None if there is none.
+
+    Raises
+    ------
+    SinkError
+        If it cannot be read or is not one.
+    """
+    with sink_errors(f"read the intent record {path!r}"):
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+    try:
+        content = json.loads(text)
+        changes = tuple(_change(**change) for change in content["changes"])
+        return Record(path, changes, dict(content["note"]))
+    except (ValueError, TypeError, KeyError) as error:
+        msg = f"{path!r} is not an intent record; remove it to give up the commit it stood for"
+        raise SinkError(msg) from error
+
+
+def pointed_record(target: Target) -> str | None:
+    """Path of the intent record the staging folder of a target points at; the record may be gone."""
+    with sink_errors(f"read the staging folder of {target.path!r}"):
+        try:
+            return Path(f"{staging_folder(target)}/{INTENT}").read_text(encoding="utf-8") or None
+        except FileNotFoundError:
+            return None
+
+
+def _change(target: dict[str, Any], files: list[str], rows: list[int] | None, **rest: Any) -> Change:
+    return Change(target=Target(**target), files=tuple(files), rows=(rows[0], rows[1]) if rows else None, **rest)
+
+
+def _point(target: Target, record: str) -> None:
+    folder = staging_folder(target)
+    fd = os.open(f"{folder}/{INTENT}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        os.write(fd, os.fsencode(record))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    sync(folder)
+    sync(os.path.dirname(folder))  # noqa: PTH120
+
+
+def _carry_out(record: Record, *, again: bool) -> list[Committed]:
+    # what another writer can make impossible goes first, while the commit can still be given up
+    order = sorted(range(len(record.changes)), key=lambda index: record.changes[index].target.kind != "delta")
+    done: dict[int, Committed] = {}
+    for index in order:
+        change = record.changes[index]
+        try:
+            with sink_errors(f"commit {change.target.path!r}"):
+                done[index] = _apply(change, again=again)
+        except delta.ConflictError as error:
+            _clean(record)
+            earlier = [repr(record.changes[index].target.path) for index in done]
+            kept = f"{', '.join(earlier)} of the same commit had been committed" if earlier else "nothing was changed"
+            msg = f"{error}; {kept}"
+            raise SinkError(msg) from error
+        except SinkError as error:
+            msg = f"{error}; the next run that uses {change.target.path!r} finishes this commit"
+            raise SinkError(msg) from error
+    _write_ledger(record.note, again=again)
+    _clean(record)
+    return [done[index] for index in range(len(record.changes))]
+
+
+def _write_ledger(note: Mapping[str, Any], *, again: bool) -> None:
+    ledger, line = note.get("ledger"), note.get("ledger_line")
+    if not ledger or not line:
+        return
+    line = line.removesuffix("\n") + "\n"
+    if again and Path(ledger).exists() and line in Path(ledger).read_text(encoding="utf-8").splitlines(keepends=True):
+        return
+    append_line(ledger, line)
+
+
+def _clean(record: Record) -> None:
+    # whatever fails here is repeated, without effect, or swept by the next run
+    with suppress(OSError):
+        remove(record.path)
+        for change in record.changes:
+            remove(f"{staging_folder(change.target)}/{INTENT}")
+            remove(change.staged)
+
+
+def _apply(change: Change, *, again: bool) -> Committed:
+    target = change.target
+    if target.kind == "file":
+        _replace_file(target.path, change.staged, again=again)
+        return Committed(target, (target.path,), change.rows, None)
+    files = tuple(f"{target.path}/{name}" for name in change.files)
+    if target.kind == "delta":
+        move_in(change, again=again)
+        assert change.table is not None
+        version = delta.apply(target.path, change.mode, change.table, again=again)
+        return Committed(target, files, change.rows, version)
+    if change.mode == "APPEND":
+        move_in(change, again=again)
+    else:
+        _replace_folder(change, again=again)
+    return Committed(target, files, change.rows, None)
+
+
+def _replace_file(target: str, staged: str, *, again: bool) -> None:
+    try:
+        os.replace(staged, target)  # noqa: PTH105
+    except FileNotFoundError:
+        if not again or not os.path.lexists(target):
+            raise
+    sync(os.path.dirname(target))  # noqa: PTH120
+
+
+def _replace_folder(change: Change, *, again: bool) -> None:
+    """Put the staged folder in the place of the target's.
+
+    Where two folders cannot trade places in one step (some network file systems) the target is away between
+    two renames; a kill in between is repaired by the next run.
+    """
+    target, staged = change.target.path, change.staged
+    arrived = os.path.lexists(f"{target}/{change.files[0]}") or (again and not os.path.lexists(staged))
+    if not arrived:
+        old = f"{staged}.old"
+        if not os.path.lexists(target):
+            os.rename(staged, target)  # noqa: PTH104
+        elif not exchange(staged, target):
+            os.rename(target, old)  # noqa: PTH104
+            os.rename(staged, target)  # noqa: PTH104
+    sync(os.path.dirname(target))  # noqa: PTH120
+    sync(staging_folder(change.target))
+    remove(f"{staged}.old")
+
+
+def move_in(change: Change, *, again: bool) -> None:
+    """Move staged files into the target's folder, one rename each, under names nobody has used.
+
+    A directory of plain files has no list of what belongs to it: while several files are appended, a reader
+    can meet the first without the last. A Delta reader sees none before the log entry.
+    """
+    target = change.target.path
+    make_folders(target)
+    for folder in sorted({os.path.dirname(name) for name in change.files} - {""}):  # noqa: PTH120
+        make_folders(f"{target}/{folder}")
+    for name in change.files:
+        final = f"{target}/{name}"
+        try:
+            os.rename(f"{change.staged}/{name}", final)  # noqa: PTH104
+        except FileNotFoundError:
+            if not again or not os.path.lexists(final):
+                raise
+    sync_all(target, change.files) if False else _sync_folders(target, change.files)

@@ -1,0 +1,105 @@
+"""What a sink writes to: a file, a directory of files or a Delta table, by its absolute path."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from laktory.errors import SinkError, UnsupportedError
+
+__all__ = ["INTENT", "LOCK", "Target", "exists", "staging_folder", "target_of"]
+
+LOCK = "lock"
+INTENT = "intent"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One place outputs go to.
+
+    Attributes
+    ----------
+    path : absolute, symbolic links resolved, no trailing slash
+    kind : what lies there once it has been written
+    """
+
+    path: str
+    kind: Literal["file", "directory", "delta"]
+
+
+def target_of(path: str, format: str, *, partitioned: bool = False) -> Target:  # noqa: A002
+    """Target of a sink's path.
+
+    Parameters
+    ----------
+    path : as declared; relative to the working directory, a trailing ``/`` means a directory
+    format : upper-case format name
+    partitioned : written as hive partitions, hence a directory
+
+    Raises
+    ------
+    SinkError
+        If something of another kind lies there, or the path can be no target.
+    UnsupportedError
+        If the path is a URL.
+    """
+    if "://" in path:
+        msg = f"{path!r} is not a local path; only local paths can be written"
+        raise UnsupportedError(msg)
+    if not path or "\0" in path:
+        msg = f"{path!r} is not a path"
+        raise SinkError(msg)
+    resolved = os.path.realpath(path)
+    target: Target
+    if format == "DELTA":
+        target = Target(resolved, "delta")
+    elif partitioned or path.endswith("/"):
+        target = Target(resolved, "directory")
+    else:
+        target = Target(resolved, "file")
+    _check(target, path)
+    return target
+
+
+def _check(target: Target, declared: str) -> None:
+    path = Path(target.path)
+    if target.kind == "file":
+        if path.is_dir():
+            msg = f"{declared!r} is a directory, not a file; end the path with '/' to write a directory of files"
+            raise SinkError(msg)
+        if path.exists() and not path.is_file():
+            msg = f"{declared!r} is neither a file nor a directory (a device, pipe or socket); it cannot be replaced"
+            raise SinkError(msg)
+        return
+    noun = "Delta table" if target.kind == "delta" else "directory"
+    if path.exists() and not path.is_dir():
+        msg = f"{declared!r} is a file, not a {noun}; choose another path or remove the file"
+        raise SinkError(msg)
+    if Path.cwd().is_relative_to(path):
+        msg = f"{declared!r} holds the working directory; a {noun} needs a folder of its own"
+        raise SinkError(msg)
+    if target.kind == "directory" and (path / "_delta_log").is_dir():
+        msg = f"{declared!r} is a Delta table; use format 'DELTA' or another path"
+        raise SinkError(msg)
+
+
+def exists(target: Target) -> bool:
+    """Whether something has been written there: a file, a directory with content, a table with a version."""
+    path = Path(target.path)
+    if target.kind == "file":
+        return path.is_file()
+    if target.kind == "delta":
+        path /= "_delta_log"
+        return path.is_dir() and any(entry.suffix in {".json", ".parquet"} for entry in path.iterdir())
+    return path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir())
+
+
+def staging_folder(target: Target) -> str:
+    """The hidden folder beside a target: its lock, staged payloads, the pointer to a pending commit."""
+    parent, _, name = target.path.rpartition("/")
+    if len(os.fsencode(name)) > 200:  # file names end at 255 bytes
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return f"{parent}/.laktory-{name}"

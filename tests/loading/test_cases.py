@@ -1,0 +1,56 @@
+"""One folder a case: a definition, and the value or the exact message it gives.
+
+The definition is `pipeline.yaml` (or the one file that starts with ``pipeline``); `options.json` may hold keyword arguments
+(`vars`, `root`, `strict`), `env` (environment variables) and `resolve: false` to leave variables alone.
+Set LAKTORY_UPDATE_CASES=1 to write what is expected anew, then read the difference.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from laktory.errors import DefinitionError
+from laktory.loading import load
+
+CASES = Path(__file__).parent / "cases"
+NAMES = sorted(path.name for path in CASES.iterdir() if path.is_dir())
+
+
+def outcome(folder: Path, options: dict[str, Any]) -> tuple[str, str]:
+    """Name of the file that holds what is expected, and what was found."""
+    source = next(path.name for path in sorted(folder.iterdir()) if path.name.startswith("pipeline"))
+    variables = options.get("vars")
+    try:
+        document = load(Path(source), vars=variables, root=options.get("root"))
+        if options.get("resolve", True):
+            document = document.resolve(variables, strict=options.get("strict", True))
+    except DefinitionError as error:
+        return "expected.txt", f"{error}\n"
+    return "expected.json", json.dumps(document.value, indent=2, ensure_ascii=False, default=repr) + "\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_case(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = CASES / name
+    options_file = folder / "options.json"
+    options = json.loads(options_file.read_text("utf-8")) if options_file.exists() else {}
+    monkeypatch.chdir(folder)
+    for key, value in options.get("env", {}).items():
+        monkeypatch.setenv(key, value)
+    file, found = outcome(folder, options)
+    if os.environ.get("LAKTORY_UPDATE_CASES"):
+        for expected in ("expected.txt", "expected.json"):
+            (folder / expected).unlink(missing_ok=True)
+        (folder / file).write_text(found, "utf-8")
+    expected = folder / file
+    assert expected.exists(), found
+    assert found == expected.read_text("utf-8")
+
+
+def test_cases_are_many() -> None:
+    assert len(NAMES) >= 60
