@@ -98,8 +98,7 @@ class Settings(BaseSettings):
             _raise(error, given=frozenset(named))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        name = OLD_NAMES.get(name, name)
-        if name not in type(self).model_fields and not name.startswith("_"):
+        if name not in type(self).model_fields and name not in OLD_NAMES and not name.startswith("_"):
             _raise_unknown(name)
         try:
             super().__setattr__(name, value)
@@ -122,10 +121,18 @@ class Settings(BaseSettings):
         """Older name of `runtime_root`."""
         return self.runtime_root
 
+    @laktory_root.setter
+    def laktory_root(self, value: str) -> None:
+        self.runtime_root = value
+
     @property
     def workspace_laktory_root(self) -> str:
         """Older name of `workspace_root`."""
         return self.workspace_root
+
+    @workspace_laktory_root.setter
+    def workspace_laktory_root(self, value: str) -> None:
+        self.workspace_root = value
 
 
 def _raise_unknown(name: str) -> None:

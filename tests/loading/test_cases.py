@@ -1,7 +1,8 @@
 """One folder a case: a definition, and the value or the exact message it gives.
 
-The definition is `pipeline.yaml` (or the one file that starts with ``pipeline``); `options.json` may hold keyword arguments
-(`vars`, `root`, `strict`), `env` (environment variables) and `resolve: false` to leave variables alone.
+The definition is `pipeline.yaml` (or the one file that starts with ``pipeline``); `options.json` may hold keyword
+arguments (`vars`, `root`, `strict`), `env` (environment variables), `settings` and `resolve: false` to leave variables
+alone.
 Set LAKTORY_UPDATE_CASES=1 to write what is expected anew, then read the difference.
 """
 
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from laktory.errors import DefinitionError
-from laktory.loading import load
+from laktory.loading import load, settings
 
 CASES = Path(__file__).parent / "cases"
 NAMES = sorted(path.name for path in CASES.iterdir() if path.is_dir())
@@ -36,20 +38,31 @@ def outcome(folder: Path, options: dict[str, Any]) -> tuple[str, str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_case(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(name, monkeypatch)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("_bomb")])
+def test_case_without_libyaml(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(yaml, "CSafeLoader")
+    check(name, monkeypatch)
+
+
+def check(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = CASES / name
     options_file = folder / "options.json"
     options = json.loads(options_file.read_text("utf-8")) if options_file.exists() else {}
     monkeypatch.chdir(folder)
     for key, value in options.get("env", {}).items():
         monkeypatch.setenv(key, value)
+    for key, value in options.get("settings", {}).items():
+        monkeypatch.setattr(settings, key, value)
     file, found = outcome(folder, options)
     if os.environ.get("LAKTORY_UPDATE_CASES"):
         for expected in ("expected.txt", "expected.json"):
             (folder / expected).unlink(missing_ok=True)
         (folder / file).write_text(found, "utf-8")
-    expected = folder / file
-    assert expected.exists(), found
-    assert found == expected.read_text("utf-8")
+    assert (folder / file).exists(), found
+    assert found == (folder / file).read_text("utf-8")
 
 
 def test_cases_are_many() -> None:

@@ -1,4 +1,4 @@
-"""Strings that hold code, made safe: Python expressions by allow-list, SQL expressions with one meaning on every engine."""
+"""Strings that hold code, made safe: Python by allow-list, SQL with one meaning on every engine."""
 
 from laktory.expressions.python import Vocabulary, evaluate, parse
 from laktory.expressions.scopes import looks_like_code, scope

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from typing import Any
 
@@ -186,22 +185,38 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 # ---- methods ---------------------------------------------------------------------------------
 
-_TEXT = (
-    "capitalize casefold center count endswith find index isalnum isalpha isascii isdecimal isdigit islower isnumeric isspace istitle "
-    "isupper join ljust lower lstrip partition removeprefix removesuffix replace rfind rindex rjust rpartition rsplit rstrip split "
-    "splitlines startswith strip swapcase title upper zfill"
+_TEXT = frozenset(
+    {
+        *("capitalize", "casefold", "lower", "swapcase", "title", "upper"),
+        *("center", "ljust", "lstrip", "removeprefix", "removesuffix", "rjust", "rstrip", "strip", "zfill"),
+        *("count", "endswith", "find", "index", "rfind", "rindex", "startswith"),
+        *(
+            "isalnum",
+            "isalpha",
+            "isascii",
+            "isdecimal",
+            "isdigit",
+            "islower",
+            "isnumeric",
+            "isspace",
+            "istitle",
+            "isupper",
+        ),
+        *("join", "partition", "replace", "rpartition", "rsplit", "split", "splitlines"),
+    }
 )
+_SET = {"difference", "intersection", "isdisjoint", "issubset", "issuperset", "symmetric_difference", "union"}
 
 METHODS: tuple[tuple[Any, frozenset[str]], ...] = (
-    (str, frozenset(_TEXT.split())),
+    (str, _TEXT),
     (Mapping, frozenset({"get", "items", "keys", "values"})),
     ((list, tuple), frozenset({"count", "index"})),
-    (AbstractSet, frozenset({"difference", "intersection", "isdisjoint", "issubset", "issuperset", "symmetric_difference", "union"})),
+    ((set, frozenset), frozenset(_SET)),
     (dt.date, frozenset({"isoformat", "isoweekday", "weekday"})),
     (dt.timedelta, frozenset({"total_seconds"})),
     (float, frozenset({"is_integer"})),
 )
-"""Type → methods an expression may call on its values. Nothing that changes a value, nothing that formats by template."""
+"""Type → methods an expression may call on its values. None changes a value or formats by template."""
 
 
 def call_method(value: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:

@@ -12,7 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from laktory.diagnostics import closest
 from laktory.errors import ExpressionError, LaktoryError
@@ -24,10 +24,12 @@ MAX_TEXT = 10_000
 MAX_NODES = 2_000
 MAX_DEPTH = 100
 
-_NODES = frozenset(
-    "Expression Constant Name Attribute Call keyword BinOp UnaryOp BoolOp Compare IfExp Subscript Slice List Tuple Set Dict JoinedStr "
-    "FormattedValue Load And Or Not UAdd USub Invert".split()
-) | frozenset(OPERATORS)
+_NODES = {
+    *("Expression", "Constant", "Name", "Attribute", "Call", "keyword", "Subscript", "Slice", "Load"),
+    *("BinOp", "UnaryOp", "BoolOp", "Compare", "IfExp", "And", "Or", "Not", "UAdd", "USub", "Invert"),
+    *("List", "Tuple", "Set", "Dict", "JoinedStr", "FormattedValue"),
+    *OPERATORS,
+}
 
 _REFUSED = {
     "Lambda": "functions cannot be defined here",
@@ -136,22 +138,23 @@ def _source(text: str) -> tuple[str, int]:
 
 def _check(tree: ast.AST, source: str, shift: int) -> None:
     count = 0
-    waiting = [(tree, 0)]
+    waiting: list[tuple[ast.AST, ast.AST, int]] = [(tree, tree, 0)]
     while waiting:
-        node, depth = waiting.pop()
+        node, parent, depth = waiting.pop()
+        place = _place(node if hasattr(node, "lineno") else parent, source, shift)
         count += 1
         if depth > MAX_DEPTH or count > MAX_NODES:
             msg = f"the expression is too large: at most {MAX_NODES:,} parts, nested {MAX_DEPTH} deep"
-            raise ExpressionError(msg, offset=_place(node, source, shift))
+            raise ExpressionError(msg, offset=place)
         name = type(node).__name__
         if name not in _NODES:
             msg = _REFUSED.get(name, f"{name} is not available")
-            raise ExpressionError(msg + " in an expression", offset=_place(node, source, shift))
-        attribute = getattr(node, "attr", None) or getattr(node, "arg", None) or getattr(node, "id", "")
-        if attribute.startswith("_"):
+            raise ExpressionError(msg + " in an expression", offset=place)
+        attribute = getattr(node, "attr", None) or getattr(node, "arg", None) or getattr(node, "id", None)
+        if attribute is not None and attribute.startswith("_"):
             msg = f"{attribute!r} starts with an underscore and cannot be used in an expression"
-            raise ExpressionError(msg, offset=_place(node, source, shift))
-        waiting.extend((child, depth + 1) for child in ast.iter_child_nodes(node))
+            raise ExpressionError(msg, offset=place)
+        waiting.extend((child, node, depth + 1) for child in ast.iter_child_nodes(node))
 
 
 def _place(node: ast.AST, source: str, shift: int) -> int | None:
@@ -183,12 +186,14 @@ class _Interpreter:
         if self.is_value(result):
             return result
         if isinstance(result, _Accessor):
-            self.fail(node, f"{ast.unparse(node)!r} is a group of methods; call one of them")
+            raise self.error(node, f"{ast.unparse(node)!r} is a group of methods; call one of them")
         if isinstance(result, Vocabulary):
-            self.fail(node, f"{result.name!r} is a library; use one of its members")
+            raise self.error(node, f"{result.name!r} is a library; use one of its members")
         if callable(result):
-            self.fail(node, f"{ast.unparse(node)!r} is a function; call it")
-        self.fail(node, f"{ast.unparse(node)!r} is a {type(result).__name__}, which cannot be used in an expression")
+            raise self.error(node, f"{ast.unparse(node)!r} is a function; call it")
+        raise self.error(
+            node, f"{ast.unparse(node)!r} is a {type(result).__name__}, which cannot be used in an expression"
+        )
 
     def is_value(self, value: object) -> bool:
         """Whether data, a data type or an expression of a vocabulary."""
@@ -206,7 +211,7 @@ class _Interpreter:
 
     def _constant(self, node: ast.Constant) -> Any:
         if isinstance(node.value, (bytes, complex)) or node.value is ...:
-            self.fail(node, f"{ast.unparse(node)!r} is not available in an expression")
+            raise self.error(node, f"{ast.unparse(node)!r} is not available in an expression")
         return self.guarded(node, bounded, node.value)
 
     def _name(self, node: ast.Name) -> Any:
@@ -216,7 +221,7 @@ class _Interpreter:
             return FUNCTIONS[node.id]
         known = [*self.names, *FUNCTIONS]
         hint = closest(node.id, known) or f"known names: {', '.join(sorted(self.names)) or 'none'}"
-        self.fail(node, f"unknown name {node.id!r}; {hint}")
+        raise self.error(node, f"unknown name {node.id!r}; {hint}")
 
     def _list(self, node: ast.List) -> list[Any]:
         return [self.value(item) for item in node.elts]
@@ -231,7 +236,7 @@ class _Interpreter:
         pairs = []
         for key, item in zip(node.keys, node.values, strict=True):
             if key is None:
-                self.fail(node, "'**' unpacking is not available in an expression")
+                raise self.error(node, "'**' unpacking is not available in an expression")
             pairs.append((self.value(key), self.value(item)))
         return self.guarded(node, dict, pairs)
 
@@ -252,7 +257,7 @@ class _Interpreter:
         value = known[0] if known else self.value(node)
         if self.is_vocal(value):
             msg = "a column expression is neither true nor false; combine with & | ~ in parentheses, choose with when()"
-            self.fail(node, msg)
+            raise self.error(node, msg)
         return bool(value)
 
     def _unaryop(self, node: ast.UnaryOp) -> Any:
@@ -272,9 +277,9 @@ class _Interpreter:
             right = self.value(comparator)
             vocal = self.is_vocal(left) or self.is_vocal(right)
             if vocal and len(node.ops) > 1:
-                self.fail(node, "comparisons of column expressions cannot be chained; use .is_between() or &")
+                raise self.error(node, "comparisons of column expressions cannot be chained; use .is_between() or &")
             if vocal and isinstance(operator, (ast.In, ast.NotIn, ast.Is, ast.IsNot)):
-                self.fail(node, "'in' and 'is' do not work on column expressions; use .is_in() or .is_null()")
+                raise self.error(node, "'in' and 'is' do not work on column expressions; use .is_in() or .is_null()")
             result = self.operate(node, operator, left, right)
             if index + 1 < len(node.ops) and not result:
                 return result
@@ -287,7 +292,7 @@ class _Interpreter:
     def _subscript(self, node: ast.Subscript) -> Any:
         value = self.value(node.value)
         if self.is_vocal(value):
-            self.fail(node, "column expressions have no subscripts; use .list.get() or .struct.field()")
+            raise self.error(node, "column expressions have no subscripts; use .list.get() or .struct.field()")
         key = self.slice_of(node.slice) if isinstance(node.slice, ast.Slice) else self.value(node.slice)
         if isinstance(value, Mapping):
             return self.item(node, value, key)
@@ -302,17 +307,19 @@ class _Interpreter:
     def _formattedvalue(self, node: ast.FormattedValue) -> Any:
         value = self.value(node.value)
         if not is_plain(value):
-            self.fail(node, "only plain values can be put into text")
+            raise self.error(node, "only plain values can be put into text")
         self.guarded(node, bounded, value)
         if node.conversion != -1:
-            value = {"s": str, "r": repr, "a": ascii}[chr(node.conversion)](value)
+            conversions: dict[str, Callable[[Any], str]] = {"s": str, "r": repr, "a": ascii}
+            value = conversions[chr(node.conversion)](value)
         if node.format_spec is None:
             return self.guarded(node, str, value)
         parts = node.format_spec.values if isinstance(node.format_spec, ast.JoinedStr) else []
-        spec = "".join(part.value for part in parts if isinstance(part, ast.Constant))
-        literal = all(isinstance(part, ast.Constant) for part in parts)
-        if not literal or not _FORMAT.fullmatch(spec) or not isinstance(value, (str, int, float)):
-            self.fail(node, "this format is not available: write a literal one such as ':.2f' or ':>10' on a number or a text")
+        spec = "".join(str(part.value) if isinstance(part, ast.Constant) else "{" for part in parts)
+        if not _FORMAT.fullmatch(spec) or not isinstance(value, (str, int, float)):
+            raise self.error(
+                node, "this format is not available: write a literal one such as ':.2f' or ':>10' on a number or a text"
+            )
         return self.guarded(node, format, value, spec)
 
     # ---- attributes and calls ------------------------------------------------------------------
@@ -325,7 +332,7 @@ class _Interpreter:
             return self.item(node, base, node.attr)
         if isinstance(base, self.types):
             return self.of_expression(node, base)
-        self.fail(node, f"attribute {node.attr!r} is not available on a {type(base).__name__}")
+        raise self.error(node, f"attribute {node.attr!r} is not available on a {type(base).__name__}")
 
     def item(self, node: ast.expr, mapping: Mapping[Any, Any], key: Any) -> Any:
         try:
@@ -334,19 +341,19 @@ class _Interpreter:
             raise
         except (KeyError, TypeError):
             hint = closest(key, [name for name in mapping if isinstance(name, str)])
-            self.fail(node, f"{key!r} is not defined" + (f"; {hint}" if hint else ""))
+            raise self.error(node, f"{key!r} is not defined" + (f"; {hint}" if hint else ""))
 
     def member(self, node: ast.Attribute, vocabulary: Vocabulary) -> Any:
         if node.attr in vocabulary.members:
             return vocabulary.members[node.attr]
         hint = closest(node.attr, vocabulary.members)
         msg = f"{vocabulary.name}.{node.attr} is not available in an expression" + (f"; {hint}" if hint else "")
-        self.fail(node, msg)
+        raise self.error(node, msg)
 
     def of_expression(self, node: ast.Attribute, value: Any) -> Any:
         """A method of an expression object, or one of its namespaces."""
         if node.attr in self.denied:
-            self.fail(node, f".{node.attr} is not available in an expression")
+            raise self.error(node, f".{node.attr} is not available in an expression")
         found = self.guarded_attribute(node, value)
         return found if callable(found) else _Accessor(found)
 
@@ -356,7 +363,7 @@ class _Interpreter:
         except AttributeError:
             known = [name for name in dir(value) if not name.startswith("_") and name not in self.denied]
             hint = closest(node.attr, known)
-            self.fail(node, f"a column expression has no {node.attr!r}" + (f"; {hint}" if hint else ""))
+            raise self.error(node, f"a column expression has no {node.attr!r}" + (f"; {hint}" if hint else ""))
 
     def _call(self, node: ast.Call) -> Any:
         function = self.function(node.func)
@@ -364,36 +371,37 @@ class _Interpreter:
         kwargs = {}
         for keyword in node.keywords:
             if keyword.arg is None:
-                self.fail(node, "'**' unpacking is not available in an expression")
+                raise self.error(node, "'**' unpacking is not available in an expression")
             if keyword.arg == "eager":
-                self.fail(keyword.value, "'eager' is not available in an expression")
+                raise self.error(keyword.value, "'eager' is not available in an expression")
             kwargs[keyword.arg] = self.value(keyword.value)
         result = self.guarded(node, function, *args, **kwargs)
         if not self.is_value(result):
-            self.fail(node, f"the call gives a {type(result).__name__}, which cannot be used in an expression")
+            raise self.error(node, f"the call gives a {type(result).__name__}, which cannot be used in an expression")
         return result
 
     def function(self, node: ast.expr) -> Callable[..., Any]:
         """What a call calls: a name, a member of a vocabulary, or an allowed method of a value."""
         if isinstance(node, ast.Name):
             found = self.reach(node)
+            builtin = node.id not in self.names
             if callable(found) and not is_plain(found):
-                return self.measured(node, found) if found is FUNCTIONS.get(node.id) else found  # type: ignore[no-any-return]
-            self.fail(node, f"{node.id!r} cannot be called")
+                return self.measured(node, found) if builtin else found  # type: ignore[no-any-return]
+            raise self.error(node, f"{node.id!r} cannot be called")
         if not isinstance(node, ast.Attribute):
-            self.fail(node, "only names and methods can be called")
+            raise self.error(node, "only names and methods can be called")
         base = self.reach(node.value)
         if isinstance(base, _Accessor):
             if node.attr not in self.denied and callable(method := self.guarded_attribute(node, base.value)):
                 return method  # type: ignore[no-any-return]
-            self.fail(node, f".{node.attr} is not available in an expression")
+            raise self.error(node, f".{node.attr} is not available in an expression")
         if isinstance(base, (Vocabulary, *self.types)):
             found = self.member(node, base) if isinstance(base, Vocabulary) else self.of_expression(node, base)
             if callable(found):
                 return found  # type: ignore[no-any-return]
         elif is_plain(base):
             return self.method(node, base)
-        self.fail(node, f"{ast.unparse(node)!r} cannot be called")
+        raise self.error(node, f"{ast.unparse(node)!r} cannot be called")
 
     def measured(self, node: ast.expr, function: Callable[..., Any]) -> Callable[..., Any]:
         """A builtin, for plain arguments of bounded size only."""
@@ -401,7 +409,7 @@ class _Interpreter:
         def call(*args: Any, **kwargs: Any) -> Any:
             for argument in (*args, *kwargs.values()):
                 if not is_plain(argument):
-                    self.fail(node, f"{ast.unparse(node)!r} takes plain values, not column expressions")
+                    raise self.error(node, f"{ast.unparse(node)!r} takes plain values, not column expressions")
                 bounded(argument)
             return function(*args, **kwargs)
 
@@ -412,7 +420,7 @@ class _Interpreter:
         if node.attr not in allowed:
             hint = closest(node.attr, allowed)
             msg = f".{node.attr}() is not available on a {type(value).__name__}" + (f"; {hint}" if hint else "")
-            self.fail(node, msg)
+            raise self.error(node, msg)
 
         def call(*args: Any, **kwargs: Any) -> Any:
             # a view over variables is not walked: its values may be computed when they are asked for
@@ -432,17 +440,21 @@ class _Interpreter:
         except ExpressionError as error:
             if error.offset is not None:
                 raise
-            self.fail(node, str(error))
+            raise self.error(node, str(error)) from None
         except LaktoryError:
             raise
         except ZeroDivisionError:
-            self.fail(node, "division by zero")
-        except Exception as error:  # noqa: BLE001 - the libraries raise their own kinds
-            first = next(iter(str(error).strip().splitlines()), "")
-            self.fail(node, f"{ast.unparse(node)!r} cannot be computed: {first or type(error).__name__}")
+            raise self.error(node, "division by zero") from None
+        except BaseException as error:
+            # Polars reports its own faults with a BaseException of this name
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            first = next(iter(str(error).strip().splitlines()), "").partition("; use sys.")[0]
+            msg = f"{ast.unparse(node)!r} cannot be computed: {first or type(error).__name__}"
+            raise self.error(node, msg) from None
 
-    def fail(self, node: ast.AST, message: str) -> NoReturn:
-        raise ExpressionError(message, offset=_place(node, self.source, self.shift)) from None
+    def error(self, node: ast.AST, message: str) -> ExpressionError:
+        return ExpressionError(message, offset=_place(node, self.source, self.shift))
 
 
 def _vocabularies(names: Mapping[str, object]) -> list[Vocabulary]:

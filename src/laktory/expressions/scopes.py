@@ -16,25 +16,26 @@ if TYPE_CHECKING:
 __all__ = ["looks_like_code", "scope"]
 
 _DTYPES = (
-    "Array Binary Boolean Categorical Date Datetime Decimal Duration Enum Field Float32 Float64 Int8 Int16 Int32 Int64 Int128 List String "
-    "Struct Time UInt8 UInt16 UInt32 UInt64 UInt128"
-).split()
+    "Array Binary Boolean Categorical Date Datetime Decimal Duration Enum Field Float32 Float64 Int8 "
+    "Int16 Int32 Int64 Int128 List String Struct Time UInt8 UInt16 UInt32 UInt64 UInt128"
+).split()  # noqa: SIM905
 _NARWHALS = (
-    "all all_horizontal any_horizontal coalesce col concat_str corr cov exclude format len lit max max_horizontal mean mean_horizontal "
-    "median min min_horizontal nth struct sum sum_horizontal when"
-).split()
-_NARWHALS_SELECTORS = "all boolean by_dtype categorical datetime enum matches numeric string".split()
+    "all all_horizontal any_horizontal coalesce col concat_str corr cov exclude format len lit max "
+    "max_horizontal mean mean_horizontal median min min_horizontal nth struct sum sum_horizontal when"
+).split()  # noqa: SIM905
+_NARWHALS_SELECTORS = ("all boolean by_dtype categorical datetime enum matches numeric string").split()  # noqa: SIM905
 _POLARS = (
-    "all all_horizontal any any_horizontal approx_n_unique arctan2 arg_sort_by arg_where coalesce col concat_arr concat_list concat_str "
-    "corr count cov cum_count cum_sum cum_sum_horizontal date datetime duration element exclude field first format from_epoch head "
-    "implode int_range int_ranges last len lit max max_horizontal mean mean_horizontal median min min_horizontal n_unique nth quantile "
+    "all all_horizontal any any_horizontal approx_n_unique arctan2 arg_sort_by arg_where coalesce col "
+    "concat_arr concat_list concat_str corr count cov cum_count cum_sum cum_sum_horizontal date datetime "
+    "duration element exclude field first format from_epoch head implode int_range int_ranges last len "
+    "lit max max_horizontal mean mean_horizontal median min min_horizontal n_unique nth quantile "
     "rolling_corr rolling_cov sql_expr std struct sum sum_horizontal tail time var when"
-).split()
+).split()  # noqa: SIM905
 _POLARS_SELECTORS = (
-    "all alpha alphanumeric array binary boolean by_dtype by_index by_name categorical contains date datetime decimal digit duration "
-    "ends_with enum exclude first float integer last list map matches nested numeric signed_integer starts_with string struct temporal "
-    "time unsigned_integer"
-).split()
+    "all alpha alphanumeric array binary boolean by_dtype by_index by_name categorical contains date "
+    "datetime decimal digit duration ends_with enum exclude first float integer last list map matches "
+    "nested numeric signed_integer starts_with string struct temporal time unsigned_integer"
+).split()  # noqa: SIM905
 
 _ATTRIBUTES = {
     "nw": frozenset({*_DTYPES, *_NARWHALS, "laktory", "selectors", "sql_expr"}),
@@ -46,8 +47,10 @@ _NAMES = {
 }
 
 _TAKES_PYTHON = frozenset(
-    "deserialize from_json inspect map map_batches map_elements map_fields meta pipe pipe_with_dtype plugins register_plugin "
-    "rolling_map serialize to_native".split()
+    {
+        *("map", "map_batches", "map_elements", "map_fields", "pipe", "pipe_with_dtype", "rolling_map"),
+        *("deserialize", "from_json", "inspect", "meta", "plugins", "register_plugin", "serialize", "to_native"),
+    }
 )
 
 
@@ -86,7 +89,6 @@ def looks_like_code(text: str, api: str = "NARWHALS", backend: str = "POLARS") -
             if node.attr in members:
                 return True
     return False
-
 
 
 def _names(api: str, backend: str) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ FLOATS = ("Float32", "Float64")
 MAX_INTEGER = 2**63
 
 
-def refuse(message: str, node: exp.Expression | None = None) -> NoReturn:
+def refuse(message: str, node: exp.Expr | None = None) -> NoReturn:
     """Raise `ExpressionError`, at the place of the node when it is known."""
     from sqlglot import exp
 
@@ -54,7 +54,7 @@ def refuse(message: str, node: exp.Expression | None = None) -> NoReturn:
     raise ExpressionError(message, offset=offset)
 
 
-def call_name(node: exp.Expression) -> str:
+def call_name(node: Any) -> str:
     """How a message names a node: the function's SQL name, or the operator."""
     from sqlglot import exp
 
@@ -63,7 +63,7 @@ def call_name(node: exp.Expression) -> str:
     return node.sql_name() if isinstance(node, exp.Func) else node.key.upper()
 
 
-def literal(value: object) -> nw.Expr:
+def literal(value: bool | float | str | dt.date | None) -> nw.Expr:
     """A constant with the same type everywhere: Int64, Float64, String, Boolean, Date, Datetime."""
     import narwhals as nw
 
@@ -101,24 +101,27 @@ def poison(text: nw.Expr, what: str) -> nw.Expr:
 
 
 def by_dtype(
-    column: str, cases: Sequence[tuple[Sequence[str], Callable[[Any], Any]]], otherwise: Callable[[Any], Any]
+    column: str, cases: Sequence[tuple[Sequence[str], Any, Callable[[Any], Any]]], otherwise: Callable[[Any], Any]
 ) -> nw.Expr:
     """Choose by the type of a column, when the expression meets its frame.
 
     Parameters
     ----------
     column : column name
-    cases : ``(names of narwhals types, what to do with a column of one of them)``
-    otherwise : what to do with any other column. It must be valid for all types: it stands in wherever a
+    cases : names of narwhals types, the type to read such a column as, what to do with it;
+        NULL must give NULL
+    otherwise : what to do with any other column. It must be valid for all types: it stands in where a
         selector finds nothing, as Polars' selectors do for the keys of a group
     """
     import narwhals as nw
 
     plain = nw.col(column)
-    named = _named(column)
-    guard = nw.when(plain.count() < 0).then(nw.lit(None))
-    chosen = [result(_typed(named, dtypes)) for dtypes, result in cases]
-    return nw.coalesce(guard, *chosen, otherwise(plain))
+    # an argument that is there for any column: a choice needs one
+    nothing = nw.when(plain.is_null() & literal(value=False)).then(nw.lit(None))
+    chosen = [
+        result(nw.coalesce(nothing, _typed(_named(column), dtypes)).cast(dtype)) for dtypes, dtype, result in cases
+    ]
+    return nw.coalesce(*chosen, otherwise(plain))
 
 
 def compared_with_time(column: str, text: str, compare: Callable[[Any, Any], Any]) -> nw.Expr | None:
@@ -142,7 +145,9 @@ def compared_with_time(column: str, text: str, compare: Callable[[Any, Any], Any
     hint = nw.lit(f"compare the group key {column!r} with a DATE or TIMESTAMP literal")
     lost = when(absent, hint).cast(nw.Int64) > nw.lit(0)
     exists = nw.when(nw.col(column).is_null() & nw.lit(value=False)).then(nw.lit(None, dtype=nw.Boolean))
-    return nw.coalesce(exists, compare(temporal.cast(nw.Datetime("us")), literal(moment)), compare(others, literal(text)), lost)
+    return nw.coalesce(
+        exists, compare(temporal.cast(nw.Datetime("us")), literal(moment)), compare(others, literal(text)), lost
+    )
 
 
 def _named(column: str) -> Selector:
@@ -162,7 +167,7 @@ def _typed(named: Any, dtypes: Sequence[str]) -> Any:
 # ---- constant arguments ----------------------------------------------------------------------
 
 
-def text_argument(node: exp.Expression | None, call: exp.Expression, what: str) -> str:
+def text_argument(node: exp.Expr | None, call: exp.Expr, what: str) -> str:
     """A text constant, or a refusal: narwhals has no per-row argument there."""
     from sqlglot import exp
 
@@ -171,13 +176,18 @@ def text_argument(node: exp.Expression | None, call: exp.Expression, what: str) 
     refuse(f"{call_name(call)} takes a constant text as its {what}", call)
 
 
-def integer_argument(node: exp.Expression | None, call: exp.Expression, what: str) -> int:
+def integer_argument(node: exp.Expr | None, call: exp.Expr, what: str) -> int:
     """A whole-number constant, or a refusal."""
     from sqlglot import exp
 
     negative = isinstance(node, exp.Neg)
     number = node.this if isinstance(node, exp.Neg) else node
-    if isinstance(number, exp.Literal) and not number.is_string and str(number.this).isdecimal() and len(number.this) < 10:
+    if (
+        isinstance(number, exp.Literal)
+        and not number.is_string
+        and str(number.this).isdecimal()
+        and len(number.this) < 10
+    ):
         return -int(number.this) if negative else int(number.this)
     refuse(f"{call_name(call)} takes a constant whole number as its {what}", call)
 
@@ -185,18 +195,19 @@ def integer_argument(node: exp.Expression | None, call: exp.Expression, what: st
 # ---- kinds -----------------------------------------------------------------------------------
 
 _KINDS = {
-    "boolean": "boolean and or not is in between like ilike escape eq neq gt gte lt lte isnan regexplike startswith endswith contains "
-    "nullsafeeq nullsafeneq logicaland logicalor",
-    "integer": "length count countif rownumber rank denserank extract year month day hour minute second quarter dayofyear dayofweekiso "
-    "sign datediff",
-    "float": "div pow sqrt cbrt exp ln log round ceil floor avg stddev stddevsamp stddevpop variance variancepop median pi",
+    "boolean": "boolean and or not is in between like ilike escape eq neq gt gte lt lte nullsafeeq nullsafeneq "
+    "isnan regexplike startswith endswith contains logicaland logicalor",
+    "integer": "length sign count countif rownumber rank denserank extract year quarter month day dayofmonth "
+    "dayofyear dayofweekiso hour minute second datediff",
+    "float": "div pow sqrt cbrt exp ln log round ceil floor trunc pi avg median stddev stddevsamp stddevpop "
+    "variance variancepop",
     "text": "lower upper trim substring left right replace concat concatws dpipe regexpreplace splitpart",
-    "time": "currentdate currenttimestamp timestamptrunc datetrunc interval date",
+    "time": "currentdate currenttimestamp timestamptrunc datetrunc interval date tsordstodate",
 }
 _BY_KEY = {key: name for name, keys in _KINDS.items() for key in keys.split()}
 
 
-def kind(node: Any) -> str | None:  # noqa: C901 - one question per shape of node
+def kind(node: Any) -> str | None:
     """boolean, integer, float, number, text, time or null, as far as the expression alone tells; None otherwise."""
     from sqlglot import exp
 
@@ -210,7 +221,9 @@ def kind(node: Any) -> str | None:  # noqa: C901 - one question per shape of nod
         kinds = {kind(node.left), kind(node.right)} - {"null"}
         if "time" in kinds:
             return "time"
-        return next((name for name in ("float", "integer") if kinds == {name}), "float" if "float" in kinds else "number")
+        return next(
+            (name for name in ("float", "integer") if kinds == {name}), "float" if "float" in kinds else "number"
+        )
     if isinstance(node, (exp.Neg, exp.Abs, exp.Sum)):
         return kind(node.this) or "number"
     if isinstance(node, (exp.Paren, exp.Alias, exp.Max, exp.Min, exp.Window, exp.Filter, exp.Nullif)):

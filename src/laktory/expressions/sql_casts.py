@@ -36,7 +36,10 @@ _TYPES = {
     "TIMESTAMPNTZ": "Datetime",
     "DATETIME": "Datetime",
 }
-_SPELLINGS = "TINYINT SMALLINT INT BIGINT UTINYINT USMALLINT UINTEGER UBIGINT FLOAT DOUBLE BOOLEAN VARCHAR DECIMAL(p,s) DATE TIMESTAMP"
+_SPELLINGS = (
+    "TINYINT SMALLINT INT BIGINT UTINYINT USMALLINT UINTEGER UBIGINT FLOAT DOUBLE BOOLEAN VARCHAR DECIMAL(p,s) "
+    "DATE TIMESTAMP"
+)
 
 _WHOLE = r"^[+-]?[0-9]+$"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
@@ -72,7 +75,7 @@ def as_text(node: Any, compile_: Compile) -> Any:
     from sqlglot import exp
 
     if isinstance(node, exp.Column) and len(node.parts) == 1:
-        cases = [(FLOATS, _float_text), (("Datetime",), _moment_text)]
+        cases = [(FLOATS, nw.Float64, _float_text), (("Datetime",), nw.Datetime("us"), _moment_text)]
         return by_dtype(node.name, cases, lambda value: value.cast(nw.String))
     value = compile_(node)
     known = kind(node)
@@ -127,6 +130,7 @@ def _dtype(node: Any) -> tuple[str, Any]:
 
 
 def _cast(node: Any, compile_: Compile) -> Any:
+    import narwhals as nw
     from sqlglot import exp
 
     name, dtype = _dtype(node)
@@ -143,10 +147,10 @@ def _cast(node: Any, compile_: Compile) -> Any:
         return value.cast(dtype)
     whole = name.startswith(("Int", "UInt"))
     if isinstance(node.this, exp.Column) and len(node.this.parts) == 1:
-        texts = (_parsed_whole if whole else _parsed_float)
-        cases: list[Any] = [(("String",), lambda column: texts(column, dtype))]
+        texts = _parsed_whole if whole else _parsed_float
+        cases: list[Any] = [(("String",), nw.String, lambda column: texts(column, dtype))]
         if whole:
-            cases.append(((*FLOATS, "Decimal"), lambda column: _whole(column, dtype)))
+            cases.append(((*FLOATS, "Decimal"), nw.Float64, lambda column: _whole(column, dtype)))
         return by_dtype(node.this.name, cases, lambda column: column.cast(dtype))
     if known == "text":
         return _parsed_whole(value, dtype) if whole else _parsed_float(value, dtype)
@@ -198,7 +202,9 @@ def _parsed_time(text: Any, name: str) -> Any:
     padded = when(clock.str.len_chars() < 5, nw.lit("00:00:00"), nw.concat_str(clock, nw.lit(":00")).str.slice(0, 8))
     spelled = nw.concat_str(text.str.slice(0, 10), nw.lit(" "), padded)
     second = when(known, spelled, poison(text, "not a timestamp")).str.to_datetime(format="%Y-%m-%d %H:%M:%S")
-    fraction = when(text.str.slice(19, 1) == nw.lit("."), text.str.slice(20, 6).str.replace_all("[^0-9].*", ""), nw.lit("0"))
+    fraction = when(
+        text.str.slice(19, 1) == nw.lit("."), text.str.slice(20, 6).str.replace_all("[^0-9].*", ""), nw.lit("0")
+    )
     micros = nw.concat_str(when(known, fraction, nw.lit("0")), nw.lit("000000")).str.slice(0, 6).cast(nw.Int64)
     return second.cast(nw.Datetime("us")) + nw.lit(dt.timedelta(microseconds=1)) * micros
 
@@ -211,6 +217,9 @@ def _try_cast(node: Any, compile_: Compile) -> Any:
     import narwhals as nw
 
     name, dtype = _dtype(node)
+    if name in {"Decimal", "Datetime"}:
+        known = "whole numbers, floats, booleans, dates and text"
+        refuse(f"TRY_CAST to {node.to.sql()} is not available; it can read {known}", node)
     text = as_text(node.this, compile_)
     if name == "String":
         return text
@@ -220,11 +229,7 @@ def _try_cast(node: Any, compile_: Compile) -> Any:
         lower = text.str.to_lowercase()
         numeric = when(lower.str.contains(_NUMBER), lower).cast(nw.Float64) != literal(0.0)
         return when(lower.is_in(_TRUE), literal(value=True), when(lower.is_in(_FALSE), literal(value=False), numeric))
-    if name == "Date":
-        return _valid_date(text)
-    if name.startswith(("Int", "UInt")):
-        return _valid_whole(text, name, dtype)
-    refuse(f"TRY_CAST to {node.to.sql()} is not available; it can read whole numbers, floats, booleans, dates and text", node)
+    return _valid_date(text) if name == "Date" else _valid_whole(text, name, dtype)
 
 
 def _valid_whole(text: Any, name: str, dtype: Any) -> Any:

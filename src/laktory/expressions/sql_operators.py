@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.expressions.sql_build import compared_with_time, floating, kind, literal, refuse, text_argument, when
 from laktory.expressions.sql_casts import as_text, constant_of
+from laktory.expressions.sql_dates import shifted
 from laktory.expressions.sql_patterns import like
 
 if TYPE_CHECKING:
@@ -69,9 +70,15 @@ def _literal(node: Any, _: Compile) -> nw.Expr:
 
 def _arithmetic(function: Callable[[Any, Any], Any]) -> Handler:
     def handler(node: Any, compile_: Compile) -> Any:
+        if node.key in {"add", "sub"} and (moved := shifted(node, compile_)) is not None:
+            return moved
         if "text" in (kind(node.left), kind(node.right)):
             refuse(f"{node.key.upper()} takes numbers, not text; join texts with ||", node)
-        return function(compile_(node.left), compile_(node.right))
+        left, right = compile_(node.left), compile_(node.right)
+        if kind(node.left) is None and kind(node.right) is None:
+            # narrow integers would overflow silently on Polars
+            left = left + literal(0)
+        return function(left, right)
 
     return handler
 
@@ -143,7 +150,12 @@ def _is(node: Any, compile_: Compile) -> Any:
 
 # ---- comparison ------------------------------------------------------------------------------
 
-_MIRRORED: dict[Any, Any] = {operator.gt: operator.lt, operator.ge: operator.le, operator.lt: operator.gt, operator.le: operator.ge}
+_MIRRORED: dict[Any, Any] = {
+    operator.gt: operator.lt,
+    operator.ge: operator.le,
+    operator.lt: operator.gt,
+    operator.le: operator.ge,
+}
 
 
 def _compared(left: Any, right: Any, function: Callable[[Any, Any], Any], compile_: Compile) -> Any:

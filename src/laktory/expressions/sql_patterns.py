@@ -112,7 +112,8 @@ def _class_part(pattern: str, index: int, result: list[str]) -> tuple[bool, int]
         result.append("\\[")
         return True, index
     if pattern[index : index + 2] in {"&&", "--", "~~"}:
-        refuse(f"the regular expression {pattern!r} combines classes with {pattern[index : index + 2]!r}, which is not available")
+        used = pattern[index : index + 2]
+        refuse(f"the regular expression {pattern!r} combines classes with {used!r}, which is not available")
     result.append(char)
     return char != "]", index
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from laktory.diagnostics import Problem, closest
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from sqlglot import exp
-    from sqlglot.tokens import Token
+    from sqlglot.tokenizer_core import Token
 
-__all__ = ["Placeholder", "Statement", "bind", "placeholders", "statement_problems", "substitute"]
+__all__ = ["Placeholder", "Statement", "bind", "fragment_problems", "placeholders", "statement_problems", "substitute"]
 
 _PLACEHOLDER = re.compile(r"\{([^\W\d][\w .@$|\[\]-]*)\}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]|\r(?!\n)")
@@ -39,16 +40,26 @@ _FILE_PREFIXES = ("parquet_", "read_", "scan_", "sniff_")
 _FILE_FUNCTIONS = frozenset({"glob", "delta_scan", "iceberg_scan", "parquet_scan", "sqlite_scan"})
 _STATE_PREFIXES = ("duckdb_", "pragma_", "write_")
 _STATE_FUNCTIONS = frozenset(
-    "arrow_scan checkpoint current_query current_setting currval force_checkpoint getenv getvariable "
-    "json_execute_serialized_sql json_serialize_plan nextval pandas_scan pg_sleep python_map_function query "
-    "query_table seq_scan set_config setseed setval sleep_ms sql_auto_complete txid_current which_secret".split()
-)
+    {
+        "arrow_scan", "checkpoint", "current_query", "current_setting", "currval", "force_checkpoint", "getenv",
+        "getvariable", "json_execute_serialized_sql", "json_serialize_plan", "nextval", "pandas_scan", "pg_sleep",
+        "python_map_function", "query", "query_table", "seq_scan", "set_config", "setseed", "setval", "sleep_ms",
+        "sql_auto_complete", "txid_current", "which_secret",
+    }
+)  # fmt: skip
 
 _STATEMENTS = (
     "Alter", "Analyze", "Attach", "Cache", "Command", "Comment", "Commit", "Copy", "Create", "Declare", "Delete",
     "Describe", "Detach", "Drop", "Execute", "Export", "Grant", "Insert", "Install", "Into", "Kill", "LoadData",
     "Merge", "Pragma", "Refresh", "Revoke", "Rollback", "Set", "Show", "Summarize", "Transaction", "TruncateTable",
     "Uncache", "Update", "Use",
+)  # fmt: skip
+
+_QUERY_WORDS = frozenset(
+    {
+        "SELECT", "FROM", "TABLE", "VALUES", "WITH", "UNION", "INTERSECT", "EXCEPT", "JOIN", "LATERAL", "PIVOT",
+        "UNPIVOT", "DESCRIBE", "SUMMARIZE", "SHOW", "CALL", ";",
+    }
 )  # fmt: skip
 
 _FILES_HINT = "declare the file as a source and write {sources.name}"
@@ -178,6 +189,25 @@ def statement_problems(
     return problems or _tree_problems(statement, tokens, dialect, files=files)
 
 
+def fragment_problems(text: str) -> list[Problem]:
+    """What keeps a piece of SQL (a predicate, a list of columns) from being given to a method of an engine.
+
+    It may hold no query of its own, and call nothing that reads files or state.
+    """
+    if _CONTROL.search(text):
+        return [Problem("the SQL text holds a control character that is not allowed")]
+    statement = Statement(text, text, {})
+    tokens = _tokens(text)
+    if tokens is None:
+        return [Problem("the SQL text cannot be read: a quote or a comment is not closed")]
+    problems = [*_doubts(statement, tokens), *_denied_calls(statement, tokens, files=False)]
+    for token in tokens:
+        if token.text.upper() in _QUERY_WORDS and text[token.start] not in "\"'`":
+            message = f"{token.text.upper()!r} is not allowed here: this text is a piece of SQL, not a query"
+            problems.append(_at(message, statement.place(token.start), "write a SQL step ('expr') instead"))
+    return problems
+
+
 def _unknown_placeholders(text: str, available: Collection[str]) -> list[Problem]:
     problems = []
     for key, start, _ in placeholders(text):
@@ -192,11 +222,19 @@ def _unknown_placeholders(text: str, available: Collection[str]) -> list[Problem
 
 def _doubts(statement: Statement, tokens: Iterable[Token]) -> Iterator[Problem]:
     """Places that sqlglot and an engine may read differently."""
-    from sqlglot.tokens import TokenType
+    from sqlglot.tokenizer_core import TokenType
 
     sql = statement.sql
-    quoted = (TokenType.STRING, TokenType.IDENTIFIER, TokenType.HEREDOC_STRING, TokenType.BYTE_STRING)
-    quoted += (TokenType.HEX_STRING, TokenType.BIT_STRING, TokenType.NATIONAL_STRING, TokenType.RAW_STRING)
+    quoted = {
+        TokenType.STRING,
+        TokenType.IDENTIFIER,
+        TokenType.HEREDOC_STRING,
+        TokenType.BYTE_STRING,
+        TokenType.HEX_STRING,
+        TokenType.BIT_STRING,
+        TokenType.NATIONAL_STRING,
+        TokenType.RAW_STRING,
+    }
     bare = list(sql)
     for token in tokens:
         if token.token_type in quoted:
@@ -216,7 +254,7 @@ def _doubts(statement: Statement, tokens: Iterable[Token]) -> Iterator[Problem]:
 
 
 def _denied_calls(statement: Statement, tokens: list[Token], *, files: bool) -> Iterator[Problem]:
-    for token, following in zip(tokens, tokens[1:], strict=False):
+    for token, following in pairwise(tokens):
         if following.text != "(":
             continue
         name = token.text.strip().lower()
@@ -248,7 +286,7 @@ def _tree_problems(statement: Statement, tokens: list[Token], dialect: str, *, f
     return [problem for node in root.walk() for problem in _node_problems(node, statement, files=files)]
 
 
-def _node_problems(node: exp.Expression, statement: Statement, *, files: bool) -> Iterator[Problem]:
+def _node_problems(node: exp.Expr, statement: Statement, *, files: bool) -> Iterator[Problem]:
     from sqlglot import exp
 
     if isinstance(node, _forbidden()):
@@ -281,7 +319,11 @@ def _table_problems(table: exp.Table, statement: Statement, *, files: bool) -> I
         if files and name.args.get("quoted") and re.search(r"[./\\]", written):
             return
     written = statement.in_user_words(written)
-    hint = f"write {{nodes.{written}}} or {{sources.{written}}}" if written.isidentifier() else "write {df} or {nodes.name}"
+    hint = (
+        f"write {{nodes.{written}}} or {{sources.{written}}}"
+        if written.isidentifier()
+        else "write {df} or {nodes.name}"
+    )
     if re.search(r"[/\\:*]|\.\w+$", written) and name.args.get("quoted"):
         yield _at(f"{written!r} names a file: a step reads no files", _place(name, statement), _FILES_HINT)
     else:
@@ -297,12 +339,13 @@ def _no_table_function(node: Any, statement: Statement, *, files: bool) -> Probl
     return Problem(message, (), ["{df}", *(f"{item}(…)" for item in valid)])
 
 
-def _ctes_in_scope(table: exp.Expression) -> set[str]:
-    """Names defined by WITH that the engine resolves at this place; a later or unrelated one would be a file or table."""
+def _ctes_in_scope(table: exp.Expr) -> set[str]:
+    """Names of WITH that the engine resolves here; a later or unrelated one would be a file or table to it."""
     from sqlglot import exp
 
     names: set[str] = set()
-    child, parent = table, table.parent
+    child: exp.Expr = table
+    parent = table.parent
     while parent is not None:
         if isinstance(parent, exp.With):
             for cte in parent.expressions:
@@ -349,7 +392,7 @@ def _reader(dialect: str) -> Any:
         class Tokenizer(DuckDB.Tokenizer):
             IDENTIFIERS = ['"', "`"]  # noqa: RUF012 - as sqlglot declares it
 
-        class Parser(DuckDB.Parser):
+        class Parser(DuckDB.Parser):  # type: ignore[misc,valid-type]
             def _warn_unsupported(self) -> None:
                 pass  # it becomes a Command, which is refused with a message of ours
 
@@ -366,7 +409,7 @@ def _tokens(sql: str) -> list[Token] | None:
 
 
 @lru_cache(maxsize=1)
-def _forbidden() -> tuple[type[exp.Expression], ...]:
+def _forbidden() -> tuple[type[exp.Expr], ...]:
     from sqlglot import exp
 
     return tuple(getattr(exp, name) for name in _STATEMENTS if hasattr(exp, name))
@@ -380,10 +423,12 @@ def _not_understood(statement: Statement, error: Exception) -> Problem:
     near = str(first.get("highlight") or "")
     place = statement.place_of(int(first["line"]), max(1, int(first["col"]) - len(near) + 1))
     message = f"the SQL text cannot be understood near {statement.in_user_words(near)!r}"
-    return _at(message, place, "check the words before it; a construct only the engine knows must be written another way")
+    return _at(
+        message, place, "check the words before it; a construct only the engine knows must be written another way"
+    )
 
 
-def _keyword(node: exp.Expression) -> str:
+def _keyword(node: exp.Expr) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(node).__name__).upper()
 
 

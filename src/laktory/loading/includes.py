@@ -22,6 +22,8 @@ __all__ = ["Includer"]
 
 _YAML = (".yaml", ".yml")
 _MAX_LISTED = 1000
+# an include costs as much time as this many copied values
+_FILE_COST = 100
 
 _Entries = dict[Any, tuple[Node, Node]]
 
@@ -89,13 +91,13 @@ class Includer:
     def _expand(self, node: Node, context: _Context) -> Node:
         """The node with everything it includes in its place."""
         if context.depth > MAX_DEPTH:
-            raise TextError(too_deep(node.position))
+            raise TextError(too_deep(node.position), final=True)
         try:
             if not node.pending:
                 return self._take(node)
-            self._copies.count()
+            self._copies.count(_FILE_COST if type(node.value) is Include else 1)
         except OverflowError:
-            raise TextError(too_large(node.position)) from None
+            raise TextError(too_large(node.position), final=True) from None
         if type(node.value) is Include:
             return self._value(node, context)
         if type(node.value) is list:
@@ -125,7 +127,7 @@ class Includer:
                 continue
             included = self._include(item, context)
             if type(included.value) is list:
-                items += included.children
+                items += map(_holding, included.children, included.value)
             elif included.value is not None:
                 self._wrong_kind(item, included, "a list", "to add it as one item, write !use")
         return Node([item.value for item in items], node.start, node.end, node.file, children=items)
@@ -163,10 +165,10 @@ class Includer:
         updates = type(node.value) is Include and node.value.verb == "update"
         found = self._include(node, context) if updates else self._expand(node, context)
         if type(found.value) is dict:
-            return dict(found.children)
-        if type(node.value) is not Include:
+            return {key: (name, _holding(item, found.value[key])) for key, (name, item) in found.children.items()}
+        if type(node.value) is not Include and "${include." not in str(node.value):
             self._report("'<<' merges a mapping", node, "write '<<: *anchor' or '<<: !update file.yaml'")
-        elif found.value is not None:
+        elif type(node.value) is Include and found.value is not None:
             self._wrong_kind(node, found, "a mapping", None)
         return {}
 
@@ -187,6 +189,8 @@ class Includer:
                 return self._directory(node, path, name, context)
             return self._file(node, path, name, context)
         except TextError as error:
+            if error.final:
+                raise
             self.problems.append(error.problem)
             return _nothing(node)
 
@@ -259,6 +263,8 @@ class Includer:
             file = SourceFile(name, read_file(path, name, node.position))
             return self._text(file) if path.suffix.lower() == ".sql" else self._compose(file)
         except TextError as error:
+            if error.final:
+                raise
             self.problems.append(error.problem)
             return Node(None, Place(0, 0), Place(0, 0), SourceFile(name, ""))
 
@@ -271,6 +277,13 @@ class Includer:
 
 def _nothing(node: Node) -> Node:
     return Node(None, node.start, node.end, node.file)
+
+
+def _holding(node: Node, value: Any) -> Node:
+    """The node with the value its list or mapping has for it, which is another object when that was copied."""
+    if node.value is value:
+        return node
+    return Node(value, node.start, node.end, node.file, node.style, children=node.children)
 
 
 def _folder_name(file: SourceFile) -> PurePath:

@@ -57,11 +57,12 @@ class Place(NamedTuple):
 
 
 class TextError(DefinitionError):
-    """Nothing further can be found in this text or definition; `problem` says why."""
+    """Nothing further can be found in this text, or, when `final`, in the whole definition; `problem` says why."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, *, final: bool = False) -> None:
         super().__init__(problem.message, [problem])
         self.problem = problem
+        self.final = final
 
 
 @dataclass(slots=True, eq=False)
@@ -185,9 +186,9 @@ class Copies:
             return [self.copy(item) for item in value]
         return value
 
-    def count(self) -> None:
-        """One more value."""
-        self.left -= 1
+    def count(self, number: int = 1) -> None:
+        """So many more values."""
+        self.left -= number
         if self.left < 0:
             raise OverflowError
 

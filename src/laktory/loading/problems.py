@@ -103,6 +103,9 @@ def yaml_problem(file: SourceFile, error: yaml.YAMLError | UnicodeEncodeError) -
     for part, reason, hint in _REASONS:
         if part in text:
             # what was opened is where the user has to look, not the end of the file
-            opened = error.context_mark if "closed" in reason else None
+            opened = error.context_mark if "closed" in reason or "escape" in reason else None
             return Problem(reason, hint=hint, position=file.position(opened or mark))
+    if mark.line >= len(file.lines) - 1 and not line[mark.column :].strip():
+        hint = "close every '[', '{' and quote"
+        return Problem("the text ends before it is complete", hint=hint, position=file.position(mark))
     return Problem(_INDENT, hint=_INDENT_HINT, position=file.position(mark))

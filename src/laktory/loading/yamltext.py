@@ -63,7 +63,7 @@ def compose_yaml(file: SourceFile, problems: list[Problem], copies: Copies) -> N
     except (yaml.YAMLError, UnicodeEncodeError) as error:
         raise TextError(yaml_problem(file, error)) from None
     except OverflowError:
-        raise TextError(too_large(file.position(composer.alias))) from None
+        raise TextError(too_large(file.position(composer.alias)), final=True) from None
 
 
 class _Composer:
@@ -129,7 +129,7 @@ class _Composer:
 
     def _scalar(self, event: Any) -> Node:
         text, tag = event.value, event.tag
-        plain = event.implicit[0] and tag is None
+        plain = event.implicit[0] and tag in (None, "!")
         if plain:
             value = self.scalars.get(text, _MISSING)
             if value is _MISSING:

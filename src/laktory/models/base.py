@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast
 
 import pydantic
 from pydantic import ConfigDict, Field, PrivateAttr, WrapValidator
-from typing_extensions import Self
+from pydantic._internal._model_construction import ModelMetaclass  # its place since pydantic 2.0
 
 from laktory.diagnostics import raise_problems
 from laktory.diagnostics.secrets import redact
 from laktory.models.problems import problems_of, unique_spelling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from pydantic import ValidatorFunctionWrapHandler
 
@@ -37,7 +38,7 @@ OrVariable = Annotated[T, WrapValidator(_keep_variable)]
 """An item that may also be written as a variable; whole fields may always be."""
 
 
-class _Declaration(type(pydantic.BaseModel)):  # type: ignore[misc]
+class _Declaration(ModelMetaclass):
     """Turns pydantic's errors into located problems, for top-level construction only.
 
     Nested models never come through here: pydantic builds them without calling the class.
@@ -47,7 +48,7 @@ class _Declaration(type(pydantic.BaseModel)):  # type: ignore[misc]
         try:
             model = super().__call__(*args, **kwargs)
         except pydantic.ValidationError as error:
-            raise_problems(problems_of(cls, error, kwargs))
+            raise_problems(problems_of(cast("type[pydantic.BaseModel]", cls), error, kwargs))
         model._checked(None)
         return model
 
@@ -121,7 +122,7 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
         return cls.model_validate(fp, vars=vars)
 
     @classmethod
-    def model_validate_json(cls, json_data: str | bytes | bytearray, **kwargs: Any) -> Self:  # type: ignore[override]
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **kwargs: Any) -> Self:
         """Build from JSON text."""
         text = json_data if isinstance(json_data, str) else bytes(json_data).decode("utf-8-sig")
         return cls.model_validate(text, **kwargs)
@@ -349,5 +350,3 @@ def _merged(current: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
         else:
             merged[key] = value
     return merged
-
-

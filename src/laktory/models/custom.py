@@ -24,7 +24,9 @@ class LaktoryContext:
 
 
 class _CustomFunction(BaseModel):
-    func_name: str = Field(description="Dotted path, `package.module.function`, of a module listed in the pipeline's `imports`.")
+    func_name: str = Field(
+        description="Dotted path, `package.module.function`, of a module listed in the pipeline's `imports`."
+    )
     func_args: list[Any] = Field(default=[], description="Positional arguments.")
     func_kwargs: dict[str, Any] = Field(default={}, description="Keyword arguments.")
 

@@ -11,8 +11,6 @@ from laktory.models.base import BaseModel, is_variable
 from laktory.models.problems import problem_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import narwhals as nw
     import polars as pl
 
@@ -23,8 +21,8 @@ __all__ = [
 ]  # fmt: skip
 
 NAMES = (
-    "Array", "Binary", "Boolean", "Categorical", "Date", "Datetime", "Decimal", "Duration", "Enum", "Float32", "Float64",
-    "Int8", "Int16", "Int32", "Int64", "Int128", "List", "Object", "String", "Struct", "Time",
+    "Array", "Binary", "Boolean", "Categorical", "Date", "Datetime", "Decimal", "Duration", "Enum", "Float32",
+    "Float64", "Int8", "Int16", "Int32", "Int64", "Int128", "List", "Object", "String", "Struct", "Time",
     "UInt8", "UInt16", "UInt32", "UInt64", "UInt128", "Unknown",
 )  # fmt: skip
 """Every data type."""
@@ -61,10 +59,16 @@ class DType(BaseModel):
 
     name: str = Field(description=f"One of {', '.join(NAMES)}.")
     inner: DType | None = Field(default=None, description="Type of the items (List, Array).")
-    fields: list[DField] | None = Field(default=None, description="Fields (Struct): a list, or a mapping from name to type.")  # type: ignore[assignment]
-    shape: int | list[int] | None = Field(default=None, description="Number of items, or one number per dimension (Array).")
+    fields: list[DField] | None = Field(
+        default=None, description="Fields (Struct): a list, or a mapping from name to type."
+    )
+    shape: int | list[int] | None = Field(
+        default=None, description="Number of items, or one number per dimension (Array)."
+    )
     categories: list[str] | None = Field(default=None, description="Every value that can occur (Enum).")
-    time_unit: Literal["ms", "us", "ns"] | None = Field(default=None, description="Precision (Datetime, Duration). Default: us.")
+    time_unit: Literal["ms", "us", "ns"] | None = Field(
+        default=None, description="Precision (Datetime, Duration). Default: us."
+    )
     time_zone: str | None = Field(default=None, description="IANA time zone, e.g. UTC (Datetime). Default: none.")
     precision: int | None = Field(default=None, ge=1, le=38, description="Number of digits (Decimal). Default: 38.")
     scale: int | None = Field(default=None, ge=0, le=38, description="Digits after the point (Decimal). Default: 0.")
@@ -100,7 +104,10 @@ class DType(BaseModel):
         sizes = [self.shape] if isinstance(self.shape, int) else self.shape or []
         if not all(isinstance(size, str) or size > 0 for size in sizes):
             raise problem_error(f"shape {self.shape} holds a number below 1", key="shape")
-        for parameter, names in (("fields", [f.name for f in self.fields or []]), ("categories", self.categories or [])):
+        for parameter, names in (
+            ("fields", [f.name for f in self.fields or []]),
+            ("categories", self.categories or []),
+        ):
             double = next((name for name in names if names.count(name) > 1), None)
             if double is not None:
                 raise problem_error(f"{double!r} is there twice", key=parameter)
@@ -132,24 +139,24 @@ class DType(BaseModel):
         """As a Narwhals data type."""
         import narwhals
 
-        return self._build(narwhals)  # type: ignore[no-any-return]
+        return self._in_words_of(narwhals)  # type: ignore[no-any-return]
 
     def to_polars(self) -> pl.DataType:
         """As a Polars data type."""
-        import polars
+        import polars as pl
 
-        return self._build(polars)  # type: ignore[no-any-return]
+        return self._in_words_of(pl)  # type: ignore[no-any-return]
 
-    def _build(self, library: Any) -> Any:
+    def _in_words_of(self, library: Any) -> Any:
         """Narwhals and Polars name their types and parameters alike."""
         make = getattr(library, self.name)
         if self.name == "List":
-            return make(self.inner._build(library))  # type: ignore[union-attr]
+            return make(self.inner._in_words_of(library))  # type: ignore[union-attr]
         if self.name == "Array":
             shape = tuple(self.shape) if isinstance(self.shape, list) else self.shape
-            return make(self.inner._build(library), shape)  # type: ignore[union-attr]
+            return make(self.inner._in_words_of(library), shape)  # type: ignore[union-attr]
         if self.name == "Struct":
-            return make([library.Field(item.name, item.dtype._build(library)) for item in self.fields or []])
+            return make([library.Field(item.name, item.dtype._in_words_of(library)) for item in self.fields or []])
         if self.name == "Enum":
             return make(self.categories)
         if self.name == "Datetime":
@@ -222,7 +229,9 @@ def _check_time_zone(name: str) -> None:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         hint = closest(name, zoneinfo.available_timezones())
-        raise problem_error(f"{name!r} is not an IANA time zone", hint=hint or "write e.g. 'UTC'", key="time_zone") from None
+        raise problem_error(
+            f"{name!r} is not an IANA time zone", hint=hint or "write e.g. 'UTC'", key="time_zone"
+        ) from None
 
 
 def _one_type(name: str) -> Any:
@@ -232,162 +241,160 @@ def _one_type(name: str) -> Any:
 class Array(DType):
     """Lists of a fixed shape: `inner`, `shape`."""
 
-    name: Literal["Array"] = _one_type("Array")  # type: ignore[assignment]
+    name: Literal["Array"] = _one_type("Array")
 
 
 class Binary(DType):
     """Bytes."""
 
-    name: Literal["Binary"] = _one_type("Binary")  # type: ignore[assignment]
+    name: Literal["Binary"] = _one_type("Binary")
 
 
 class Boolean(DType):
     """True or false."""
 
-    name: Literal["Boolean"] = _one_type("Boolean")  # type: ignore[assignment]
+    name: Literal["Boolean"] = _one_type("Boolean")
 
 
 class Categorical(DType):
     """Texts that repeat."""
 
-    name: Literal["Categorical"] = _one_type("Categorical")  # type: ignore[assignment]
+    name: Literal["Categorical"] = _one_type("Categorical")
 
 
 class Date(DType):
     """A day."""
 
-    name: Literal["Date"] = _one_type("Date")  # type: ignore[assignment]
+    name: Literal["Date"] = _one_type("Date")
 
 
 class Datetime(DType):
     """A moment: `time_unit`, `time_zone`."""
 
-    name: Literal["Datetime"] = _one_type("Datetime")  # type: ignore[assignment]
+    name: Literal["Datetime"] = _one_type("Datetime")
 
 
 class Decimal(DType):
     """Exact numbers: `precision`, `scale`."""
 
-    name: Literal["Decimal"] = _one_type("Decimal")  # type: ignore[assignment]
+    name: Literal["Decimal"] = _one_type("Decimal")
 
 
 class Duration(DType):
     """A length of time: `time_unit`."""
 
-    name: Literal["Duration"] = _one_type("Duration")  # type: ignore[assignment]
+    name: Literal["Duration"] = _one_type("Duration")
 
 
 class Enum(DType):
     """Texts of a closed list: `categories`."""
 
-    name: Literal["Enum"] = _one_type("Enum")  # type: ignore[assignment]
+    name: Literal["Enum"] = _one_type("Enum")
 
 
 class Float32(DType):
     """Floating-point numbers of 32 bits."""
 
-    name: Literal["Float32"] = _one_type("Float32")  # type: ignore[assignment]
+    name: Literal["Float32"] = _one_type("Float32")
 
 
 class Float64(DType):
     """Floating-point numbers of 64 bits."""
 
-    name: Literal["Float64"] = _one_type("Float64")  # type: ignore[assignment]
+    name: Literal["Float64"] = _one_type("Float64")
 
 
 class Int8(DType):
     """Whole numbers of 8 bits."""
 
-    name: Literal["Int8"] = _one_type("Int8")  # type: ignore[assignment]
+    name: Literal["Int8"] = _one_type("Int8")
 
 
 class Int16(DType):
     """Whole numbers of 16 bits."""
 
-    name: Literal["Int16"] = _one_type("Int16")  # type: ignore[assignment]
+    name: Literal["Int16"] = _one_type("Int16")
 
 
 class Int32(DType):
     """Whole numbers of 32 bits."""
 
-    name: Literal["Int32"] = _one_type("Int32")  # type: ignore[assignment]
+    name: Literal["Int32"] = _one_type("Int32")
 
 
 class Int64(DType):
     """Whole numbers of 64 bits."""
 
-    name: Literal["Int64"] = _one_type("Int64")  # type: ignore[assignment]
+    name: Literal["Int64"] = _one_type("Int64")
 
 
 class Int128(DType):
     """Whole numbers of 128 bits."""
 
-    name: Literal["Int128"] = _one_type("Int128")  # type: ignore[assignment]
+    name: Literal["Int128"] = _one_type("Int128")
 
 
 class List(DType):
     """Lists: `inner`."""
 
-    name: Literal["List"] = _one_type("List")  # type: ignore[assignment]
+    name: Literal["List"] = _one_type("List")
 
 
 class Object(DType):
     """Python objects."""
 
-    name: Literal["Object"] = _one_type("Object")  # type: ignore[assignment]
+    name: Literal["Object"] = _one_type("Object")
 
 
 class String(DType):
     """Text."""
 
-    name: Literal["String"] = _one_type("String")  # type: ignore[assignment]
+    name: Literal["String"] = _one_type("String")
 
 
 class Struct(DType):
     """Named fields: `fields`."""
 
-    name: Literal["Struct"] = _one_type("Struct")  # type: ignore[assignment]
+    name: Literal["Struct"] = _one_type("Struct")
 
 
 class Time(DType):
     """A time of day."""
 
-    name: Literal["Time"] = _one_type("Time")  # type: ignore[assignment]
+    name: Literal["Time"] = _one_type("Time")
 
 
 class UInt8(DType):
     """Whole numbers, 0 or more, of 8 bits."""
 
-    name: Literal["UInt8"] = _one_type("UInt8")  # type: ignore[assignment]
+    name: Literal["UInt8"] = _one_type("UInt8")
 
 
 class UInt16(DType):
     """Whole numbers, 0 or more, of 16 bits."""
 
-    name: Literal["UInt16"] = _one_type("UInt16")  # type: ignore[assignment]
+    name: Literal["UInt16"] = _one_type("UInt16")
 
 
 class UInt32(DType):
     """Whole numbers, 0 or more, of 32 bits."""
 
-    name: Literal["UInt32"] = _one_type("UInt32")  # type: ignore[assignment]
+    name: Literal["UInt32"] = _one_type("UInt32")
 
 
 class UInt64(DType):
     """Whole numbers, 0 or more, of 64 bits."""
 
-    name: Literal["UInt64"] = _one_type("UInt64")  # type: ignore[assignment]
+    name: Literal["UInt64"] = _one_type("UInt64")
 
 
 class UInt128(DType):
     """Whole numbers, 0 or more, of 128 bits."""
 
-    name: Literal["UInt128"] = _one_type("UInt128")  # type: ignore[assignment]
+    name: Literal["UInt128"] = _one_type("UInt128")
 
 
 class Unknown(DType):
     """A type the other names have no word for."""
 
-    name: Literal["Unknown"] = _one_type("Unknown")  # type: ignore[assignment]
-
-
+    name: Literal["Unknown"] = _one_type("Unknown")

@@ -20,8 +20,7 @@ def kind_of(types: Mapping[str, str], keys: Mapping[str, str]) -> Callable[[Any]
     def pick(value: Any) -> str | None:
         if not isinstance(value, dict):
             return type(value).__name__
-        kind = _kind(value, types, keys)
-        return types.get(kind) if kind else None
+        return types.get(_kind(value, keys))
 
     return pick
 
@@ -36,7 +35,7 @@ def refuse_unknown_kind(
             return value
         if not isinstance(value, dict):
             raise problem_error(f"expected a {what}, a mapping, found {type(value).__name__} {value!r}"[:160])
-        kind = _kind(value, types, keys)
+        kind = _kind(value, keys)
         if kind in types:
             return value
         if kind in planned:
@@ -52,8 +51,8 @@ def refuse_unknown_kind(
     return check
 
 
-def _kind(value: Mapping[Any, Any], types: Mapping[str, str], keys: Mapping[str, str]) -> str | None:
+def _kind(value: Mapping[Any, Any], keys: Mapping[str, str]) -> str:
     named = value.get("type")
     if isinstance(named, str) and not is_variable(named):
         return named.upper()
-    return next((keys[key] for key in keys if key in value), None)
+    return next((keys[key] for key in keys if key in value), "")

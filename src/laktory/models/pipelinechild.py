@@ -24,7 +24,7 @@ Upper = BeforeValidator(_upper)
 
 
 def _known_backend(value: Any) -> Any:
-    if value is None or isinstance(value, DataFrameBackends) and value.value in ENGINES:
+    if value is None or (isinstance(value, DataFrameBackends) and value.value in ENGINES):
         return value
     if isinstance(value, str) and value.upper() in ENGINES:
         return value.upper()

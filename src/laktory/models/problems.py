@@ -35,7 +35,9 @@ _EXPECTED = {
 }
 
 
-def problem_error(message: str, *, valid: Sequence[str] | str = (), hint: str | None = None, key: str = "") -> Exception:
+def problem_error(
+    message: str, *, valid: Sequence[str] | str = (), hint: str | None = None, key: str = ""
+) -> Exception:
     """An error for validators to raise; it becomes a `Problem` with these parts, on `key` below the model if given."""
     context = {"valid": valid, "hint": hint, "key": key, "message": message}
     return PydanticCustomError("problem", "{message}", context)
@@ -45,7 +47,9 @@ def unique_spelling(cls: type[pydantic.BaseModel], data: dict[str, Any]) -> dict
     """Refuse a field given under two names; move older spellings to the field they became."""
     for name, field in cls.model_fields.items():
         if field.alias and field.alias != name and name in data and field.alias in data:
-            raise problem_error(f"{name!r} and {field.alias!r} are two names of one field; keep {field.alias!r}", key=name)
+            raise problem_error(
+                f"{name!r} and {field.alias!r} are two names of one field; keep {field.alias!r}", key=name
+            )
     for older, name in getattr(cls, "older_spellings", {}).items():
         if older not in data:
             continue
@@ -72,7 +76,9 @@ def _problem(owner: type[pydantic.BaseModel] | None, path: Path, item: Any) -> P
     kind, context = item["type"], item.get("ctx", {})
     if kind == "problem":
         key = context["key"]
-        return Problem(context["message"], (*path, key) if key else path, context["valid"], context["hint"], on_key=bool(key))
+        return Problem(
+            context["message"], (*path, key) if key else path, context["valid"], context["hint"], on_key=bool(key)
+        )
     if kind == "extra_forbidden":
         return _unknown(owner, path)
     if kind == "missing":
@@ -102,7 +108,9 @@ def _field_names(owner: type[pydantic.BaseModel]) -> Iterator[str]:
         yield field.alias or name
 
 
-def _walk(cls: type[pydantic.BaseModel], loc: Sequence[str | int], data: Any) -> tuple[type[pydantic.BaseModel] | None, Path]:
+def _walk(
+    cls: type[pydantic.BaseModel], loc: Sequence[str | int], data: Any
+) -> tuple[type[pydantic.BaseModel] | None, Path]:
     """Follow a pydantic location through classes and the user's values; union tags and old spellings drop out."""
     path: list[str | int] = []
     owner: type[pydantic.BaseModel] | None = cls
@@ -167,7 +175,9 @@ def _child(data: Any, step: str | int) -> Any:
 def _literals(expected: str) -> list[str]:
     """``"'a', 'b' or 'c'"`` as its items."""
     tree = ast.parse(f"[{expected.replace(' or ', ', ')}]", mode="eval").body
-    return [str(item.value) for item in tree.elts if isinstance(item, ast.Constant)] if isinstance(tree, ast.List) else []
+    return (
+        [str(item.value) for item in tree.elts if isinstance(item, ast.Constant)] if isinstance(tree, ast.List) else []
+    )
 
 
 def _show(value: object) -> str:
@@ -184,5 +194,5 @@ def _describe(value: object) -> str:
         return f"the text {value!r}" if len(value) <= 60 else "a long text"
     if isinstance(value, (int, float)):
         return f"the number {value!r}"
-    kinds = {dict: "a mapping", list: "a list", tuple: "a list"}
+    kinds: dict[type, str] = {dict: "a mapping", list: "a list", tuple: "a list"}
     return kinds.get(type(value), f"a {type(value).__name__}")

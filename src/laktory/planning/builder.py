@@ -53,13 +53,13 @@ def plan(
         snapshot = pipeline
     else:
         copy = pipeline.inject_vars(vars=vars, strict=True)
-        assert copy is not None  # noqa: S101 - only None with inplace
+        assert copy is not None
         snapshot = copy
     nodes = snapshot.nodes_dict
     order = snapshot.sorted_node_names
     problems = pipeline_problems(snapshot, named)
     if problems:
-        raise_problems(problems, snapshot._marks)  # noqa: SLF001 - a model's positions are for its own layers
+        raise_problems(problems, snapshot._marks)
     upstream = {name: nodes[name].upstream_node_names for name in order}
     chosen, implicit = _chosen(nodes, upstream, selects)
     inside = {name: [other for other in upstream[name] if other in chosen] for name in order if name in chosen}
@@ -173,7 +173,11 @@ class _Builder:
     def _reads(self, node: PipelineNode) -> Iterable[ReadPlan]:
         for position, source in enumerate(node.sources):
             label = "df" if position == 0 else f"sources.{source.name or position}"
-            via = ("this run" if source.node_name in self.upstream else "primary sink") if hasattr(source, "node_name") else ""
+            via = (
+                ("this run" if source.node_name in self.upstream else "primary sink")
+                if hasattr(source, "node_name")
+                else ""
+            )
             yield ReadPlan(label, source.type, source.description, getattr(source, "format", None), via)  # type: ignore[arg-type]
         for other in node.transformer.upstream_node_names if node.transformer else ():
             yield ReadPlan(
@@ -197,7 +201,9 @@ class _Builder:
 def _step_text(step: Any) -> str:
     if hasattr(step, "expr"):
         return "SQL: " + " ".join(step.expr.split())[:120]
-    arguments = [repr(value) for value in step.func_args] + [f"{key}={value!r}" for key, value in step.func_kwargs.items()]
+    arguments = [repr(value) for value in step.func_args] + [
+        f"{key}={value!r}" for key, value in step.func_kwargs.items()
+    ]
     return f"{step.func_name}({', '.join(arguments)})"[:120]
 
 

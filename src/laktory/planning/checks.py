@@ -39,8 +39,8 @@ def pipeline_problems(pipeline: Pipeline, named: Collection[str] = ()) -> list[P
     """Problems of all nodes and between them."""
     problems: list[Problem] = []
     for index, node in enumerate(pipeline.nodes):
-        for problem in node_problems(node, pipeline.imports, named):
-            problems.append(replace(problem, path=("nodes", index, *problem.path)))
+        found = node_problems(node, pipeline.imports, named)
+        problems += [replace(problem, path=("nodes", index, *problem.path)) for problem in found]
     problems += _shared_targets(pipeline)
     return problems
 
@@ -148,7 +148,13 @@ def _expression_problems(source: Any) -> Iterator[Problem]:
             parse_sql(text)
         except ExpressionError as error:
             column = None if error.offset is None else error.offset + 1
-            yield Problem(str(error), path, on_key=isinstance(source.selects, dict) and path[0] == "selects", line=1, column=column)
+            yield Problem(
+                str(error),
+                path,
+                on_key=isinstance(source.selects, dict) and path[0] == "selects",
+                line=1,
+                column=column,
+            )
 
 
 def _step_problems(node: PipelineNode, engine: Capabilities, named: Collection[str]) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from laktory.errors import DefinitionError, SinkError, UnsupportedError
 from laktory.models.datasinks import FileDataSink
 from laktory.models.pipeline.pipeline import Pipeline
 from laktory.planning import plan
-from laktory.runtime.node import NodeResult
+from laktory.runtime.gate import Gate
 from laktory.runtime.reading import read
 from laktory.runtime.record import RunFolder, new_run_id
 from laktory.runtime.runner import RunOptions, RunOutcome, run
@@ -70,11 +70,11 @@ def execute_node(
     named_dfs: Mapping[str, Any] | None,
 ) -> Any:
     """`PipelineNode.execute`: the node alone; what other nodes produced before in this process is read from there."""
-    pipeline: Pipeline = node.parent_pipeline or Pipeline(name=node.name, nodes=[node], root_path=node.root_path_)
+    pipeline: Pipeline = node.parent_pipeline or Pipeline(name=node.name, nodes=[node], root_path_=node.root_path_)
     named = dict(named_dfs or {})
     made = plan(pipeline, [node.name], write_sinks=write_sinks, named=named)
     _keep_stand_ins(pipeline, made)
-    given = {name: found._result for name, found in pipeline.nodes_dict.items() if name != node.name and found._result}  # noqa: SLF001
+    given = {name: found._result for name, found in pipeline.nodes_dict.items() if name != node.name and found._result}
     options = RunOptions(
         write_sinks=write_sinks,
         full_refresh=is_full(full_refresh, refresh),
@@ -89,7 +89,7 @@ def execute_node(
     return node.output_df
 
 
-def is_full(full_refresh: bool, refresh: str | None) -> bool:  # noqa: FBT001
+def is_full(full_refresh: bool, refresh: str | None) -> bool:
     """Whether sinks are to be replaced.
 
     Raises
@@ -109,15 +109,15 @@ def _keep_stand_ins(pipeline: Pipeline, made: Plan) -> None:
     """Frames that a script put in place of a source are not part of the definition; the snapshot needs them too."""
     for original, copy in zip(pipeline.nodes, made.pipeline.nodes, strict=True):
         for source, copied in zip(original.sources, copy.sources, strict=True):
-            copied._df = source._df  # noqa: SLF001
+            copied._df = source._df
 
 
 def _hand_over(pipeline: Pipeline, outcome: RunOutcome) -> None:
     """What the run produced is reached from the nodes."""
     nodes = pipeline.nodes_dict
     for name, result in outcome.results.items():
-        nodes[name]._result = result  # noqa: SLF001
-    pipeline._last_run = outcome.record  # noqa: SLF001
+        nodes[name]._result = result
+    pipeline._last_run = outcome.record
 
 
 def read_source(source: BaseDataSource) -> Any:
@@ -134,8 +134,8 @@ def read_source(source: BaseDataSource) -> Any:
         return read(sink.as_source(), session, upstream)
 
     resolved = source.inject_vars(strict=True)
-    assert resolved is not None  # noqa: S101 - only None with inplace
-    resolved._df = source._df  # noqa: SLF001
+    assert resolved is not None
+    resolved._df = source._df
     return read(resolved, standing().get(source.dataframe_backend.value), upstream)
 
 
@@ -148,7 +148,7 @@ def write_sink(sink: BaseDataSink, df: Any, mode: str | None) -> None:
         msg = "there is nothing to write: give a frame, or execute the node first"
         raise DefinitionError(msg)
     resolved = sink.inject_vars(strict=True)
-    assert resolved is not None  # noqa: S101 - only None with inplace
+    assert resolved is not None
     if mode is not None:
         resolved.mode = mode  # type: ignore[assignment]
     session = standing().get(sink.dataframe_backend.value)
@@ -169,6 +169,7 @@ def write_sink(sink: BaseDataSink, df: Any, mode: str | None) -> None:
             replace_all=False,
             intent=str(root / "intents" / f"{folder.run_id}.json"),
             note={"ledger": str(folder.ledger), "entry": {}},
+            gate=Gate(),
         )
     shutil.rmtree(folder.path)
 
@@ -202,5 +203,3 @@ def _runtime_root() -> str:
     from laktory.settings import settings
 
     return settings.runtime_root
-
-

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from laktory.engines.protocol import FileRead, Session
     from laktory.models.pipeline.pipelinenode import PipelineNode
     from laktory.planning import NodePlan
+    from laktory.runtime.gate import Gate
     from laktory.runtime.record import RunFolder
     from laktory.runtime.sessions import Sessions
 
@@ -68,6 +69,7 @@ class NodeContext:
     folder: RunFolder | None
     intents: Path | None
     run_id: str
+    gate: Gate
     replace_all: bool = False
     write_sinks: bool = True
     apply_transformer: bool = True
@@ -129,7 +131,7 @@ def _upstream(node: PipelineNode, name: str, session: Session, context: NodeCont
     if result is not None:
         _log.info("Reading pipeline node %s from output DataFrame", name)
         if result.engine == session.capabilities.name:
-            assert result.output is not None  # noqa: S101 - a resumed node with consumers has a file
+            assert result.output is not None
             return result.output
         return session.scan(result.read) if result.read is not None else session.adopt(result.output)
     pipeline = node.parent_pipeline
@@ -138,7 +140,7 @@ def _upstream(node: PipelineNode, name: str, session: Session, context: NodeCont
         msg = f"node {name!r} is not part of this run and has no file sink that could be read instead"
         raise DefinitionError(msg)
     _log.info("Reading pipeline node %s from %s", name, sink.path)
-    return read(sink.as_source(), session, lambda *_: None)  # type: ignore[arg-type,return-value]
+    return read(sink.as_source(), session, lambda *_: None)  # type: ignore[arg-type]
 
 
 def _write(
@@ -148,9 +150,9 @@ def _write(
     customs = [sink for sink in node.sinks if sink not in files]
     scratch, schema = None, frame.collect_schema()
     if (plan.consumers or customs) and not any(_will_be_readable(sink, schema, session, context) for sink in files):
-        assert context.folder is not None  # noqa: S101 - a run that writes has a folder
+        assert context.folder is not None
         scratch, result.read = scratch_output(frame, context.folder.scratch, node.name, _scratch_format(plan, session))
-    assert context.folder is not None and context.intents is not None  # noqa: S101, PT018
+    assert context.folder is not None and context.intents is not None
     entry = {"node": node.name, "digest": plan.digest, "time": time.time()}
     result.written, result.rows = write_files(
         frame,
@@ -160,6 +162,7 @@ def _write(
         replace_all=context.replace_all,
         intent=str(context.intents / f"{node.name}.json"),
         note={"ledger": str(context.folder.ledger), "entry": entry},
+        gate=context.gate,
         scratch=scratch,
         scratch_read=result.read,
     )
@@ -168,6 +171,7 @@ def _write(
     if found is not None:
         result.output = session.scan(found)
     for sink in customs:
+        assert result.output is not None
         write_custom(result.output, sink)
 
 

@@ -46,8 +46,8 @@ def read(source: BaseDataSource, session: Session, upstream: Callable[[str, Sess
 
 
 def _frame(source: BaseDataSource, session: Session, upstream: Callable[[str, Session], Frame]) -> Frame:
-    if source._df is not None:  # noqa: SLF001 - scripts set it to stand in for the real source
-        return session.adopt(source._df)  # noqa: SLF001
+    if source._df is not None:
+        return session.adopt(source._df)
     if isinstance(source, PipelineNodeDataSource):
         return upstream(source.node_name, session)
     if isinstance(source, FileDataSource):
@@ -84,7 +84,9 @@ def post_read(source: BaseDataSource, frame: Frame) -> Frame:
             frame = frame.filter(compile_sql(source.filter))
         if source.selects:
             items = source.selects.items() if isinstance(source.selects, dict) else [(t, None) for t in source.selects]
-            frame = frame.select(*(compile_sql(text).alias(name or output_name(parse_sql(text))) for text, name in items))
+            frame = frame.select(
+                *(compile_sql(text).alias(name or output_name(parse_sql(text))) for text, name in items)
+            )
     if source.renames or source.drops or isinstance(source.drop_duplicates, list):
         _require_columns(source, frame)
     if source.renames:

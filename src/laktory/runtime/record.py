@@ -13,12 +13,14 @@ import sys
 import uuid
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from laktory._version import __version__
 from laktory.diagnostics.secrets import redact
 from laktory.storage import append_line, write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["RunFolder", "last_unfinished", "new_run_id", "prune", "versions"]
 

@@ -22,6 +22,7 @@ from laktory.models.datasinks import FileDataSink
 from laktory.runtime import node as node_room
 from laktory.runtime.custom import import_modules
 from laktory.runtime.events import NodeEnded, NodeStarted, RunEnded, RunStarted
+from laktory.runtime.gate import Gate
 from laktory.runtime.node import NodeContext, NodeResult
 from laktory.runtime.record import RunFolder, last_unfinished, new_run_id, prune, versions
 from laktory.runtime.sessions import Sessions
@@ -93,6 +94,7 @@ class _Run:
         self.root = Path(plan.pipeline.root_path).absolute()
         self.folder = RunFolder(self.root, self.run_id)
         self.sessions = Sessions()
+        self.gate = Gate()
         self.results: dict[str, NodeResult] = {}
         self.outcomes: dict[str, dict[str, Any]] = {}
         self.errors: list[BaseException] = []
@@ -142,7 +144,9 @@ class _Run:
         (self.root / "intents").mkdir(parents=True, exist_ok=True)
         before = last_unfinished(self.root) if self.options.resume else None
         if self.options.resume and before is None:
-            _log.info("Nothing to resume: the last run of pipeline '%s' succeeded or there is none", self.plan.pipeline.name)
+            _log.info(
+                "Nothing to resume: the last run of pipeline '%s' succeeded or there is none", self.plan.pipeline.name
+            )
         self.folder.open({"run": self.run_id, "pipeline": self.plan.pipeline.name, "started": self.started.isoformat()})
         if before is not None:
             self._resume(before)
@@ -159,7 +163,9 @@ class _Run:
             if read is None and node.consumers:
                 continue
             frame = self.sessions.get(node.engine).scan(read) if read else None
-            self.results[node.name] = NodeResult(frame, node.engine, read=read, rows=entry["rows"], sessions=self.sessions)
+            self.results[node.name] = NodeResult(
+                frame, node.engine, read=read, rows=entry["rows"], sessions=self.sessions
+            )
             append_line(str(self.folder.ledger), json.dumps(entry))
 
     def _record(self, status: Status) -> dict[str, Any]:
@@ -177,7 +183,10 @@ class _Run:
             "resumed_from": self.resumed_from,
             "process": os.getpid(),
             "versions": versions(),
-            "nodes": [self.outcomes.get(name, {"name": name, "status": "skipped", "reason": "the run was stopped"}) for name in self.plan.node_names],
+            "nodes": [
+                self.outcomes.get(name, {"name": name, "status": "skipped", "reason": "the run was stopped"})
+                for name in self.plan.node_names
+            ],
         }
 
     # ---- nodes -------------------------------------------------------------------------------
@@ -211,6 +220,7 @@ class _Run:
                     release(name)
         except BaseException:
             self.sessions.interrupt()
+            self.gate.close()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         pool.shutdown()
@@ -218,7 +228,9 @@ class _Run:
     def _threads(self) -> int:
         if self.options.threads is not None:
             return max(1, self.options.threads)
-        side_by_side = all(ENGINES[node.engine].parallel for node in self.plan.nodes)
+        chain = all(len(node.upstream) <= 1 and len(self.downstream.get(node.name, ())) <= 1 for node in self.plan.nodes)
+        chain = chain and sum(not node.upstream for node in self.plan.nodes) == 1
+        side_by_side = not chain and all(ENGINES[node.engine].parallel for node in self.plan.nodes)
         return min(4, os.cpu_count() or 1) if side_by_side else 1
 
     def _settled(self, name: str) -> bool:
@@ -226,7 +238,11 @@ class _Run:
         if name in self.results:
             self._end(name, "resumed", {"rows_out": self.results[name].rows})
             return True
-        failed = [other for other in self.plan.by_name[name].upstream if self.outcomes[other]["status"] in ("failed", "skipped")]
+        failed = [
+            other
+            for other in self.plan.by_name[name].upstream
+            if self.outcomes[other]["status"] in ("failed", "skipped")
+        ]
         if failed:
             self._end(name, "skipped", {"reason": f"upstream {failed[0]!r} did not succeed"})
             return True
@@ -250,6 +266,7 @@ class _Run:
             folder=self.folder if options.write_sinks else None,
             intents=self.root / "intents" if options.write_sinks else None,
             run_id=self.run_id,
+            gate=self.gate,
             replace_all=options.full_refresh,
             write_sinks=options.write_sinks,
             apply_transformer=options.apply_transformer,
@@ -281,7 +298,9 @@ def _read_of(entry: dict[str, Any]) -> FileRead | None:
     """How the ledger says to read what a node committed."""
     if not entry["read"]:
         return None
-    facts = {key: tuple(value) if isinstance(value, list) else value for key, value in entry["read"].items()}
+    facts: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in entry["read"].items()
+    }
     return FileRead(**facts)
 
 

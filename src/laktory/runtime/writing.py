@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from laktory.engines.protocol import Session, Staged
     from laktory.models.datasinks import FileDataSink
+    from laktory.runtime.gate import Gate
     from laktory.storage import Change, Committed, Staging, Target
 
     Frame = nw.LazyFrame[Any]
@@ -62,6 +62,7 @@ class _Job:
     append_bytes: bool = False
     has_header: bool = False
     staged: Staged | None = None
+    bytes: int = 0
 
 
 def sink_target(sink: FileDataSink) -> Target:
@@ -79,6 +80,7 @@ def write_files(
     replace_all: bool,
     intent: str,
     note: dict[str, Any],
+    gate: Gate,
     scratch: Output | None = None,
     scratch_read: FileRead | None = None,
 ) -> tuple[list[Written], int | None]:
@@ -89,6 +91,7 @@ def write_files(
     replace_all : write as OVERWRITE whatever the mode
     intent : path of the intent record
     note : what the commit writes to the ledger; the entry gets what was written under ``"writes"``
+    gate : entered to commit
     scratch : one more output, an intermediate result that nobody else sees
     scratch_read : how to read it
 
@@ -112,7 +115,7 @@ def write_files(
         staged = session.stage(outputs) if outputs else []
         changes: list[Change] = []
         for job, done in zip(active, staged, strict=False):
-            job.staged = done
+            job.staged, job.bytes = done, sum(Path(file).stat().st_size for file in done.files)
             changes.append(_change(job))
         rows = _frame_rows(active, staged)
         written = [_written(sink, job, rows) for sink, job in zip(sinks, jobs, strict=True)]
@@ -121,9 +124,9 @@ def write_files(
             "read": _read_as_json(scratch_read or carrier(written)),
             "writes": [_as_json(item) for item in written],
         }
-        committed = commit(
-            changes, intent_path=intent, note={"ledger": note["ledger"], "ledger_line": redact(json.dumps(entry))}
-        )
+        line = {"ledger": note["ledger"], "ledger_line": redact(json.dumps(entry))}
+        with gate:
+            committed = commit(changes, intent_path=intent, note=line)
     except BaseException:
         discard([job.staging for job in jobs if job is not None])
         raise
@@ -200,7 +203,9 @@ def _as(old: Frame, schema: Any) -> Frame:
     import narwhals as nw
 
     found = old.collect_schema()
-    return old.select(nw.col(name) if found[name] == dtype else nw.col(name).cast(dtype) for name, dtype in schema.items())
+    return old.select(
+        nw.col(name) if found[name] == dtype else nw.col(name).cast(dtype) for name, dtype in schema.items()
+    )
 
 
 def _same_columns(job: _Job, found: Any) -> None:
@@ -209,7 +214,9 @@ def _same_columns(job: _Job, found: Any) -> None:
     added = [name for name in wanted.names() if name not in found.names()]
     if missing or added:
         parts = [f"the file also has {missing}" if missing else "", f"the file lacks {added}" if added else ""]
-        msg = f"cannot append to {job.sink.path!r}: {' and '.join(filter(None, parts))}; appending wants the same columns"
+        msg = (
+            f"cannot append to {job.sink.path!r}: {' and '.join(filter(None, parts))}; appending wants the same columns"
+        )
         raise SinkError(msg)
     if list(found.names()) != list(wanted.names()):
         job.frame = job.frame.select(*found.names())
@@ -223,14 +230,12 @@ def _same_columns(job: _Job, found: Any) -> None:
 
 
 def _output(job: _Job) -> Output:
-    sink, path = job.sink, job.staging.path
-    if job.append_bytes:
-        path += ".new"
+    sink = job.sink
     kwargs = dict(sink.writer_kwargs)
     _log.info("Writing static df to %s with format '%s' and %s", sink.path, sink.format, kwargs)
     return Output(
         frame=job.frame,
-        path=path,
+        path=job.staging.path,
         format="PARQUET" if sink.format == "DELTA" else sink.format,
         directory=job.staging.directory,
         stem=job.staging.stem,
@@ -241,29 +246,19 @@ def _output(job: _Job) -> Output:
 
 
 def _change(job: _Job) -> Change:
-    assert job.staged is not None  # noqa: S101 - set just before
-    files = job.staged.files
-    if job.append_bytes:
-        _join(job.target.path, job.staging.path + ".new", job.staging.path)
-        files = (job.staging.path,)
+    assert job.staged is not None
     partition_by = job.sink.writer_kwargs.get("partition_by") or ()
     columns = (partition_by,) if isinstance(partition_by, str) else tuple(partition_by)
-    # a file is appended to by replacing it with a longer one
-    mode = "OVERWRITE" if job.target.kind == "file" else job.mode
-    return prepare(job.staging, files, mode, rows=job.staged.rows, schema=job.schema, partition_by=columns)
-
-
-def _join(old: str, new: str, joined: str) -> None:
-    """Old bytes, a line end if there was none, new bytes."""
-    shutil.copyfile(old, joined)
-    with open(joined, "rb+") as out, open(new, "rb") as rest:  # noqa: PTH123 - plain text paths throughout
-        out.seek(0, 2)
-        if out.tell():
-            out.seek(-1, 2)
-            if out.read(1) != b"\n":
-                out.write(b"\n")
-        shutil.copyfileobj(rest, out, 1 << 20)
-    Path(new).unlink()
+    # without lines to continue, old rows were staged before the new ones: the file is replaced by the longer one
+    whole = job.target.kind == "file" and not job.append_bytes
+    return prepare(
+        job.staging,
+        job.staged.files,
+        "APPEND" if job.mode == "APPEND" and not whole else "OVERWRITE",
+        rows=None,
+        schema=job.schema,
+        partition_by=columns,
+    )
 
 
 def _frame_rows(jobs: Sequence[_Job], staged: Sequence[Staged]) -> int | None:
@@ -277,7 +272,6 @@ def _written(sink: FileDataSink, job: _Job | None, rows: int | None) -> Written:
     if job is None or job.staged is None:
         return Written(sink, None, 0, None, typed=False)
     if job.target.kind == "file":
-        files: tuple[str, ...] = (job.staging.path,)
         part = (job.old_rows, rows or 0) if job.mode == "APPEND" else None
         schema = None if job.typed or sink.format in ("AVRO", "EXCEL") else job.schema
         read = FileRead(job.target.path, sink.format, files=(job.target.path,), rows=part, schema=schema)
@@ -288,7 +282,7 @@ def _written(sink: FileDataSink, job: _Job | None, rows: int | None) -> Written:
             final = tuple(str(Path(job.target.path) / Path(file).relative_to(job.staging.path)) for file in files)
             read = FileRead(job.target.path, "PARQUET" if sink.format == "DELTA" else sink.format, files=final)
     typed = job.typed and not (job.target.kind != "file" and "partition_by" in sink.writer_kwargs)
-    return Written(sink, rows, sum(Path(file).stat().st_size for file in files), read, typed)
+    return Written(sink, rows, job.bytes, read, typed)
 
 
 def carrier(written: Sequence[Written]) -> FileRead | None:

@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from laktory.errors import SinkError
 from laktory.storage import delta
-from laktory.storage.files import append_line, exchange, make_folders, remove, sink_errors, sync, sync_all, write_text
+from laktory.storage.files import (
+    append_line,
+    exchange,
+    make_folders,
+    remove,
+    sink_errors,
+    sync,
+    sync_folders,
+    write_text,
+)
 from laktory.storage.targets import INTENT, Target, staging_folder
 
 if TYPE_CHECKING:
@@ -142,7 +151,7 @@ def pointed_record(target: Target) -> str | None:
     """Path of the intent record the staging folder of a target points at; the record may be gone."""
     with sink_errors(f"read the staging folder of {target.path!r}"):
         try:
-            return Path(f"{staging_folder(target)}/{INTENT}").read_text(encoding="utf-8") or None
+            return os.fsdecode(Path(f"{staging_folder(target)}/{INTENT}").read_bytes()) or None
         except FileNotFoundError:
             return None
 
@@ -212,12 +221,11 @@ def _apply(change: Change, *, again: bool) -> Committed:
         return Committed(target, (target.path,), change.rows, None)
     files = tuple(f"{target.path}/{name}" for name in change.files)
     if target.kind == "delta":
-        move_in(change, again=again)
-        assert change.table is not None
-        version = delta.apply(target.path, change.mode, change.table, again=again)
+        _move_in(change, again=again)
+        version = delta.apply(target.path, change.mode, change.table or {}, again=again)
         return Committed(target, files, change.rows, version)
     if change.mode == "APPEND":
-        move_in(change, again=again)
+        _move_in(change, again=again)
     else:
         _replace_folder(change, again=again)
     return Committed(target, files, change.rows, None)
@@ -252,7 +260,7 @@ def _replace_folder(change: Change, *, again: bool) -> None:
     remove(f"{staged}.old")
 
 
-def move_in(change: Change, *, again: bool) -> None:
+def _move_in(change: Change, *, again: bool) -> None:
     """Move staged files into the target's folder, one rename each, under names nobody has used.
 
     A directory of plain files has no list of what belongs to it: while several files are appended, a reader
@@ -269,4 +277,4 @@ def move_in(change: Change, *, again: bool) -> None:
         except FileNotFoundError:
             if not again or not os.path.lexists(final):
                 raise
-    sync_all(target, change.files) if False else _sync_folders(target, change.files)
+    sync_folders(target, change.files)

@@ -25,7 +25,7 @@ __all__ = [
     "remove_made_folders",
     "sink_errors",
     "sync",
-    "sync_all",
+    "sync_folders",
     "write_text",
 ]
 
@@ -53,13 +53,14 @@ def sync(path: str) -> None:
         os.close(fd)
 
 
-def sync_all(folder: str, names: Iterable[str]) -> None:
-    """`sync` files below a folder, then each folder that holds one of them, the deepest first."""
+def sync_folders(folder: str, names: Iterable[str]) -> None:
+    """`sync` a folder and those below it that hold one of the named files, the deepest first."""
     folders = {folder}
     for name in names:
-        sync(f"{folder}/{name}")
-        while name := os.path.dirname(name):  # noqa: PTH120 - plain strings, once per file of an output
-            folders.add(f"{folder}/{name}")
+        inner = os.path.dirname(name)  # noqa: PTH120 - plain strings, once per file of an output
+        while inner:
+            folders.add(f"{folder}/{inner}")
+            inner = os.path.dirname(inner)  # noqa: PTH120
     for path in sorted(folders, key=len, reverse=True):
         sync(path)
 

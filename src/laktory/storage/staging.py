@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from laktory.errors import SinkError
 from laktory.storage import delta
 from laktory.storage.commits import Change
-from laktory.storage.files import make_folders, remove, sink_errors, sync, sync_all
+from laktory.storage.files import make_folders, remove, sink_errors, sync, sync_folders
 from laktory.storage.targets import staging_folder
 
 if TYPE_CHECKING:
@@ -112,10 +112,12 @@ def prepare(
             if schema is None:
                 msg = "a Delta change needs the schema of its rows"
                 raise ValueError(msg)
-            table = delta.prepare(target.path, staged, names, mode, schema, partition_by)
+            table = delta.prepare(target.path, staged, names, mode=mode, schema=schema, partition_by=partition_by)
         elif mode == "OVERWRITE":
             _keep_mode(target.path, staged)
-        sync_all(staged, names)
+        for name in names:
+            sync(f"{staged}/{name}")
+        sync_folders(staged, names)
     return Change(target, mode, staged, names, rows, table)
 
 

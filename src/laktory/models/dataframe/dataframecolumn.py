@@ -16,4 +16,6 @@ class DataFrameColumn(BaseModel):
     name: str = Field(description="Name of the column.")
     dtype: DType = Field(description="Data type: a name, or a mapping with `name` and parameters.")
     nullable: bool = Field(default=True, description="Whether null may occur (documentation).")
-    is_primary: bool = Field(default=False, description="Whether the column is part of the primary key (documentation).")
+    is_primary: bool = Field(
+        default=False, description="Whether the column is part of the primary key (documentation)."
+    )

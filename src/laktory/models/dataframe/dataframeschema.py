@@ -32,7 +32,9 @@ class DataFrameSchema(BaseModel):
     def _columns_key(cls, data: Any) -> Any:
         looks_bare = isinstance(data, dict) and data and not {"columns", "variables"} & data.keys()
         if looks_bare or isinstance(data, list):
-            raise problem_error("the columns of a schema are written under 'columns'", hint="write 'columns: {name: type}'")
+            raise problem_error(
+                "the columns of a schema are written under 'columns'", hint="write 'columns: {name: type}'"
+            )
         return data
 
     @field_validator("columns", mode="before")
@@ -46,7 +48,9 @@ class DataFrameSchema(BaseModel):
         for position, item in enumerate(value):
             name = item.get("name") if isinstance(item, dict) else getattr(item, "name", None)
             if not isinstance(name, str):
-                raise problem_error(f"item {position} of the columns has no name", hint="write {name: id, dtype: Int64}")
+                raise problem_error(
+                    f"item {position} of the columns has no name", hint="write {name: id, dtype: Int64}"
+                )
             if name in columns:
                 raise problem_error(f"column {name!r} is there twice")
             columns[name] = item
@@ -62,9 +66,9 @@ class DataFrameSchema(BaseModel):
 
     def to_polars(self) -> pl.Schema:
         """As a Polars schema."""
-        import polars
+        import polars as pl
 
-        return polars.Schema({name: column.dtype.to_polars() for name, column in self.columns.items()})
+        return pl.Schema({name: column.dtype.to_polars() for name, column in self.columns.items()})
 
     def to_native(self, backend: Any = "POLARS") -> Any:
         """In the words of an engine.

@@ -15,7 +15,12 @@ from laktory.models.kinds import kind_of, refuse_unknown_kind
 __all__ = ["BaseDataSink", "CustomDataSink", "DataSinksUnion", "FileDataSink"]
 
 _TYPES = {"FILE": "FileDataSink", "CUSTOM": "CustomDataSink"}
-_KEYS = {"path": "FILE", "table_name": "UNITY_CATALOG", "pipeline_view_name": "PIPELINE_VIEW", "custom_writer": "CUSTOM"}
+_KEYS = {
+    "path": "FILE",
+    "table_name": "UNITY_CATALOG",
+    "pipeline_view_name": "PIPELINE_VIEW",
+    "custom_writer": "CUSTOM",
+}
 _PLANNED = {
     "UNITY_CATALOG": "tables in catalogs",
     "HIVE_METASTORE": "tables in catalogs",

@@ -76,6 +76,9 @@ class BaseDataSink(PipelineChild):
         """What a log line or a plan calls this sink."""
         return type(self).__name__
 
+    def purge(self) -> None:
+        """Remove what the sink holds; nothing where there is no place."""
+
     def write(self, df: Any = None, mode: str | None = None) -> None:
         """Write a frame, narwhals or native: staged, then committed in one step.
 

@@ -27,7 +27,7 @@ class FileDataSink(BaseDataSink):
 
     def as_source(self) -> FileDataSource:
         """A source that reads what this sink holds."""
-        source = FileDataSource(path=self.path, format=self.format, dataframe_backend=self.dataframe_backend)
+        source = FileDataSource(path=self.path, format=self.format, dataframe_backend_=self.dataframe_backend)
         source._parent = self._parent
         return source
 

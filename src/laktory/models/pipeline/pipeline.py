@@ -64,7 +64,9 @@ class Pipeline(PipelineChild):
             if is_variable(node) or "${" in node.name:
                 continue
             if node.name in seen:
-                message = f"node {node.name!r} is declared twice in pipeline {self.name!r}, first as nodes[{seen[node.name]}]"
+                message = (
+                    f"node {node.name!r} is declared twice in pipeline {self.name!r}, first as nodes[{seen[node.name]}]"
+                )
                 problems.append(Problem(message, ("nodes", index, "name")))
             seen.setdefault(node.name, index)
         return problems
@@ -158,7 +160,9 @@ class Pipeline(PipelineChild):
 
         return plan(self, selects)
 
-    get_execution_plan = plan
+    def get_execution_plan(self, selects: Sequence[str] | None = None) -> Plan:
+        """Same as `plan`, under the name that scripts use."""
+        return self.plan(selects)
 
     def execute(
         self,

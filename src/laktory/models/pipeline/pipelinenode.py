@@ -29,8 +29,8 @@ def _name(value: str) -> str:
     if "${" in value:
         return value
     if not _NAME.fullmatch(value) or ".." in value:
-        message = f"{value!r} cannot be a name: it may hold letters, digits, '_', '-', ' ' and '.', and starts with a letter or digit"
-        raise problem_error(message)
+        valid = "letters, digits, '_', '-', ' ' and '.', beginning with a letter, digit or '_'"
+        raise problem_error(f"{value!r} cannot be a name", valid=valid)
     return value
 
 
@@ -111,7 +111,7 @@ class PipelineNode(PipelineChild):
     @property
     def data_sources(self) -> list[BaseDataSource]:
         """Own sources and those its transformer reads."""
-        found = [source for source in self.sources if not is_variable(source)]
+        found: list[BaseDataSource] = [source for source in self.sources if not is_variable(source)]
         if self.transformer is not None and not is_variable(self.transformer):
             found += self.transformer.data_sources
         return found
@@ -144,7 +144,10 @@ class PipelineNode(PipelineChild):
         """Whether the node writes anything."""
         return bool(self.sinks)
 
-    has_output_sinks = has_sinks
+    @property
+    def has_output_sinks(self) -> bool:
+        """Whether the node writes its output."""
+        return bool(self.sinks)
 
     @property
     def primary_sink(self) -> Any:

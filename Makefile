@@ -1,0 +1,55 @@
+# Run `make` to see what there is. Everything happens in .venv, made from the first suitable Python found.
+
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	"$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$python" && break; done)
+BIN := $(CURDIR)/.venv/bin
+READY := .venv/.installed
+STOCKS := examples/stock_prices
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench constraints clean
+
+help: ## show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later with its venv module is needed; name one with: make PYTHON=/path/to/python3"; exit 1; }
+	@echo "Installing into .venv (once)"
+	@"$(PYTHON)" -m venv --clear .venv
+	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint constraints.txt
+	@touch $@
+
+demo: $(READY) ## real stock prices from JSONL through bronze, silver and gold to Parquet
+	@cd $(STOCKS) && "$(BIN)/python" make_data.py
+	@cd $(STOCKS) && "$(BIN)/laktory" run pipeline.yaml
+	@cd $(STOCKS) && "$(BIN)/laktory" run gold.yaml
+	@cd $(STOCKS) && "$(BIN)/laktory" show gold.yaml gld_stock_prices_monthly --limit 10
+	@echo "Written:" && ls $(STOCKS)/data/*.parquet | sed 's/^/  /'
+
+test: $(READY) ## the whole test suite
+	@"$(BIN)/python" -m pytest --numprocesses auto
+
+check: $(READY) ## format, lint, types and layers
+	@"$(BIN)/ruff" format --check .
+	@"$(BIN)/ruff" check .
+	@"$(BIN)/mypy"
+	@"$(BIN)/lint-imports"
+
+format: $(READY) ## format and mend what ruff can
+	@"$(BIN)/ruff" format .
+	@"$(BIN)/ruff" check --fix .
+
+bench: $(READY) ## ratios against the same work by hand, cost per node, cost of imports
+	@"$(BIN)/python" benchmarks/seed.py
+	@"$(BIN)/python" benchmarks/chain.py
+	@"$(BIN)/python" benchmarks/imports.py
+
+constraints: ## write constraints.txt anew from the latest versions
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed"; exit 1; }
+	@folder=$$(mktemp -d) && "$(PYTHON)" -m venv "$$folder/venv" \
+		&& "$$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check '.[dev]' \
+		&& { sed -n '/^#/p' constraints.txt; "$$folder/venv/bin/python" -m pip freeze --exclude laktory | LC_ALL=C sort -f; } > "$$folder/new" \
+		&& cp "$$folder/new" constraints.txt && rm -rf "$$folder"
+
+clean: ## remove .venv, caches and the demo's output
+	@rm -rf .venv $(STOCKS)/data $(STOCKS)/.laktory benchmarks/data .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,212 @@
+"""Everything that is printed. Standard output is the result, standard error what went wrong; secrets are redacted."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import re
+import signal
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from laktory.diagnostics.secrets import redact
+from laktory.errors import DefinitionError, LaktoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from laktory.planning import Plan
+    from laktory.planning.plan import NodePlan
+
+__all__ = ["BROKEN_PIPE", "count", "out", "out_json", "report", "report_stop", "show_frame", "show_plan", "summary"]
+
+BROKEN_PIPE = 128 + 13
+_MAX_ERROR_LINES = 9
+_LOCATED = re.compile(r"\S[^\n]*:\d+:\d+: ")
+
+
+def prepare() -> None:
+    """Make the streams fit for any text, and the log silent about a reader that went away."""
+    logging.raiseExceptions = False
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def out(text: str) -> None:
+    """Lines of the result."""
+    sys.stdout.write(redact(text) + "\n")
+
+
+def err(text: str) -> None:
+    """Lines about what went wrong. A closed standard error is nobody's fault."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(redact(text) + "\n")
+        sys.stderr.flush()
+
+
+def out_json(data: Mapping[str, Any]) -> None:
+    """One JSON document."""
+    out(json.dumps(data, indent=2, default=str, ensure_ascii=False))
+
+
+def flush() -> None:
+    """Write what is buffered now, while a failure can still be told."""
+    sys.stdout.flush()
+
+
+def close_output() -> None:
+    """Send what is left nowhere, so that Python does not fail again when it exits."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def is_terminal() -> bool:
+    """Whether somebody watches standard output."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def set_log_level(level: str) -> None:
+    """Log lines below this level are not shown."""
+    from laktory.log import get_logger
+
+    get_logger("laktory").setLevel(level)
+
+
+@contextlib.contextmanager
+def logs_on_stderr() -> Iterator[None]:
+    """Log lines, and whatever functions of the user print, leave standard output to the result."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def count(number: int, noun: str) -> str:
+    """``1 node``, ``2,000 nodes``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+# ---- failures --------------------------------------------------------------------------------
+
+
+def report(error: Exception, *, debug: bool = False) -> int:
+    """Tell what went wrong; gives back the exit code."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    if debug or _tracebacks_wanted():
+        err("".join(traceback.format_exception(error)).rstrip())
+    errors = _leaves(error)
+    for item in errors:
+        err(_told(item))
+    codes = {item.exit_code if isinstance(item, LaktoryError) else 1 for item in errors}
+    return codes.pop() if len(codes) == 1 else 1
+
+
+def report_stop(stop: KeyboardInterrupt) -> int:
+    """Tell that the command was stopped; gives back the exit code a shell expects."""
+    from laktory.cli.stopping import Terminated
+
+    number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+    err(f"error: stopped by {number.name}; outputs that were not committed are as they were")
+    return 128 + number
+
+
+def _tracebacks_wanted() -> bool:
+    try:
+        from laktory.settings import settings
+    except LaktoryError:
+        return False
+    return settings.cli_raise_external_exceptions
+
+
+def _leaves(error: Exception) -> list[Exception]:
+    if isinstance(error, ExceptionGroup):
+        return [leaf for item in error.exceptions for leaf in _leaves(item)]
+    return [error]
+
+
+def _told(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, DefinitionError) and error.problems and _LOCATED.match(text):
+        return text
+    if not isinstance(error, LaktoryError):
+        text = f"{type(error).__name__}: {text}"
+        if not isinstance(error, OSError):
+            text += "\n  this looks like a fault of Laktory; --debug shows where it comes from"
+    elif error.__cause__ is not None:
+        cause = str(error.__cause__).strip().partition("\n")[0]
+        if cause and cause not in text:
+            text += f"\n  caused by {type(error.__cause__).__name__}: {cause}"
+    lines = text.splitlines()
+    if len(lines) > _MAX_ERROR_LINES and not (isinstance(error, DefinitionError) and error.problems):
+        lines = [*lines[:_MAX_ERROR_LINES], "  … --debug shows the rest"]
+    return "error: " + "\n".join(lines)
+
+
+# ---- results ---------------------------------------------------------------------------------
+
+
+def show_plan(plan: Plan) -> None:
+    """The nodes in the order they run."""
+    out(f"Pipeline {plan.pipeline.name}: {count(len(plan.nodes), 'node')}")
+    width = len(str(len(plan.nodes)))
+    for number, node in enumerate(plan.nodes, start=1):
+        out("\n".join(_node_lines(f"{number:>{width}}. ", node)))
+
+
+def _node_lines(number: str, node: NodePlan) -> Iterator[str]:
+    indent = " " * len(number)
+    yield f"{number}{node.name}  {node.engine}  {node.how}"
+    yield f"{indent}why     {node.why}"
+    if node.implicit:
+        yield f"{indent}note    not selected: runs because a selected node reads it and it has no sink"
+    for read in node.reads:
+        details = [part for part in (read.format, f"from {read.via}" if read.via else "") if part]
+        yield f"{indent}reads   {read.label} ← {read.what}" + (f" ({', '.join(details)})" if details else "")
+    for step in node.steps:
+        yield f"{indent}step    {step}"
+    for write in node.writes:
+        yield f"{indent}writes  {write.what} ({', '.join(part for part in (write.format, write.mode) if part)})"
+
+
+def show_frame(frame: Any, limit: int) -> None:
+    """Rows as a table."""
+    import polars as pl
+
+    rows = frame.collect("polars").to_native()
+    width = os.get_terminal_size().columns if is_terminal() else -1
+    with pl.Config(tbl_rows=limit, tbl_cols=-1, tbl_width_chars=width, fmt_str_lengths=60, tbl_hide_dataframe_shape=True):
+        out(str(rows))
+    out(count(rows.height, "row") if rows.height < limit else f"the first {count(limit, 'row')}")
+
+
+def summary(record: Mapping[str, Any]) -> str:
+    """How a run ended, in one line."""
+    statuses = [node["status"] for node in record["nodes"]]
+    parts = [f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses)]
+    return (
+        f"Pipeline {record['pipeline']} {record['status']} in {seconds(record['seconds'])}: "
+        f"{count(len(statuses), 'node')} ({', '.join(parts)}), run {record['run_id']}"
+    )
+
+
+def seconds(value: float | None) -> str:
+    """A duration as people read it."""
+    return "" if value is None else f"{value:.1f} s" if value < 60 else f"{value // 60:.0f} min {value % 60:.0f} s"
+
+
+def size(value: int | None) -> str:
+    """Bytes as people read them."""
+    if not value:
+        return ""
+    number = float(value)
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"

@@ -1,0 +1,89 @@
+"""The root command: finds the others by name and turns every failure into a message and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+from laktory.cli import console, options
+from laktory.cli.stopping import leave, terminable
+from laktory.diagnostics import closest
+
+if TYPE_CHECKING:
+    from typer import Context
+
+__all__ = ["COMMANDS", "app"]
+
+COMMANDS = {
+    "run": "Run a pipeline.",
+    "validate": "Tell everything that is wrong with a definition, without running it.",
+    "plan": "Show what a run would do, in order, and why.",
+    "show": "Print rows of a node; nothing is written.",
+    "schema": "Print a JSON Schema for editors.",
+    "quickstart": "Make a small working project to start from.",
+    "version": "Print the versions of Laktory and of what it works with.",
+}
+"""Command → what it does. Each lives in the module of its name, imported when it is called."""
+
+
+class _Commands(TyperGroup):
+    """Imports a command when it is called, so that ``--help`` and a typo cost nothing."""
+
+    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - typer's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Any:  # noqa: ARG002 - typer's signature
+        if cmd_name not in COMMANDS:
+            return None
+        if cmd_name not in self.commands:
+            function = getattr(importlib.import_module(f"laktory.cli.{cmd_name}"), cmd_name)
+            alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+            alone.command(cmd_name, short_help=COMMANDS[cmd_name])(function)
+            self.add_command(typer.main.get_command(alone), cmd_name)
+        return self.commands[cmd_name]
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> Any:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            hint = closest(name, COMMANDS) or f"valid: {', '.join(COMMANDS)}"
+            ctx.fail(f"there is no command {name!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Context) -> Any:
+        state = ctx.ensure_object(options.State)
+        console.prepare()
+        try:
+            with terminable():
+                result = super().invoke(ctx)
+                console.flush()
+        except (typer.Exit, typer.Abort):
+            raise
+        except KeyboardInterrupt as stop:
+            leave(console.report_stop(stop))
+        except BrokenPipeError:
+            # whoever read our output has seen enough
+            console.close_output()
+            raise typer.Exit(console.BROKEN_PIPE) from None
+        except Exception as error:
+            if type(error).__module__.startswith("typer."):
+                raise
+            raise typer.Exit(console.report(error, debug=state.debug)) from None
+        return result
+
+
+app = typer.Typer(
+    cls=_Commands,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _root(directory: options.Directory = None, version: options.Version = False) -> None:  # noqa: ARG001 - see options
+    """Declarative dataframe pipelines: one definition, on a laptop today and on a cluster tomorrow."""

@@ -1,0 +1,78 @@
+"""Options that several commands have."""
+
+# typer reads these annotations when a command is built: no postponed evaluation here
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["Backend", "Debug", "Directory", "File", "Json", "Select", "State", "Var", "VarFile", "Version"]
+
+
+@dataclass(slots=True)
+class State:
+    """What the root command has to know of the options of the command it calls."""
+
+    debug: bool = False
+
+
+def _change_directory(value: Path | None) -> Path | None:
+    if value is not None:
+        try:
+            os.chdir(value)
+        except OSError as error:
+            msg = f"{str(value)!r}: {error.strerror}"
+            raise typer.BadParameter(msg) from None
+    return value
+
+
+def _keep_debug(ctx: typer.Context, value: bool) -> bool:  # noqa: FBT001 - typer's signature
+    ctx.find_root().ensure_object(State).debug |= value
+    return value
+
+
+def _print_version(value: bool) -> bool:  # noqa: FBT001 - typer's signature
+    if value:
+        from laktory._version import __version__
+        from laktory.cli import console
+
+        console.out(__version__)
+        raise typer.Exit
+    return value
+
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="Definition, YAML or JSON.")]
+Select = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--select",
+        "-s",
+        metavar="NODES",
+        help="Nodes, task names or tags; '*x' with all before it, 'x*' with all after it. Repeat it, or use commas.",
+    ),
+]
+Backend = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Engine instead of the pipeline's own; nodes that name one keep theirs."),
+]
+Var = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=VALUE", help="Variable, a YAML scalar; wins over every other definition. Repeatable."),
+]
+VarFile = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FILE", help="YAML or JSON mapping of variables; --var wins over it. Repeatable."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
+Debug = Annotated[bool, typer.Option("--debug", callback=_keep_debug, help="Show tracebacks.")]
+Directory = Annotated[
+    Path | None,
+    typer.Option(
+        "-C", metavar="DIR", is_eager=True, callback=_change_directory, help="Work in DIR: all paths start there."
+    ),
+]
+Version = Annotated[
+    bool, typer.Option("--version", "-v", is_eager=True, callback=_print_version, help="Print the version.")
+]

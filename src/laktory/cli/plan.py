@@ -1,0 +1,28 @@
+"""``laktory plan``."""
+
+from laktory.cli import console
+from laktory.cli.definition import load_pipeline, variables_of
+from laktory.cli.options import Backend, Debug, Directory, File, Json, Select, Var, VarFile
+
+__all__ = ["plan"]
+
+
+def plan(
+    file: File = "pipeline.yaml",
+    select: Select = None,
+    backend: Backend = None,
+    var: Var = None,
+    var_file: VarFile = None,
+    json: Json = False,
+    directory: Directory = None,  # noqa: ARG001 - acts in its callback
+    debug: Debug = False,  # noqa: ARG001 - acts in its callback
+) -> None:
+    """Show what a run would do, in order, and why: engine, reads, writes, and what happens to each frame."""
+    pipeline = load_pipeline(file, variables_of(var, var_file), backend)
+    from laktory.planning import plan as make_plan
+
+    made = make_plan(pipeline, select, resolved=True)
+    if json:
+        console.out_json(made.to_dict())
+    else:
+        console.show_plan(made)

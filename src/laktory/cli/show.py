@@ -1,0 +1,45 @@
+"""``laktory show``."""
+
+from typing import Annotated
+
+import typer
+
+from laktory.cli import console
+from laktory.cli.definition import load_pipeline, variables_of
+from laktory.cli.options import Backend, Debug, Directory, Var, VarFile
+
+__all__ = ["show"]
+
+
+def show(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Definition, YAML or JSON.")],
+    node: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.")],
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Rows to print at most.")] = 20,
+    backend: Backend = None,
+    var: Var = None,
+    var_file: VarFile = None,
+    directory: Directory = None,  # noqa: ARG001 - acts in its callback
+    debug: Debug = False,  # noqa: ARG001 - acts in its callback
+) -> None:
+    """Print rows of a node, computed from the pipeline's sources; nothing is written."""
+    pipeline = load_pipeline(file, variables_of(var, var_file), backend)
+    from laktory.diagnostics import closest
+    from laktory.errors import DefinitionError
+
+    names = [item.name for item in pipeline.nodes]
+    if node not in names:
+        hint = closest(node, names) or f"valid: {', '.join(names[:20])}"
+        msg = f"pipeline {pipeline.name!r} has no node {node!r}; {hint}"
+        raise DefinitionError(msg)
+    from laktory.planning import plan
+    from laktory.runtime.runner import RunOptions, run
+
+    # every node before it runs too: what its sinks hold may be of another day
+    made = plan(pipeline, [f"*{node}"], write_sinks=False, resolved=True)
+    console.set_log_level("WARNING")
+    outcome = run(made, RunOptions(write_sinks=False))
+    outcome.raise_errors()
+    result = outcome.results[node]
+    session = outcome.sessions.get(result.engine)
+    if result.output is not None:
+        console.show_frame(session.collect(result.output.head(limit)), limit)

@@ -1,0 +1,23 @@
+"""``laktory validate``."""
+
+from laktory.cli import console
+from laktory.cli.definition import load_pipeline, variables_of
+from laktory.cli.options import Backend, Debug, Directory, File, Var, VarFile
+
+__all__ = ["validate"]
+
+
+def validate(
+    file: File = "pipeline.yaml",
+    var: Var = None,
+    var_file: VarFile = None,
+    backend: Backend = None,
+    directory: Directory = None,  # noqa: ARG001 - acts in its callback
+    debug: Debug = False,  # noqa: ARG001 - acts in its callback
+) -> None:
+    """Tell everything that is wrong with a definition, without reading or writing any data."""
+    pipeline = load_pipeline(file, variables_of(var, var_file), backend)
+    from laktory.planning import plan
+
+    made = plan(pipeline, resolved=True)
+    console.out(f"{file} is valid: {console.count(len(made.nodes), 'node')}")

@@ -1,0 +1,73 @@
+"""Exceptions of Polars → errors of a run."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from laktory.engines.errors import os_reason, reason, sink_failure
+from laktory.engines.locate import broken_json_line, ragged_csv_line
+from laktory.errors import RunError, SinkError, SourceError, StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from laktory.engines.protocol import FileRead
+
+__all__ = ["translated"]
+
+_SOURCE = re.compile(
+    r"could not parse `|^cannot parse '|deserializ|json parsing|error parsing line|NDJSON|more fields than defined"
+    r"|invalid utf-?8|parquet: |out-of-spec|out of specification|empty CSV|column names not specified in schema"
+)
+
+
+@contextmanager
+def translated(reads: Sequence[tuple[FileRead, Sequence[str]]], staged: Sequence[str] = ()) -> Iterator[None]:
+    """Raise what Polars raises inside as `SourceError`, `StepError` or `SinkError`.
+
+    Parameters
+    ----------
+    reads : what the computed frames may come from, with the files of each
+    staged : paths that are being written
+    """
+    try:
+        yield
+    except RunError:
+        raise
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise _failure(error, reads, staged) from error
+
+
+def _failure(error: BaseException, reads: Sequence[tuple[FileRead, Sequence[str]]], staged: Sequence[str]) -> RunError:
+    if staged and (sink := sink_failure(error, staged)):
+        return sink
+    text = str(error)
+    if isinstance(error, OSError) or _SOURCE.search(text):
+        return SourceError(_where(text, reads) or _message(error, reads))
+    if isinstance(error, pl.exceptions.PanicException):
+        return (SinkError if staged else StepError)(f"Polars cannot do this: {reason(error)}")
+    return StepError(reason(error))
+
+
+def _message(error: BaseException, reads: Sequence[tuple[FileRead, Sequence[str]]]) -> str:
+    text = reason(error)
+    named = next((read.path for read, files in reads if any(file in str(error) for file in files)), None)
+    if named is None and len(reads) == 1:
+        named = reads[0][0].path
+    return f"{named!r}: {os_reason(error) or text}" if named else text
+
+
+def _where(text: str, reads: Sequence[tuple[FileRead, Sequence[str]]]) -> str | None:
+    """File and line, where only the text of the file can tell."""
+    for read, files in reads:
+        if read.format in {"JSONL", "NDJSON"} and "more fields" not in text and (place := broken_json_line(files)):
+            return place
+        if read.format == "CSV" and ("more fields" in text or "utf" in text):
+            separator, quote = read.kwargs.get("separator", ","), read.kwargs.get("quote_char", '"')
+            if place := ragged_csv_line(files, separator, quote):
+                return place
+    return None

@@ -1,0 +1,151 @@
+"""The Polars engine during one run. Nothing is held between calls but the plans it gave out."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import narwhals as nw
+import polars as pl
+
+from laktory.engines._polars.failures import translated
+from laktory.engines._polars.readers import scan_files
+from laktory.engines._polars.sql import query, syntax_error
+from laktory.engines._polars.writers import stage_outputs
+from laktory.engines.capabilities import POLARS
+from laktory.engines.errors import reason
+from laktory.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from laktory.engines.protocol import FileRead, Output, Staged
+
+__all__ = ["PolarsSession"]
+
+T = TypeVar("T")
+
+
+class PolarsSession:
+    """See `laktory.engines.protocol.Session`.
+
+    Parameters
+    ----------
+    scratch : existing private folder for temporary files
+    """
+
+    capabilities = POLARS
+
+    def __init__(self, scratch: str) -> None:
+        self._scratch = scratch
+        self._reads: list[tuple[FileRead, Sequence[str]]] = []
+
+    def scan(self, read: FileRead) -> nw.LazyFrame[Any]:
+        """Read files lazily. JSON lines and, when types are inferred, CSV are looked through first.
+
+        Raises
+        ------
+        SourceError
+            Missing, broken, or not what the declaration says.
+        """
+        with translated([(read, read.files or ())]):
+            frame, files = self._run(lambda: scan_files(read))
+        self._reads.append((read, files))
+        return nw.from_native(frame)
+
+    def adopt(self, frame: Any) -> nw.LazyFrame[Any]:
+        """Take in a frame of any library, a mapping of columns or a list of rows.
+
+        Raises
+        ------
+        SourceError
+            It is none of these, or its values do not make columns.
+        """
+        native = nw.to_native(frame, pass_through=True)
+        if isinstance(native, pl.LazyFrame):
+            return nw.from_native(native)
+        try:
+            return nw.from_native(self._run(lambda: _in_memory(native)).lazy())
+        except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
+            msg = f"the data of type {type(native).__name__!r} cannot be taken in: {reason(error)}"
+            raise SourceError(msg) from error
+
+    def sql(self, statement: str, frames: Mapping[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any]:
+        """One query over exactly the named frames.
+
+        Raises
+        ------
+        StepError
+            The statement cannot be planned; unknown columns may show only when it is computed.
+        """
+        return nw.from_native(query(statement, {name: nw.to_native(frame) for name, frame in frames.items()}))
+
+    def check_sql(self, statement: str) -> tuple[str, int | None, int | None] | None:
+        """Syntax error as ``(message, line, column)`` or None."""
+        return syntax_error(statement)
+
+    def collect(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """Compute now, in memory.
+
+        Raises
+        ------
+        SourceError, StepError
+            A source, or a step on it, fails.
+        """
+        native: pl.LazyFrame = nw.to_native(frame)
+        with translated(self._reads):
+            return nw.from_native(self._run(native.collect).lazy())
+
+    def stage(self, outputs: Sequence[Output]) -> list[Staged]:
+        """Write the outputs of one node.
+
+        Raises
+        ------
+        SourceError, StepError, SinkError
+            A source, a step on it, or a place to write to fails.
+        """
+        with translated(self._reads, [output.path for output in outputs]):
+            return stage_outputs(outputs, self._scratch, self._run)
+
+    def interrupt(self) -> None:
+        """Does nothing: Polars finishes a query once started. The caller stops waiting for it."""
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _run(self, compute: Callable[[], T]) -> T:
+        """Compute outside the main thread, so that signals reach Python while Polars works."""
+        if threading.current_thread() is not threading.main_thread():
+            return compute()
+        pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="polars")
+        try:
+            return pool.submit(compute).result()
+        finally:
+            pool.shutdown(wait=False)
+
+
+def _in_memory(native: Any) -> pl.DataFrame:
+    if isinstance(native, pl.DataFrame):
+        return native
+    if isinstance(native, dict):
+        return pl.DataFrame(native, strict=False) if _numbers_only(native) else pl.DataFrame(native)
+    if isinstance(native, list):
+        for index, row in enumerate(native):
+            if not isinstance(row, dict):
+                msg = f"row {index} is {type(row).__name__!r}, not a mapping of columns to values"
+                raise TypeError(msg)
+        return pl.DataFrame(native, infer_schema_length=None)
+    if hasattr(native, "__arrow_c_stream__"):
+        return pl.DataFrame(native)
+    lazy = nw.from_native(native)
+    eager = lazy.collect(backend="polars") if isinstance(lazy, nw.LazyFrame) else lazy
+    return eager.to_polars()
+
+
+def _numbers_only(columns: Mapping[str, Any]) -> bool:
+    """Integers and fractions may stand in one column."""
+    return all(
+        isinstance(values, list) and {type(value) for value in values} <= {int, float, type(None)}
+        for values in columns.values()
+    )

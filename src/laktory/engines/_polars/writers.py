@@ -1,0 +1,188 @@
+"""Frames → staged files, each row computed once."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import tempfile
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import polars as pl
+
+from laktory.diagnostics import closest
+from laktory.engines import arrow_files
+from laktory.engines.errors import check_arguments
+from laktory.engines.formats import extension, refuse_types
+from laktory.engines.protocol import Output, Staged
+from laktory.errors import SinkError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["stage_outputs"]
+
+_TYPED = frozenset({"PARQUET", "IPC"})
+_THROUGH_ARROW = frozenset({"AVRO", "EXCEL"})
+_SINKS: dict[str, Callable[..., Any]] = {
+    "PARQUET": pl.LazyFrame.sink_parquet,
+    "IPC": pl.LazyFrame.sink_ipc,
+    "CSV": pl.LazyFrame.sink_csv,
+    "JSON": pl.LazyFrame.sink_ndjson,
+    "JSONL": pl.LazyFrame.sink_ndjson,
+    "NDJSON": pl.LazyFrame.sink_ndjson,
+}
+_COMPUTED = frozenset({"self", "path", "lazy", "mkdir", "engine", "optimizations", "sinked_paths_callback"})
+_COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
+
+
+@dataclass(slots=True)
+class _Job:
+    """One output of one evaluation: the plan to compute, and how many rows went through it."""
+
+    output: Output
+    plan: pl.LazyFrame
+    batches: list[int] = field(default_factory=list)
+
+
+def stage_outputs(outputs: Sequence[Output], scratch: str, run: Callable[[Callable[[], Any]], Any]) -> list[Staged]:
+    """Write all outputs.
+
+    A frame with several outputs is evaluated once, into its first output that keeps types, else into a scratch file;
+    the others are made from that file, which takes less memory than several sinks on one plan. Different frames are
+    computed together, so that Polars shares what they have in common.
+
+    Parameters
+    ----------
+    outputs : what to write
+    scratch : folder for temporary files
+    run : computes something, see `PolarsSession`
+
+    Raises
+    ------
+    SinkError
+        A type, a column or an argument does not fit the format.
+    """
+    frames = [nw.to_native(output.frame) for output in outputs]
+    for output, frame in zip(outputs, frames, strict=True):
+        _check(output, frame)
+    groups: dict[int, list[int]] = {}
+    for index, frame in enumerate(frames):
+        groups.setdefault(id(frame), []).append(index)
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        jobs: dict[int, _Job] = {}
+        for key, members in groups.items():
+            first = outputs[members[0]] if len(members) == 1 else _keeper([outputs[index] for index in members])
+            first = first or Output(outputs[members[0]].frame, str(Path(folder) / f"{key}.ipc"), "IPC")
+            jobs[key] = _job(first, frames[members[0]], folder)
+        results = run(lambda: pl.collect_all([job.plan for job in jobs.values()]))
+        staged: dict[int, Staged] = {}
+        for (key, job), result in zip(jobs.items(), results, strict=True):
+            done = _finish(job, result, folder)
+            source = _reopen(job.output, done)
+            for index in groups[key]:
+                if outputs[index] is job.output:
+                    staged[index] = done
+                else:
+                    other = _job(outputs[index], source, folder)
+                    staged[index] = _finish(other, run(other.plan.collect), folder)
+    return [staged[index] for index in range(len(outputs))]
+
+
+def _check(output: Output, frame: pl.LazyFrame) -> None:
+    if output.methods:
+        msg = f"{output.path!r}: the Polars engine has no writer methods, only writer arguments"
+        raise UnsupportedError(msg)
+    schema = frame.collect_schema()
+    refuse_types(nw.Schema.from_polars(schema), output.format, output.path)
+    if output.format in _THROUGH_ARROW:
+        arrow_files.check_writer(output.format, output.kwargs)
+        return
+    valid = {name for name in inspect.signature(_SINKS[output.format]).parameters if not name.startswith("_")}
+    valid = valid - _COMPUTED | ({"partition_by"} if output.directory else set())
+    check_arguments(output.kwargs, valid, f"the {output.format} writer", SinkError)
+    for name in _keys(output):
+        if name not in schema:
+            hint = closest(name, schema) or f"columns: {', '.join(schema)}"
+            msg = f"{output.path!r}: 'partition_by' names the column {name!r}, which does not exist; {hint}"
+            raise SinkError(msg)
+
+
+def _keys(output: Output) -> list[str]:
+    keys = output.kwargs.get("partition_by") or []
+    return [keys] if isinstance(keys, str) else list(keys)
+
+
+def _keeper(outputs: Sequence[Output]) -> Output | None:
+    """The first output whose file gives back exactly what was written."""
+    return next((output for output in outputs if output.format in _TYPED and not _keys(output)), None)
+
+
+def _job(output: Output, frame: pl.LazyFrame, folder: str) -> _Job:
+    job = _Job(output, frame)
+    if output.format in _THROUGH_ARROW:
+        return job
+    kwargs = {name: value for name, value in output.kwargs.items() if name != "partition_by"}
+    target: Any = _file(output)
+    if output.format == "JSON":
+        target = _lines_file(output, folder)
+    elif keys := _keys(output):
+        # only typed formats get the columns back from the names of the folders
+        target = pl.PartitionBy(output.path, key=keys, include_key=output.format not in _TYPED)
+    if output.format in _TYPED:
+        kwargs["sinked_paths_callback"] = lambda done: job.batches.extend(path.num_rows for path in done.paths)
+    else:
+        frame = frame.map_batches(partial(_counted, job.batches), streamable=True, schema=frame.collect_schema())
+        kwargs.setdefault("check_extension", False)
+        if (compression := _COMPRESSION.get(Path(output.path).suffix)) and output.format != "JSON":
+            kwargs.setdefault("compression", compression)
+    if output.format == "CSV":
+        kwargs.setdefault("include_header", output.header)
+    job.plan = _SINKS[output.format](frame, target, lazy=True, mkdir=bool(_keys(output)), **kwargs)
+    return job
+
+
+def _counted(batches: list[int], batch: pl.DataFrame) -> pl.DataFrame:
+    batches.append(batch.height)
+    return batch
+
+
+def _finish(job: _Job, result: pl.DataFrame, folder: str) -> Staged:
+    output = job.output
+    if output.format in _THROUGH_ARROW:
+        arrow_files.write_file(result, _file(output), output.format, output.kwargs)
+        return Staged((_file(output),), result.height)
+    if output.format == "JSON":
+        arrow_files.wrap_json_lines(_lines_file(output, folder), _file(output))
+    files = _name_parts(output) if _keys(output) else (_file(output),)
+    return Staged(files, sum(job.batches))
+
+
+def _file(output: Output) -> str:
+    name = f"{output.stem}-00000{extension(output.format)}"
+    return str(Path(output.path).absolute() / name) if output.directory else str(Path(output.path).absolute())
+
+
+def _lines_file(output: Output, folder: str) -> str:
+    return str(Path(folder) / f"{id(output)}.jsonl")
+
+
+def _name_parts(output: Output) -> tuple[str, ...]:
+    """Give the files of a partitioned directory their final names."""
+    root = Path(output.path).absolute()
+    found = sorted(Path(folder) / name for folder, _, names in os.walk(root) for name in names)
+    files = []
+    for index, path in enumerate(found):
+        target = path.with_name(f"{output.stem}-{index:05}{extension(output.format)}")
+        path.rename(target)
+        files.append(str(target))
+    return tuple(files)
+
+
+def _reopen(output: Output, staged: Staged) -> pl.LazyFrame:
+    if output.format == "IPC":
+        return pl.scan_ipc(list(staged.files), glob=False, hive_partitioning=False)
+    return pl.scan_parquet(list(staged.files), glob=False, hive_partitioning=False)

@@ -1,0 +1,281 @@
+"""Formats no engine reads or writes by itself: a library moves the rows, engines take them over Arrow."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from laktory.engines.errors import check_arguments, reason
+from laktory.engines.inference import JsonType
+from laktory.engines.schemas import fit, unite_schemas
+from laktory.errors import SinkError, SourceError
+from laktory.optional import require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import polars as pl
+    from polars.datatypes import DataTypeClass
+
+    from laktory.engines.protocol import FileRead
+
+__all__ = ["check_writer", "parse_json_lines", "read_files", "wrap_json_lines", "write_file"]
+
+_MAX_EXCEL_ROWS = 1_048_575
+
+
+def read_files(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
+    """Read JSON, AVRO, ORC, EXCEL, TEXT, PYARROW or IPC files as one polars frame, in file order.
+
+    Columns are united by name. `schema`, `rows` and `methods` of the read are left to the caller, except that
+    JSON is parsed straight into the declared `schema`.
+
+    Raises
+    ------
+    SourceError
+        A file is not what its format says, or an argument is unknown.
+    MissingDependencyError
+        The library of the format is not installed.
+    """
+    import polars as pl
+
+    if read.format == "JSON":
+        check_arguments(read.kwargs, (), "the JSON reader")
+        return _read_json(files, read.schema.to_polars() if read.schema is not None else None)
+    reader = _READERS[read.format]
+    frames = []
+    for file in files:
+        try:
+            frames.append(reader(file, read))
+        except SourceError:
+            raise
+        except Exception as error:  # noqa: BLE001 - each format has a library with its own exceptions
+            _raise_unreadable(file, read.format, error)
+    if len(frames) == 1:
+        return frames[0]
+    united = unite_schemas(files, [frame.collect_schema() for frame in frames])
+    return pl.concat([fit(frame, united) for frame in frames])
+
+
+def write_file(frame: pl.DataFrame, path: str, format: str, kwargs: Mapping[str, Any]) -> None:  # noqa: A002
+    """Write an AVRO or EXCEL file. Types were checked with `formats.refuse_types`.
+
+    Raises
+    ------
+    SinkError
+        The frame does not fit, or an argument is unknown.
+    MissingDependencyError
+        The library of the format is not installed.
+    """
+    import polars as pl
+
+    check_writer(format, kwargs)
+    writer: Callable[..., Any] = frame.write_excel
+    if format == "EXCEL" and frame.height > _MAX_EXCEL_ROWS:
+        msg = f"{path!r}: EXCEL holds at most {_MAX_EXCEL_ROWS:,} rows, not {frame.height:,}"
+        raise SinkError(msg)
+    if format == "AVRO":
+        # Avro knows 32 and 64 bits only
+        small = (pl.Int8, pl.Int16, pl.UInt8, pl.UInt16)
+        widths: dict[Any, Any] = {pl.UInt32: pl.Int64, **dict.fromkeys(small, pl.Int32)}
+        writer = frame.cast({pl.Datetime("ns"): pl.Datetime("us"), **widths}).write_avro
+    # the staged path need not end like a workbook
+    with Path(path).open("wb") as file:
+        writer(file, **kwargs)
+
+
+def wrap_json_lines(lines: str, path: str) -> None:
+    """Make one JSON list of a file of JSON lines, without holding it in memory."""
+    separator = b"[\n"
+    with Path(lines).open("rb") as source, Path(path).open("wb") as target:
+        for line in source:
+            target.write(separator + line.rstrip(b"\n"))
+            separator = b",\n"
+        target.write(b"\n]\n" if separator == b",\n" else b"[]\n")
+
+
+def check_writer(format: str, kwargs: Mapping[str, Any]) -> None:  # noqa: A002
+    """Whether an AVRO or EXCEL file can be written with these arguments.
+
+    Raises
+    ------
+    SinkError
+        An argument is unknown.
+    MissingDependencyError
+        The library of the format is not installed.
+    """
+    import polars as pl
+
+    if format == "EXCEL":
+        require("xlsxwriter", "writing EXCEL")
+    writer = pl.DataFrame.write_excel if format == "EXCEL" else pl.DataFrame.write_avro
+    valid = list(inspect.signature(writer).parameters)[2:]
+    check_arguments(kwargs, valid, f"the {format} writer", SinkError)
+
+
+def _read_json(files: Sequence[str], schema: pl.Schema | None) -> pl.LazyFrame:
+    rows: list[Any] = []
+    seen = JsonType({"object"})
+    for file in files:
+        for number, row in enumerate(_json_rows(file), 1):
+            if not isinstance(row, dict):
+                msg = f"{file!r}: element {number} is no object, so it is no row"
+                raise SourceError(msg)
+            rows.append(row)
+            if schema is None:
+                seen.add(row)
+    if schema is None:
+        schema = seen.columns()
+        if not schema:
+            msg = f"{', '.join(map(repr, files[:3]))}: holds no row, so there are no columns; declare them in 'schema'"
+            raise SourceError(msg)
+    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    try:
+        return parse_json_lines(io.BytesIO(lines.encode()), schema).collect().lazy()
+    except Exception as error:
+        msg = f"{files[0]!r}: does not fit its schema: {reason(error)}"
+        raise SourceError(msg) from error
+
+
+def _json_rows(file: str) -> list[Any]:
+    try:
+        text = Path(file).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        msg = f"{file!r} is not UTF-8 text"
+        raise SourceError(msg) from error
+    except OSError as error:
+        _raise_unreadable(file, "JSON", error)
+    if not text.strip():
+        return []
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        hint = "; one object per line is the format JSONL" if error.msg == "Extra data" else ""
+        msg = f"{file!r} line {error.lineno}: not valid JSON, {error.msg} at column {error.colno}{hint}"
+        raise SourceError(msg) from error
+    except (ValueError, RecursionError) as error:
+        msg = f"{file!r}: not valid JSON, {error}"
+        raise SourceError(msg) from error
+    if isinstance(document, dict):
+        return [document]
+    if not isinstance(document, list):
+        msg = f"{file!r} holds neither an object nor a list of objects"
+        raise SourceError(msg)
+    return document
+
+
+def parse_json_lines(source: Any, schema: Mapping[str, pl.DataType], **kwargs: Any) -> pl.LazyFrame:
+    """`pl.scan_ndjson` that also parses into types its reader lacks (small integers, decimals, times).
+
+    Raises
+    ------
+    SourceError
+        A type has no JSON form.
+    """
+    import polars as pl
+
+    parsed = {name: _parsed_as(dtype, name, top=True) for name, dtype in schema.items()}
+    frame = pl.scan_ndjson(source, schema=parsed, **kwargs)
+    casts = {name: dtype for name, dtype in schema.items() if parsed[name] != dtype}
+    return frame.with_columns(
+        pl.col(name).str.to_time() if dtype == pl.Time else pl.col(name).cast(dtype) for name, dtype in casts.items()
+    )
+
+
+def _parsed_as(dtype: pl.DataType | DataTypeClass, where: str, *, top: bool = False) -> pl.DataType | DataTypeClass:
+    import polars as pl
+
+    if isinstance(dtype, pl.Struct):
+        return pl.Struct({field.name: _parsed_as(field.dtype, f"{where}.{field.name}") for field in dtype.fields})
+    if isinstance(dtype, (pl.List, pl.Array)):
+        return pl.List(_parsed_as(dtype.inner, f"{where}[]"))
+    if dtype.is_integer() and dtype != pl.Int64:
+        return pl.Int128() if dtype in {pl.Int128, pl.UInt64, pl.UInt128} else pl.Int64()
+    if isinstance(dtype, (pl.Decimal, pl.Categorical, pl.Enum)) or (dtype == pl.Time and top):
+        return pl.String()
+    if isinstance(dtype, (pl.Binary, pl.Duration, pl.Object, pl.Time)):
+        msg = f"column {where!r}: JSON has no form of the type {dtype}"
+        raise SourceError(msg)
+    return dtype
+
+
+def _read_avro(file: str, read: FileRead) -> pl.LazyFrame:
+    import polars as pl
+
+    frame: pl.DataFrame = _call(pl.read_avro, file, read)
+    return frame.lazy()
+
+
+def _read_excel(file: str, read: FileRead) -> pl.LazyFrame:
+    import polars as pl
+
+    require("fastexcel", "reading EXCEL")
+    kwargs = {"has_header": read.has_header, "infer_schema_length": None, **read.kwargs}
+    found = _call(pl.read_excel, file, read, kwargs)
+    if isinstance(found, dict):
+        msg = f"{file!r}: several sheets were asked for; name one"
+        raise SourceError(msg)
+    frame: pl.DataFrame = found
+    return frame.lazy()
+
+
+def _read_orc(file: str, read: FileRead) -> pl.LazyFrame:
+    import polars as pl
+
+    orc = require("pyarrow.orc", "reading ORC")
+    return pl.DataFrame(_call(orc.read_table, file, read)).lazy()
+
+
+def _read_text(file: str, read: FileRead) -> pl.LazyFrame:
+    import polars as pl
+
+    check_arguments(read.kwargs, (), "the TEXT reader")
+    return pl.scan_lines(file, name="value", glob=False)
+
+
+def _read_ipc(file: str, read: FileRead) -> pl.LazyFrame:
+    import polars as pl
+
+    frame: pl.LazyFrame = _call(pl.scan_ipc, file, read, {"glob": False, **read.kwargs})
+    frame.collect_schema()
+    return frame
+
+
+def _read_pyarrow(file: str, read: FileRead) -> pl.LazyFrame:
+    import polars as pl
+
+    dataset = require("pyarrow.dataset", "reading PYARROW")
+    kwargs = {"format": "parquet", **read.kwargs}
+    check_arguments(kwargs, set(inspect.signature(dataset.dataset).parameters) - {"source"}, "the PYARROW reader")
+    return pl.scan_pyarrow_dataset(dataset.dataset(file, **kwargs))
+
+
+_READERS = {
+    "AVRO": _read_avro,
+    "EXCEL": _read_excel,
+    "ORC": _read_orc,
+    "TEXT": _read_text,
+    "PYARROW": _read_pyarrow,
+    "IPC": _read_ipc,
+}
+
+
+def _call(reader: Callable[..., Any], file: str, read: FileRead, kwargs: Mapping[str, Any] | None = None) -> Any:
+    kwargs = read.kwargs if kwargs is None else kwargs
+    check_arguments(kwargs, [*inspect.signature(reader).parameters][1:], f"the {read.format} reader")
+    return reader(file, **kwargs)
+
+
+def _raise_unreadable(file: str, format: str, error: BaseException) -> NoReturn:  # noqa: A002
+    if isinstance(error, ImportError):
+        raise error
+    if isinstance(error, OSError) and error.strerror:
+        msg = f"{file!r} cannot be read: {error.strerror}"
+    elif isinstance(error, (TypeError, ValueError)):
+        msg = f"{file!r}: {reason(error)}"
+    else:
+        msg = f"{file!r} is no {format} file or is damaged: {reason(error)}"
+    raise SourceError(msg) from error

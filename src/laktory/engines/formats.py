@@ -1,0 +1,194 @@
+"""What files of a format are called, which files a path means, and what types a format holds."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections import Counter
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from laktory.diagnostics import closest
+from laktory.errors import SinkError, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import narwhals as nw
+
+__all__ = ["extension", "hive_keys", "is_url", "list_files", "refuse_types"]
+
+_EXTENSIONS = {
+    "CSV": (".csv", ".tsv", ".txt"),
+    "JSON": (".json",),
+    "JSONL": (".jsonl", ".ndjson", ".json"),
+    "NDJSON": (".ndjson", ".jsonl", ".json"),
+    "PARQUET": (".parquet", ".pq", ".parq"),
+    "IPC": (".ipc", ".arrow", ".feather"),
+    "AVRO": (".avro",),
+    "ORC": (".orc",),
+    "EXCEL": (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"),
+    "TEXT": (".txt", ".text", ".log", ".md"),
+    "PYARROW": (".parquet", ".pq", ".parq"),
+}
+_COMPRESSED = (".gz", ".zst")
+
+_NOT_IN_EXCEL = frozenset({"Binary", "Duration", "List", "Struct", "Array", "Object", "Int128", "UInt128"})
+_NOT_IN_AVRO = frozenset(
+    {"Duration", "Time", "UInt64", "Int128", "UInt128", "Categorical", "Enum", "Array", "Object", "Unknown"}
+)
+_REFUSED = {
+    "CSV": frozenset({"Binary", "Duration", "List", "Struct", "Array", "Object"}),
+    "JSON": frozenset({"Binary", "Object"}),
+    "JSONL": frozenset({"Binary", "Object"}),
+    "NDJSON": frozenset({"Binary", "Object"}),
+    "PARQUET": frozenset({"Object"}),
+    "IPC": frozenset({"Object"}),
+    "AVRO": _NOT_IN_AVRO,
+    "EXCEL": _NOT_IN_EXCEL,
+}
+_WITHOUT_ZONES = frozenset({"AVRO", "EXCEL"})
+
+
+def extension(format: str) -> str:  # noqa: A002 - the field's name
+    """Usual file extension of a format, with the dot."""
+    return _EXTENSIONS[format][0]
+
+
+def is_url(path: str) -> bool:
+    """Whether a path is read by the engine over the network; ``file://`` is not."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path) is not None and not path.startswith("file://")
+
+
+def list_files(path: str, format: str) -> tuple[str, ...]:  # noqa: A002
+    """Files a path means: itself, those below a directory in name order, or those a glob matches.
+
+    Below a directory, names that start with ``.`` or ``_`` and files of other extensions are not data.
+    A path that exists is meant literally, even with ``[`` in it. A URL stays as it is.
+
+    Raises
+    ------
+    SourceError
+        Nothing is there, or nothing of this format.
+    """
+    if is_url(path):
+        return (path,)
+    path = path.removeprefix("file://")
+    if os.path.isdir(path):  # noqa: PTH112 - a path with a NUL or of odd bytes must not raise here
+        return _below(path, format)
+    if os.path.exists(path):  # noqa: PTH110
+        return (path,)
+    if glob.has_magic(path):
+        found = [match for match in glob.glob(path, recursive=True) if not _hidden_match(match, path)]  # noqa: PTH207 - of text
+        files = [file for file in found if not Path(file).is_dir()]
+        if not files and found:
+            return tuple(file for folder in sorted(found) for file in _below(folder, format))
+        if not files:
+            msg = f"no file matches {path!r}"
+            raise SourceError(msg)
+        return tuple(sorted(files, key=_by_parts))
+    parent = Path(path).parent
+    hint = (
+        closest(PurePath(path).name, [entry.name for entry in parent.iterdir()])
+        if parent.is_dir()
+        else f"there is no folder {str(parent)!r}"
+    )
+    msg = f"{path!r} does not exist" + (f"; {hint}" if hint else "")
+    raise SourceError(msg)
+
+
+def hive_keys(files: Iterable[str], base: str) -> list[str]:
+    """Names in ``name=value`` folders between the directory `base` and the files."""
+    if not os.path.isdir(base):  # noqa: PTH112
+        return []
+    folders = {PurePath(file).relative_to(base).parent for file in files}
+    return list(
+        dict.fromkeys(part.partition("=")[0] for folder in sorted(folders) for part in folder.parts if "=" in part)
+    )
+
+
+def refuse_types(schema: nw.Schema, format: str, path: str) -> None:  # noqa: A002
+    """Refuse columns a format cannot hold, before anything is written.
+
+    Raises
+    ------
+    SinkError
+        Names the column, its type and the format.
+    """
+    for name, dtype in schema.items():
+        for kind, where in _kinds(dtype, name):
+            if kind in _REFUSED[format] or (kind == "zoned Datetime" and format in _WITHOUT_ZONES):
+                found = "a datetime with a time zone" if kind == "zoned Datetime" else f"type {kind}"
+                msg = f"{path!r}: {format} cannot hold column {where!r}, {found}; cast it in the transformer"
+                raise SinkError(msg)
+            if kind == "empty Struct" and format == "PARQUET":
+                msg = f"{path!r}: PARQUET cannot hold column {where!r}, a struct without fields; drop it"
+                raise SinkError(msg)
+
+
+def _kinds(dtype: nw.dtypes.DType, where: str) -> Iterable[tuple[str, str]]:
+    import narwhals as nw
+
+    if isinstance(dtype, nw.Struct):
+        yield ("Struct" if dtype.fields else "empty Struct"), where
+        for field in dtype.fields:
+            yield from _kinds(field.dtype() if isinstance(field.dtype, type) else field.dtype, f"{where}.{field.name}")
+    elif isinstance(dtype, (nw.List, nw.Array)):
+        yield type(dtype).__name__, where
+        inner = dtype.inner
+        yield from _kinds(inner() if isinstance(inner, type) else inner, f"{where}[]")
+    elif isinstance(dtype, nw.Datetime) and dtype.time_zone is not None:
+        yield "zoned Datetime", where
+    else:
+        yield type(dtype).__name__, where
+
+
+def _below(folder: str, format: str) -> tuple[str, ...]:  # noqa: A002
+    files = sorted(_walk(folder, set()), key=_by_parts)
+    fitting = tuple(file for file in files if _suffix(file) in _EXTENSIONS[format])
+    if fitting:
+        return fitting
+    wanted = " or ".join(_EXTENSIONS[format])
+    if not files:
+        msg = f"{folder!r} holds no file; {wanted} files are expected"
+        raise SourceError(msg)
+    counts = Counter(_suffix(file) or "no extension" for file in files)
+    found = ", ".join(f"{count} with {suffix}" for suffix, count in counts.most_common(3))
+    msg = f"{folder!r} holds no {wanted} file for the format {format}, only {found}; name others with a glob"
+    raise SourceError(msg)
+
+
+def _walk(folder: str, visited: set[str]) -> Iterable[str]:
+    real = os.path.realpath(folder)
+    if real in visited:
+        return
+    visited.add(real)
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        msg = f"{folder!r} cannot be listed: {error.strerror}"
+        raise SourceError(msg) from error
+    for entry in entries:
+        if entry.name.startswith((".", "_")):
+            continue
+        if entry.is_dir():
+            yield from _walk(entry.path, visited)
+        else:
+            yield entry.path
+
+
+def _hidden_match(match: str, pattern: str) -> bool:
+    name = PurePath(match).name
+    return name.startswith((".", "_")) and not PurePath(pattern).name.startswith(name[0])
+
+
+def _by_parts(file: str) -> tuple[str, ...]:
+    return PurePath(file).parts
+
+
+def _suffix(file: str) -> str:
+    path = PurePath(file)
+    if path.suffix.lower() in _COMPRESSED:
+        path = path.with_suffix("")
+    return path.suffix.lower()

@@ -1,0 +1,100 @@
+"""Columns of several files brought together, and columns of a file held against a declared schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from laktory.diagnostics import closest
+from laktory.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import polars as pl
+    from polars.datatypes import DataTypeClass
+
+__all__ = ["check_declared", "fit", "unite_schemas"]
+
+
+def unite_schemas(files: Sequence[str], schemas: Sequence[Mapping[str, pl.DataType]]) -> pl.Schema:
+    """Columns of typed files together: union by name, in order of first appearance; numbers widen.
+
+    Raises
+    ------
+    SourceError
+        A column has types that do not go together.
+    """
+    import polars as pl
+
+    united: dict[str, pl.DataType] = {}
+    origin: dict[str, str] = {}
+    for file, schema in zip(files, schemas, strict=True):
+        for name, dtype in schema.items():
+            known = united.setdefault(name, dtype)
+            first = origin.setdefault(name, file)
+            if dtype in {known, pl.Null()}:
+                continue
+            if known == pl.Null:
+                united[name] = dtype
+            elif known.is_numeric() and dtype.is_numeric():
+                empty = [pl.DataFrame(schema={name: each}) for each in (known, dtype)]
+                united[name] = pl.concat(empty, how="vertical_relaxed").schema[name]
+            else:
+                msg = f"column {name!r} is {known} in {first!r} but {dtype} in {file!r}"
+                raise SourceError(msg)
+    return pl.Schema(united)
+
+
+def check_declared(found: Mapping[str, pl.DataType], declared: Mapping[str, pl.DataType], where: str) -> None:
+    """Whether typed columns can be taken as the declared ones: all are there, and no cast loses values silently.
+
+    Raises
+    ------
+    SourceError
+        A column is missing or of another kind.
+    """
+    for name, dtype in declared.items():
+        if name not in found:
+            hint = closest(name, found) or f"found: {', '.join(found)}"
+            msg = f"{where!r} has no column {name!r}, which 'schema' declares; {hint}"
+            raise SourceError(msg)
+        if not _castable(found[name], dtype):
+            msg = f"{where!r}: column {name!r} is {found[name]}, but 'schema' declares {dtype}"
+            raise SourceError(msg)
+
+
+def fit(frame: pl.LazyFrame, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    """Exactly these columns in this order: missing ones are null, others cast where the type differs."""
+    import polars as pl
+
+    found = frame.collect_schema()
+    if list(found.items()) == list(schema.items()):
+        return frame
+    columns = [
+        (pl.col(name) if found[name] == dtype else pl.col(name).cast(dtype))
+        if name in found
+        else pl.lit(None, dtype).alias(name)
+        for name, dtype in schema.items()
+    ]
+    return frame.select(columns)
+
+
+def _castable(found: pl.DataType | DataTypeClass, declared: pl.DataType | DataTypeClass) -> bool:
+    import polars as pl
+
+    if found in {declared, pl.Null()}:
+        return True
+    if found.is_numeric() and declared.is_numeric():
+        # a cast to an integer would cut the fraction without a word
+        return not declared.is_integer() or found.is_integer()
+    if isinstance(found, (pl.List, pl.Array)) and isinstance(declared, (pl.List, pl.Array)):
+        return _castable(found.inner, declared.inner)
+    if isinstance(found, pl.Struct) and isinstance(declared, pl.Struct):
+        inner = {field.name: field.dtype for field in found.fields}
+        return len(inner) == len(declared.fields) and all(
+            field.name in inner and _castable(inner[field.name], field.dtype) for field in declared.fields
+        )
+    if isinstance(found, pl.Datetime) and isinstance(declared, pl.Datetime):
+        return (found.time_zone is None) == (declared.time_zone is None)
+    text = (pl.String, pl.Categorical, pl.Enum)
+    return (isinstance(found, text) and isinstance(declared, text)) or (found == pl.Date and declared == pl.Datetime)

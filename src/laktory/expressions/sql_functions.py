@@ -1,0 +1,262 @@
+"""Functions of numbers and texts."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from laktory.expressions.sql_build import floating, integer_argument, kind, literal, refuse, text_argument, when
+from laktory.expressions.sql_casts import as_text
+from laktory.expressions.sql_operators import truncated
+from laktory.expressions.sql_patterns import regex, replacement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from laktory.expressions.sql_build import Compile, Handler
+
+__all__ = ["HANDLERS"]
+
+# from here on every Float64 is a whole number
+_ALL_WHOLE = 2.0**52
+_MAX_DIGITS = 15
+
+# ---- numbers ---------------------------------------------------------------------------------
+
+
+def _number(function: Callable[[Any], Any]) -> Handler:
+    """A function of one number."""
+
+    def handler(node: Any, compile_: Compile) -> Any:
+        if kind(node.this) == "text":
+            refuse(f"{node.sql_name()} takes a number, not text", node)
+        return function(compile_(node.this))
+
+    return handler
+
+
+def _sign(value: Any) -> Any:
+    sign = when(value > literal(0), literal(1), when(value < literal(0), literal(-1), literal(0)))
+    return when(~value.is_null(), sign)
+
+
+def _cube_root(value: Any) -> Any:
+    number = floating(value)
+    size = number.abs()
+    guess = size ** literal(1 / 3)
+    # one Newton step makes the roots of cubes exact
+    better = guess - (guess * guess * guess - size) / (literal(3.0) * guess * guess)
+    usable = (size > literal(0.0)) & (size < literal(1e300))
+    root = when(usable, better, guess)
+    return when(number < literal(0.0), -root, root)
+
+
+def _round(node: Any, compile_: Compile) -> Any:
+    """Halves go away from zero, on every engine; the result is a Float64."""
+    digits = 0 if node.args.get("decimals") is None else integer_argument(node.args["decimals"], node, "digits")
+    if abs(digits) > _MAX_DIGITS:
+        refuse(f"ROUND takes at most {_MAX_DIGITS} digits", node)
+    value, factor = floating(compile_(node.this)), literal(10.0 ** abs(digits))
+    scaled = (value * factor if digits >= 0 else value / factor).abs()
+    below = scaled.floor()
+    rounded = below + when(scaled - below >= literal(0.5), literal(1.0), literal(0.0))
+    result = rounded / factor if digits >= 0 else rounded * factor
+    signed = when(value < literal(0.0), -result, result)
+    return when(scaled < literal(_ALL_WHOLE), signed, value)
+
+
+def _trunc(node: Any, compile_: Compile) -> Any:
+    return truncated(floating(compile_(node.this)))
+
+
+def _power(node: Any, compile_: Compile) -> Any:
+    return floating(compile_(node.this)) ** floating(compile_(node.expression))
+
+
+def _log(node: Any, compile_: Compile) -> Any:
+    """``LOG(x)`` has base 10, as in PostgreSQL and DuckDB; ``LOG(b, x)`` has base b."""
+    if node.args.get("expression") is None:
+        return _logarithm(floating(compile_(node.this)), 10.0)
+    base = node.this
+    text = str(base.this) if base.key == "literal" and not base.is_string else ""
+    if not text or not float(text) > 0 or float(text) == 1:
+        refuse("LOG takes a constant base greater than 0 and other than 1: LOG(2, x)", node)
+    return _logarithm(floating(compile_(node.expression)), float(text))
+
+
+def _logarithm(value: Any, base: float) -> Any:
+    if base == math.e:
+        return value.log()
+    exact = value.log() / literal(math.log(base))
+    # powers of the base are exact
+    near = when((exact - _nearest(exact)).abs() < literal(1e-12), _nearest(exact), exact)
+    return when(exact.is_finite(), near, exact)
+
+
+def _nearest(value: Any) -> Any:
+    return (value + literal(0.5)).floor()
+
+
+# ---- texts -----------------------------------------------------------------------------------
+
+
+def _text(function: Callable[[Any], Any]) -> Handler:
+    """A function of one text."""
+
+    def handler(node: Any, compile_: Compile) -> Any:
+        if kind(node.this) in {"integer", "float", "number", "boolean", "time"}:
+            refuse(f"{node.sql_name()} takes text; write CAST(… AS VARCHAR)", node)
+        return function(compile_(node.this))
+
+    return handler
+
+
+def _length(value: Any) -> Any:
+    import narwhals as nw
+
+    return value.str.len_chars().cast(nw.Int64)
+
+
+def _trim(node: Any, compile_: Compile) -> Any:
+    """Without a second argument only spaces are removed, as in standard SQL."""
+    characters = " " if node.args.get("expression") is None else text_argument(node.expression, node, "characters")
+    value, position = compile_(node.this), str(node.args.get("position") or "BOTH").upper()
+    if not characters:
+        return value
+    if position == "LEADING":
+        return value.str.strip_chars_start(characters)
+    return value.str.strip_chars_end(characters) if position == "TRAILING" else value.str.strip_chars(characters)
+
+
+def _substring(node: Any, compile_: Compile) -> Any:
+    """Counts from 1; a negative start counts from the end."""
+    start = integer_argument(node.args.get("start"), node, "start")
+    length = None if node.args.get("length") is None else integer_argument(node.args["length"], node, "length")
+    if start == 0 or (length or 0) < 0:
+        refuse("SUBSTRING counts from 1 (or -1 from the end) and takes no negative length", node)
+    return compile_(node.this).str.slice(start - 1 if start > 0 else start, length)
+
+
+def _left(node: Any, compile_: Compile) -> Any:
+    count = _count(node)
+    return compile_(node.this).str.slice(0, count)
+
+
+def _right(node: Any, compile_: Compile) -> Any:
+    count = _count(node)
+    value = compile_(node.this)
+    return value.str.slice(-count) if count else value.str.slice(0, 0)
+
+
+def _count(node: Any) -> int:
+    count = integer_argument(node.expression, node, "count")
+    if count < 0:
+        refuse(f"{node.sql_name()} takes no negative count", node)
+    return count
+
+
+def _replace(node: Any, compile_: Compile) -> Any:
+    old = text_argument(node.expression, node, "text to replace")
+    new = text_argument(node.args.get("replacement"), node, "replacement")
+    value = compile_(node.this)
+    return value.str.replace_all(old, new, literal=True) if old else value
+
+
+def _concat(node: Any, compile_: Compile) -> Any:
+    """NULL is skipped, as in PostgreSQL and DuckDB; ``||`` gives NULL instead."""
+    import narwhals as nw
+
+    return nw.concat_str(*(as_text(item, compile_) for item in node.expressions), ignore_nulls=True)
+
+
+def _concat_ws(node: Any, compile_: Compile) -> Any:
+    import narwhals as nw
+
+    separator, *items = node.expressions
+    if not items:
+        refuse("CONCAT_WS takes a separator and at least one value", node)
+    texts = [as_text(item, compile_) for item in items]
+    return nw.concat_str(*texts, separator=text_argument(separator, node, "separator"), ignore_nulls=True)
+
+
+def _affix(name: str) -> Handler:
+    def handler(node: Any, compile_: Compile) -> Any:
+        return getattr(compile_(node.this).str, name)(text_argument(node.expression, node, "text"))
+
+    return handler
+
+
+def _contains(node: Any, compile_: Compile) -> Any:
+    return compile_(node.this).str.contains(text_argument(node.expression, node, "text"), literal=True)
+
+
+def _regexp_like(node: Any, compile_: Compile) -> Any:
+    flags = "" if node.args.get("flag") is None else text_argument(node.args["flag"], node, "flags")
+    return compile_(node.this).str.contains(regex(text_argument(node.expression, node, "pattern"), flags))
+
+
+def _regexp_replace(node: Any, compile_: Compile) -> Any:
+    """Replaces every match, as most dialects do."""
+    modifiers = node.args.get("modifiers")
+    flags = "" if modifiers is None else text_argument(modifiers, node, "flags")
+    pattern = regex(text_argument(node.expression, node, "pattern"), flags)
+    new = text_argument(node.args.get("replacement"), node, "replacement")
+    return compile_(node.this).str.replace_all(pattern, replacement(new))
+
+
+def _separator(node: Any, argument: str) -> str:
+    separator = text_argument(node.args.get(argument), node, "separator")
+    if not separator:
+        refuse(f"{node.sql_name()} takes a separator of at least one character", node)
+    return separator
+
+
+def _split(node: Any, compile_: Compile) -> Any:
+    return compile_(node.this).str.split(_separator(node, "expression"))
+
+
+def _split_part(node: Any, compile_: Compile) -> Any:
+    """Counts from 1; a part that is not there is an empty text, as in PostgreSQL and DuckDB."""
+    place = integer_argument(node.args.get("part_index"), node, "place")
+    if place < 1:
+        refuse("SPLIT_PART counts from 1", node)
+    value = compile_(node.this)
+    parts = value.str.split(_separator(node, "delimiter"))
+    part = when(parts.list.len() >= place, parts).list.get(place - 1)
+    return when(~value.is_null() & part.is_null(), literal(""), part)
+
+
+HANDLERS: dict[str, tuple[Handler, str]] = {
+    "abs": (_number(lambda value: value.abs()), "this"),
+    "ceil": (_number(lambda value: floating(value).ceil()), "this"),
+    "floor": (_number(lambda value: floating(value).floor()), "this"),
+    "round": (_round, "this decimals"),
+    "trunc": (_trunc, "this"),
+    "pow": (_power, "this expression"),
+    "sqrt": (_number(lambda value: floating(value).sqrt()), "this"),
+    "cbrt": (_number(_cube_root), "this"),
+    "exp": (_number(lambda value: floating(value).exp()), "this"),
+    "ln": (_number(lambda value: _logarithm(floating(value), math.e)), "this"),
+    "log": (_log, "this expression"),
+    "sign": (_number(_sign), "this"),
+    "pi": (lambda *_: literal(math.pi), ""),
+    "isnan": (_number(lambda value: floating(value).is_nan()), "this"),
+    "lower": (_text(lambda value: value.str.to_lowercase()), "this"),
+    "upper": (_text(lambda value: value.str.to_uppercase()), "this"),
+    "length": (_text(_length), "this"),
+    "trim": (_trim, "this expression position"),
+    "substring": (_substring, "this start length"),
+    "left": (_left, "this expression"),
+    "right": (_right, "this expression"),
+    "replace": (_replace, "this expression replacement"),
+    "concat": (_concat, "expressions"),
+    "concatws": (_concat_ws, "expressions"),
+    "startswith": (_affix("starts_with"), "this expression"),
+    "endswith": (_affix("ends_with"), "this expression"),
+    "contains": (_contains, "this expression"),
+    "regexplike": (_regexp_like, "this expression flag"),
+    "regexpreplace": (_regexp_replace, "this expression replacement modifiers"),
+    "split": (_split, "this expression"),
+    "splitpart": (_split_part, "this delimiter part_index"),
+}
+"""Key of a sqlglot node → how it is compiled, and the arguments that are understood."""

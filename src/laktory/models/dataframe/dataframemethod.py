@@ -1,0 +1,163 @@
+"""A step that calls a method of the flowing frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, field_validator
+
+from laktory.diagnostics import closest
+from laktory.engines.capabilities import ENGINES
+from laktory.errors import DefinitionError
+from laktory.models.base import children_of, is_variable
+from laktory.models.dataframe.dataframeexpr import node_sources
+from laktory.models.datasources import (
+    BaseDataSource,
+    CustomDataSource,
+    DataFrameDataSource,
+    FileDataSource,
+    PipelineNodeDataSource,
+)
+from laktory.models.pipelinechild import PipelineChild
+from laktory.models.problems import problem_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["DataFrameMethod", "reference"]
+
+_SOURCES: dict[str, type[BaseDataSource]] = {
+    "FILE": FileDataSource,
+    "PIPELINE_NODE": PipelineNodeDataSource,
+    "DATAFRAME": DataFrameDataSource,
+    "CUSTOM": CustomDataSource,
+}
+
+
+class DataFrameMethod(PipelineChild):
+    """A method of the flowing frame, its arguments being values, frames or expressions.
+
+    Among the arguments, at any depth of lists and mappings: ``{df}``, ``{nodes.NAME}``, ``{sources.NAME}`` and
+    ``{NAME}`` stand for frames, a source in place (``{node_name: brz}``) is read, and a text that is an
+    expression of the dataframe API (``nw.col('x') * 2``) is evaluated.
+    """
+
+    func_name: str = Field(description="Method, e.g. `unique`, or `namespace.method`, e.g. `laktory.union`.")
+    func_args: list[Any] = Field(default=[], description="Positional arguments. A single one needs no list.")
+    func_kwargs: dict[str, Any] = Field(default={}, description="Keyword arguments.")
+
+    @field_validator("func_name")
+    @classmethod
+    def _public_name(cls, value: str) -> str:
+        if is_variable(value):
+            return value
+        parts = value.split(".")
+        if any(part.startswith("_") for part in parts):
+            raise problem_error(f"method {value!r} is private", hint="names that begin with '_' cannot be called")
+        if not all(part.isidentifier() for part in parts):
+            raise problem_error(f"{value!r} is not the name of a method", hint="write 'method' or 'namespace.method'")
+        return value
+
+    @field_validator("func_args", mode="before")
+    @classmethod
+    def _one_as_list(cls, value: Any) -> Any:
+        if value is None:
+            return []
+        return list(value) if isinstance(value, (list, tuple)) else [value]
+
+    @field_validator("func_kwargs", mode="before")
+    @classmethod
+    def _none_as_empty(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+    @field_validator("func_args", "func_kwargs")
+    @classmethod
+    def _read_sources(cls, value: Any) -> Any:
+        if isinstance(value, dict):  # the keys are parameter names, so the mapping itself is never a source
+            return {key: _with_sources(item) for key, item in value.items()}
+        return _with_sources(value)
+
+    @property
+    def data_sources(self) -> list[BaseDataSource]:
+        """Sources written in the arguments, and the nodes that references name."""
+        found = [child for child in children_of(self) if isinstance(child, BaseDataSource)]
+        return found + node_sources(self, list(dict.fromkeys(self._referenced_nodes())))
+
+    @property
+    def upstream_node_names(self) -> list[str]:
+        """Nodes that the arguments read, each once."""
+        names = [source.node_name for source in self.data_sources if isinstance(source, PipelineNodeDataSource)]
+        return list(dict.fromkeys(names))
+
+    def _referenced_nodes(self) -> Iterator[str]:
+        for text in _texts([self.func_args, self.func_kwargs]):
+            key = reference(text)
+            if key is not None and key.startswith("nodes."):
+                yield key.removeprefix("nodes.")
+
+    def execute(self, df: Any, named_dfs: Mapping[str, Any] | None = None) -> Any:
+        """Call the method on a narwhals or native frame.
+
+        Returns
+        -------
+        narwhals.LazyFrame
+
+        Raises
+        ------
+        StepError
+            If there is no such method, it is not allowed, or it fails.
+        """
+        from laktory.models.dataframe.execution import execute_steps
+
+        return execute_steps(self, [self], df, named_dfs)
+
+
+def reference(text: str) -> str | None:
+    """Key of a text that is one placeholder and nothing else: ``df`` for ``{df}``."""
+    if not (text.startswith("{") and text.endswith("}")):
+        return None
+    key = text[1:-1]
+    return key if key[:1].isidentifier() and not set(key) & set("{}'\":,()\n") else None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+
+
+def _with_sources(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_with_sources(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kind = _kind_of_source(value)
+    if kind is None:
+        return {key: _with_sources(item) for key, item in value.items()}
+    try:
+        return _SOURCES[kind](**value)
+    except DefinitionError as error:
+        problem = error.problems[0]
+        hint = problem.hint or closest(problem.path[-1] if problem.path else "", _SOURCES[kind].model_fields)
+        message = f"the source in the arguments is not valid: {problem.message}"
+        raise problem_error(message, valid=problem.valid, hint=hint) from None
+
+
+def _kind_of_source(value: dict[Any, Any]) -> str | None:
+    """Kind of a mapping that describes a source; a mapping of names, as `rename` takes, is left alone."""
+    named = value.get("type")
+    if isinstance(named, str) and named.upper() in _SOURCES:
+        return named.upper()
+    if isinstance(value.get("node_name"), str):
+        return "PIPELINE_NODE"
+    if "path" in value and isinstance(value.get("format"), str):
+        known = {name for engine in ENGINES.values() for name in engine.formats}
+        return "FILE" if value["format"].upper() in known or is_variable(value["format"]) else None
+    if isinstance(value.get("data"), (list, dict)) or ("df" in value and not isinstance(value["df"], str)):
+        return "DATAFRAME"
+    return "CUSTOM" if isinstance(value.get("custom_reader"), (str, dict)) else None

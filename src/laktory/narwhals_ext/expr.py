@@ -1,0 +1,5 @@
+"""Namespace ``laktory`` of expressions."""
+
+from laktory.transforms.exprs import LaktoryExpr
+
+__all__ = ["LaktoryExpr"]

@@ -1,0 +1,226 @@
+"""Locks on targets, held from the start of a run to its end, and the recovery of what a killed run left.
+
+A lock is an advisory `flock` on a file in the staging folder of the target. The system frees it when its
+process ends, however it ends, so a killed run blocks nobody.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import resource
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from laktory.errors import SinkError, TargetLockedError
+from laktory.storage.commits import finish, pointed_record, read_record
+from laktory.storage.files import make_folders, remove, remove_made_folders, sink_errors
+from laktory.storage.targets import INTENT, LOCK, staging_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+    from typing import Self
+
+    from laktory.storage.commits import Record
+    from laktory.storage.targets import Target
+
+__all__ = ["Locks", "recover"]
+
+_POLL = 0.05  # seconds between two tries
+_SPARE_FILES = 128  # descriptors left to the engine when the limit is raised for many targets
+
+
+class Locks:
+    """The locks of all targets of a run; a context manager that releases them. Made by `acquire`."""
+
+    def __init__(self, owner: str, timeout: float) -> None:
+        self._owner = owner
+        self._deadline = time.monotonic() + timeout
+        self._extra: int | None = None
+        self._extra_path = ""
+        self._held: dict[Target, int] = {}
+        self._made: list[str] = []
+
+    @classmethod
+    def acquire(cls, targets: Iterable[Target], *, owner: str, timeout: float = 0.0, extra: str | None = None) -> Locks:
+        """Lock targets in a fixed order, finish pending commits that involve them, remove stale staged data.
+
+        Parameters
+        ----------
+        targets : duplicates are locked once
+        owner : who holds the lock, for the message others get
+        timeout : seconds to wait for all of them together; 0 tries once
+        extra : path of one more lock file, taken first
+
+        Raises
+        ------
+        TargetLockedError
+            If another run holds one of them when the time is over. None stays locked.
+        SinkError
+            If a lock cannot be made, or a pending commit cannot be finished.
+        """
+        wanted = {target.path: target for target in targets}
+        locks = cls(owner, timeout)
+        try:
+            _allow_files(len(wanted))
+            if extra is not None:
+                locks._extra_path = os.path.abspath(extra)  # noqa: PTH100
+                locks._extra = locks._take(locks._extra_path, f"the pipeline (lock {locks._extra_path!r})")
+            records = locks._take_all(dict(wanted))
+            for record in records:
+                finish(record)
+            for target in list(locks._held):
+                with sink_errors(f"remove stale data of {target.path!r}"):
+                    _sweep(target)
+            for target in list(locks._held):
+                if target.path not in wanted:
+                    locks._release_target(target)
+        except BaseException:
+            locks.release()
+            raise
+        return locks
+
+    def release(self) -> None:
+        """Give all locks back and remove the empty staging folders. Twice is once."""
+        for target in reversed(list(self._held)):
+            self._release_target(target)
+        if self._extra is not None:
+            with suppress(OSError):
+                os.unlink(self._extra_path)  # noqa: PTH108
+            os.close(self._extra)
+            self._extra = None
+        remove_made_folders(self._made)
+        self._made = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _take_all(self, targets: dict[str, Target]) -> list[Record]:
+        """Lock targets and those of pending commits that involve them; the pending commits.
+
+        A target of a pending commit that is not locked yet starts the round again from nothing: locks are always
+        taken in the order of their paths, so two runs never wait for each other.
+        """
+        while True:
+            for _, target in sorted(targets.items()):
+                self._held[target] = self._take(f"{staging_folder(target)}/{LOCK}", repr(target.path))
+            pointed = sorted({path for path in map(pointed_record, self._held) if path is not None})
+            records = [record for path in pointed if (record := read_record(path)) is not None]
+            more = {change.target.path: change.target for record in records for change in record.changes}
+            if more.keys() <= targets.keys():
+                return records
+            targets |= more
+            for target in list(self._held):
+                self._release_target(target)
+
+    def _take(self, path: str, what: str) -> int:
+        while True:
+            with sink_errors(f"lock {what}"):
+                fd = self._try(path)
+            if fd is not None:
+                return fd
+            if time.monotonic() >= self._deadline:
+                msg = f"{what} is in use by {_holder(path)}"
+                raise TargetLockedError(msg)
+            time.sleep(_POLL)
+
+    def _try(self, path: str) -> int | None:
+        """One try: the locked descriptor, None if another holds it."""
+        folder = os.path.dirname(path)  # noqa: PTH120
+        for _ in range(1000):
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            except FileNotFoundError:
+                with suppress(FileNotFoundError):  # its holder is removing the folder right now
+                    self._made += make_folders(folder)
+                continue
+            locked = False
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # a holder that ended meanwhile unlinked the file: a lock on a file without a name excludes nobody
+                with suppress(FileNotFoundError):
+                    locked = os.path.samestat(os.fstat(fd), os.stat(path))  # noqa: PTH116
+                if locked:
+                    os.ftruncate(fd, 0)
+                    os.pwrite(fd, f"{os.getpid()}\n{self._owner}\n".encode(), 0)
+                    return fd
+            except BlockingIOError:
+                return None
+            except BaseException:
+                locked = False
+                raise
+            finally:
+                if not locked:
+                    os.close(fd)
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
+
+    def _release_target(self, target: Target) -> None:
+        folder = staging_folder(target)
+        with suppress(OSError, SinkError):
+            path = pointed_record(target)
+            if path is None or not Path(path).exists():
+                _sweep(target)
+            os.unlink(f"{folder}/{LOCK}")  # noqa: PTH108
+            os.rmdir(folder)  # noqa: PTH106 - stays while a pending commit needs it
+        os.close(self._held.pop(target))
+
+
+def recover(intent_path: str, *, owner: str = "recovery", timeout: float = 0.0) -> None:
+    """Finish the commit of an intent record, if there is one. Not for a caller that holds locks of its targets.
+
+    Parameters
+    ----------
+    owner, timeout : as for `Locks.acquire`
+
+    Raises
+    ------
+    TargetLockedError
+        If one of its targets is in use.
+    SinkError
+        If the commit cannot be finished.
+    """
+    path = os.path.abspath(intent_path)  # noqa: PTH100
+    record = read_record(path)
+    if record is None:
+        return
+    with Locks.acquire([change.target for change in record.changes], owner=owner, timeout=timeout):
+        if (left := read_record(path)) is not None:
+            finish(left)
+
+
+def _sweep(target: Target) -> None:
+    """Remove what no commit needs from a staging folder whose lock is held and whose commit is not pending."""
+    with os.scandir(staging_folder(target)) as entries:
+        stale = [entry.path for entry in entries if entry.name != LOCK]
+    # the pointer last: without it the payloads would be taken for stale anyway
+    for path in sorted(stale, key=lambda path: path.endswith(f"/{INTENT}")):
+        remove(path)
+
+
+def _holder(path: str) -> str:
+    try:
+        pid, _, owner = Path(path).read_text(encoding="utf-8").strip().partition("\n")
+    except (OSError, ValueError):
+        pid = owner = ""
+    return f"{owner} (process {pid})" if pid and owner else "another run"
+
+
+def _allow_files(count: int) -> None:
+    """Raise the soft limit of open files where the locks of a run would not leave enough to the engine."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + _SPARE_FILES
+    if soft == resource.RLIM_INFINITY or needed <= soft // 2:
+        return
+    wanted = 2 * needed if hard == resource.RLIM_INFINITY else min(2 * needed, hard)
+    if wanted > soft:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

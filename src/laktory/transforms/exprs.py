@@ -1,0 +1,74 @@
+"""``nw.col(…).laktory`` and ``nw.laktory``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from laktory.errors import ExpressionError
+
+if TYPE_CHECKING:
+    import narwhals as nw
+
+__all__ = ["LaktoryExpr", "LaktoryFunctions"]
+
+
+class LaktoryExpr:
+    """Methods of expressions."""
+
+    def __init__(self, expr: nw.Expr) -> None:
+        self._expr = expr
+
+    def roundp(self, p: float = 1.0) -> nw.Expr:
+        """Round to the nearest multiple of `p`.
+
+        Raises
+        ------
+        ExpressionError
+            If `p` is not a positive number.
+        """
+        if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 < p < float("inf"):
+            msg = f"roundp: p must be a positive number, found {p!r}"
+            raise ExpressionError(msg)
+        # dividing by a whole number keeps 0.3 exact where multiplying by 0.1 does not
+        inverse = round(1 / p)
+        if p < 1 and inverse * p == 1:
+            return (self._expr * inverse).round(0) / inverse
+        return (self._expr / p).round(0) * p
+
+    def convert_units(self, input_unit: str, output_unit: str) -> nw.Expr:
+        """Convert from one unit to another, e.g. ``convert_units("degC", "degF")``; needs the package `planck`.
+
+        Raises
+        ------
+        ExpressionError
+            If a unit is unknown, or the two do not measure the same thing.
+        MissingDependencyError
+            If `planck` is not installed.
+        """
+        from laktory.transforms.units import affine
+
+        factor, offset = affine(input_unit, output_unit)
+        return self._expr * factor + offset if offset else self._expr * factor
+
+
+class LaktoryFunctions:
+    """Functions, reached as ``nw.laktory``."""
+
+    def current_timestamp(self) -> nw.Expr:
+        """The moment of this call, in UTC, the same for all rows."""
+        import narwhals
+
+        return narwhals.lit(datetime.now(UTC), dtype=narwhals.Datetime("us", "UTC"))
+
+    def sql_expr(self, sql: str) -> Any:
+        """A SQL expression as a Narwhals expression.
+
+        Raises
+        ------
+        ExpressionError
+            If the text cannot be read or uses what has no meaning common to all engines.
+        """
+        from laktory.expressions.sql import compile_sql
+
+        return compile_sql(sql)

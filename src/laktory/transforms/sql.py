@@ -1,0 +1,56 @@
+"""A SQL step: placeholders become tables, the guard looks at the statement, the engine runs it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from laktory.diagnostics import render
+from laktory.errors import StepError
+from laktory.expressions.statement import bind, statement_problems
+from laktory.transforms.errors import StatementError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import narwhals as nw
+
+    from laktory.engines.protocol import Session
+    from laktory.expressions.statement import Statement
+
+    Frame = nw.LazyFrame[Any]
+
+__all__ = ["run_statement"]
+
+
+def run_statement(text: str, session: Session, frames: Mapping[str, Frame]) -> Frame:
+    """One query over frames by placeholder.
+
+    Raises
+    ------
+    StatementError
+        If the statement is refused, or the engine does.
+    """
+    from laktory.settings import settings
+
+    files: bool = settings.allow_sql_files
+    problems = statement_problems(text, session.capabilities.dialect, tuple(frames), files=files)
+    if problems:
+        first = problems[0]
+        raise StatementError(render(first), line=first.line, column=first.column, hint=first.hint)
+    statement = bind(text)
+    tables = {statement.names[key]: frames[key] for key in statement.names}
+    try:
+        return session.sql(statement.sql, tables)
+    except StepError as error:
+        raise _located(statement, session, error) from (error.__cause__ or error)
+
+
+def _located(statement: Statement, session: Session, error: StepError) -> StatementError:
+    """The engine's error in the user's words, with the place in the user's text."""
+    syntax = session.check_sql(statement.sql)
+    if syntax is None:
+        return StatementError(statement.in_user_words(str(error)))
+    message, line, column = syntax
+    if line is not None:
+        line, column = statement.place_of(line, column or 1)
+    return StatementError(statement.in_user_words(message), line=line, column=column)

@@ -1,0 +1,81 @@
+"""Applying a chain of steps to a frame. Nothing is computed here."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from laktory.errors import LaktoryError, StepError
+from laktory.log import get_logger
+from laktory.models.dataframe.dataframeexpr import DataFrameExpr
+from laktory.transforms.methods import call_method, call_text
+from laktory.transforms.register import register
+from laktory.transforms.sql import run_statement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from logging import Logger
+
+    import narwhals as nw
+
+    from laktory.engines.protocol import Session
+    from laktory.models.dataframe.dataframemethod import DataFrameMethod
+    from laktory.models.datasources.base import BaseDataSource
+
+    Frame = nw.LazyFrame[Any]
+
+__all__ = ["apply"]
+
+
+def apply(
+    frame: Frame | None,
+    steps: Sequence[DataFrameExpr | DataFrameMethod],
+    *,
+    session: Session,
+    frames: Mapping[str, Frame | None],
+    log: Logger | None = None,
+    read: Callable[[BaseDataSource], Frame] | None = None,
+) -> Frame:
+    """Apply steps one after another.
+
+    Parameters
+    ----------
+    frame : what ``{df}`` is for the first step; None when the node has no source
+    steps : SQL and method steps
+    session : of the engine the frames belong to
+    frames : other frames by placeholder without braces: ``nodes.NAME``, ``sources.NAME``, names of the caller
+    log : default: Laktory's
+    read : gives the frame of a source written in a method's arguments; default: `source.read()`
+
+    Returns
+    -------
+    narwhals.LazyFrame
+
+    Raises
+    ------
+    StepError
+        With the number of the step; for SQL a `StatementError` with line and column where known.
+    """
+    log = log or get_logger(__name__)
+    register()
+    log.info("Executing DataFrame Transformer")
+    known = {key: value for key, value in frames.items() if value is not None and key != "df"}
+    flowing = frame
+    for position, step in enumerate(steps):
+        log.info("Executing DataFrame transformer node %d (%s).", position, type(step).__name__)
+        available = known if flowing is None else {"df": flowing, **known}
+        try:
+            if isinstance(step, DataFrameExpr):
+                log.info("DataFrame as \n%s", textwrap.dedent(step.expr).strip())
+                flowing = run_statement(step.expr, session, available)
+            else:
+                log.info("Applying df.%s", call_text(step))
+                flowing = call_method(step, flowing, session, available, read or (lambda source: source.read()))
+        except LaktoryError as error:
+            if len(steps) > 1 and error.args and isinstance(error, StepError):
+                error.args = (f"step {position} ({type(step).__name__}): {error.args[0]}", *error.args[1:])
+            raise
+    if flowing is None:
+        msg = "there is no frame: the node has neither a source nor a SQL step"
+        raise StepError(msg)
+    return flowing

@@ -1,0 +1,269 @@
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from laktory import models
+from laktory.errors import DefinitionError
+
+SEED = Path(__file__).parents[1] / "seed" / "pipeline.yaml"
+
+
+def node(name, **kwargs):
+    kwargs.setdefault("source", {"path": f"./{name}.parquet", "format": "PARQUET"})
+    return {"name": name, **kwargs}
+
+
+@pytest.mark.parametrize("how", ["file", "text", "path", "yaml file", "yaml text", "dict", "json"])
+def test_the_seed_loads_in_every_spelling(how):
+    text = SEED.read_text()
+    first = models.Pipeline.model_validate(SEED)
+    with SEED.open() as fp:
+        pl = {
+            "file": lambda: models.Pipeline.model_validate(fp),
+            "text": lambda: models.Pipeline.model_validate(text),
+            "path": lambda: models.Pipeline.model_validate(SEED),
+            "yaml file": lambda: models.Pipeline.model_validate_yaml(fp),
+            "yaml text": lambda: models.Pipeline.model_validate_yaml(fp.read()),
+            "dict": lambda: models.Pipeline.model_validate(first.to_plain()),
+            "json": lambda: models.Pipeline.model_validate_json(json.dumps(first.to_plain())),
+        }[how]()
+    assert pl.sorted_node_names == ["brz_stock_prices", "slv_stock_prices"]
+    assert pl.nodes_dict["slv_stock_prices"].source.node_name == "brz_stock_prices"
+    assert pl.nodes_dict["slv_stock_prices"].transformer.nodes[1].func_kwargs == {
+        "subset": ["symbol", "created_at"],
+        "keep": "any",
+    }
+
+
+def test_block_text_is_kept_to_the_byte():
+    expr = models.Pipeline.model_validate(SEED).nodes[1].transformer.nodes[0].expr
+    assert expr.startswith("SELECT\n  CAST(data.created_at AS TIMESTAMP) AS created_at,\n")
+    assert expr.endswith("FROM\n  {df}\n")
+
+
+def test_a_single_item_list_is_a_pipeline():
+    assert models.Pipeline.model_validate("- name: stock_prices\n  nodes: []\n").name == "stock_prices"
+
+
+def test_dump_and_load_again():
+    pl = models.Pipeline.model_validate(SEED)
+    dumped = pl.model_dump(exclude_unset=True)
+    assert list(dumped) == ["name", "nodes", "dataframe_backend", "dataframe_api", "root_path"]
+    for again in (
+        models.Pipeline.model_validate(dumped),
+        models.Pipeline.model_validate_json(pl.model_dump_json(exclude_unset=True)),
+        models.Pipeline.model_validate_yaml(pl.model_dump_yaml(exclude_unset=True)),
+        models.Pipeline.model_validate_json_file(io.StringIO(pl.model_dump_json(exclude_unset=True))),
+    ):
+        assert again.nodes[1].transformer.nodes[0].expr == pl.nodes[1].transformer.nodes[0].expr
+        assert again.nodes[0].sinks[0].path == "./data/brz_stock_prices.parquet"
+        assert again.dataframe_backend.value == "POLARS"
+
+
+def test_parents_and_inherited_backend():
+    pl = models.Pipeline(name="p", dataframe_backend="DUCKDB", nodes=[node("a"), node("b", dataframe_backend="polars")])
+    a, b = pl.nodes
+    assert a.parent is pl
+    assert a.source.parent_pipeline is pl
+    assert a.source.parent_pipeline_node is a
+    assert (a.source.dataframe_backend.value, b.source.dataframe_backend.value) == ("DUCKDB", "POLARS")
+    assert str(a.dataframe_backend) == "DataFrameBackends.DUCKDB"
+
+
+def test_an_appended_node_belongs_to_the_pipeline():
+    pl = models.Pipeline(name="p", dataframe_backend="DUCKDB", nodes=[node("a")])
+    pl.nodes.append(models.PipelineNode(**node("b", source={"node_name": "a"})))
+    assert pl.sorted_node_names == ["a", "b"]
+    assert pl.nodes_dict["b"].dataframe_backend.value == "DUCKDB"
+    pl.nodes.append(models.PipelineNode(**node("b")))
+    with pytest.raises(DefinitionError, match="declared twice"):
+        _ = pl.sorted_nodes
+
+
+def test_assignment_is_validated_and_leaves_the_model_as_it_was():
+    pl = models.Pipeline(name="p", nodes=[node("a")])
+    with pytest.raises(DefinitionError, match="not defined in pipeline"):
+        pl.nodes[0].source = {"node_name": "zz"}
+    assert pl.nodes[0].source.path == "./a.parquet"
+    with pytest.raises(DefinitionError, match="expected a list"):
+        pl.nodes[0].tags = 3
+    assert pl.nodes[0].tags == []
+    pl.nodes[0].source = models.FileDataSource(path="x.csv", format="csv")
+    assert pl.nodes[0].source.format == "CSV"
+    assert pl.nodes[0].source.parent is pl.nodes[0]
+
+
+def test_update_is_deep_and_replaces_lists():
+    pl = models.Pipeline(name="p", nodes=[node("a", tags=["x"])], variables={"k": 1})
+    pl.nodes[0].update({"tags": ["y"], "comment": "c"})
+    pl.update({"variables": {"l": 2}})
+    assert (pl.nodes[0].tags, pl.nodes[0].comment, pl.variables) == (["y"], "c", {"k": 1, "l": 2})
+
+
+def test_a_deep_copy_has_its_own_family():
+    pl = models.Pipeline(name="p", nodes=[node("a")])
+    copy = pl.model_copy(deep=True)
+    assert copy.nodes[0].parent is copy
+    assert copy.nodes[0].source.parent_pipeline is copy
+    assert pl.nodes[0].parent is pl
+
+
+def test_inject_vars_types_and_inheritance():
+    pl = models.Pipeline(
+        name="pl-${vars.env}",
+        variables={"env": "dev", "flag": True, "sinks": [{"path": "o.parquet", "format": "PARQUET"}]},
+        nodes=[
+            node("a", sinks="${vars.sinks}", variables={"env": "prod"}, comment="${vars.env}"),
+            node("b", source={"path": "x-${vars.env}.csv", "format": "CSV", "infer_schema": "${vars.flag}"}),
+        ],
+    )
+    done = pl.inject_vars()
+    assert done.name == "pl-dev"
+    assert done.nodes[0].comment == "prod"
+    assert isinstance(done.nodes[0].sinks[0], models.FileDataSink)
+    assert done.nodes[1].source.path == "x-dev.csv"
+    assert done.nodes[1].source.infer_schema is True
+    assert pl.name == "pl-${vars.env}"
+    assert pl.nodes[1].inject_vars().source.path == "x-dev.csv"
+    assert pl.inject_vars(inplace=True) is None
+    assert pl.name == "pl-dev"
+
+
+def test_push_vars():
+    pl = models.Pipeline(name="p", variables={"a": 1, "b": 2}, nodes=[node("n", variables={"b": 3})])
+    pl.push_vars()
+    assert pl.nodes[0].variables == {"a": 1, "b": 3}
+    assert pl.nodes[0].source.variables == {"a": 1, "b": 3}
+
+
+def test_safe_name_and_root_path():
+    pl = models.Pipeline(name="a b.c")
+    assert pl.safe_name == "a-b-c"
+    assert pl.root_path.as_posix() == ".laktory/pipelines/a-b-c"
+    assert models.Pipeline(name="a", root_path="/tmp/x").root_path == Path("/tmp/x")
+
+
+BAD = [
+    ({"name": "p", "nods": []}, "unknown field 'nods'", "did you mean 'nodes'?"),
+    ({}, "field 'name' is missing", "add 'name'"),
+    ({"name": "../x"}, "cannot be a name", ""),
+    ({"name": "p", "nodes": [node("a"), node("a")]}, "node 'a' is declared twice in pipeline 'p'", ""),
+    (
+        {"name": "p", "nodes": [node("a", source={"node_name": "b"}), node("bb")]},
+        "node 'b' is not defined",
+        "did you mean 'bb'?",
+    ),
+    (
+        {"name": "p", "nodes": [node("a", source={"node_name": "b"}), node("b", source={"node_name": "a"})]},
+        "is not a DAG (directed acyclic graph). A circular dependency has been detected",
+        "",
+    ),
+    ({"name": "p", "nodes": [node("a", source={"node_name": "a"})]}, "is not a DAG", ""),
+    (
+        {"name": "p", "nodes": [node("a", source={"pth": "x", "format": "CSV"})]},
+        "cannot tell what kind of source",
+        "did you mean 'path'?",
+    ),
+    (
+        {"name": "p", "nodes": [node("a", source={"path": "x", "format": "CSV", "haeder": 1})]},
+        "unknown field 'haeder'",
+        "has_header",
+    ),
+    (
+        {"name": "p", "nodes": [node("a", source={"type": "FIEL", "path": "x"})]},
+        "'FIEL' is not a type of source",
+        "did you mean 'FILE'?",
+    ),
+    (
+        {"name": "p", "nodes": [node("a", source={"table_name": "x"})]},
+        "type 'UNITY_CATALOG' is not supported",
+        "tables in catalogs",
+    ),
+    (
+        {"name": "p", "nodes": [node("a", expectations=[])]},
+        "'expectations' is not supported by this version",
+        "data quality",
+    ),
+    ({"name": "p", "orchestrator": {"type": "AIRFLOW"}}, "'orchestrator' is not supported by this version", "remove"),
+    (
+        {"name": "p", "dataframe_backend": "PYSPARK"},
+        "backend 'PYSPARK' is not supported by this version",
+        "POLARS, DUCKDB",
+    ),
+    ({"name": "p", "dataframe_backend": "POLAR"}, "'POLAR' is not a dataframe backend", "did you mean 'POLARS'?"),
+    (
+        {"name": "p", "nodes": [node("a", sinks=[{"path": "x", "format": "CSV", "mode": "overwite"}])]},
+        "'OVERWITE' is not valid here",
+        "did you mean 'OVERWRITE'?",
+    ),
+    (
+        {"name": "p", "nodes": [node("a", sinks=[{"path": "x", "format": "CSV", "mode": "MERGE"}])]},
+        "mode 'MERGE' is not supported",
+        "OVERWRITE",
+    ),
+    ({"name": "p", "nodes": [node("a", sinks="abc")]}, "expected a list, found the text 'abc'", ""),
+    (
+        {"name": "p", "nodes": [{"name": "a", "source": {"node_name": "b"}, "sources": [{"node_name": "b"}]}]},
+        "two spellings of one field",
+        "sources",
+    ),
+    ({"name": "p", "nodes": [node("a", transformer={"nodes": [{"exp": "x"}]})]}, "", "expr"),
+    ({"name": "p", "nodes": [node("a", source={"data": {"a": [1], "b": [1, 2]}})]}, "columns differ in length", ""),
+    (
+        {"name": "p", "nodes": [node("a", source={"path": "x", "format": "PARQUET", "infer_schema": True})]},
+        "'infer_schema' has no meaning",
+        "remove",
+    ),
+]
+
+
+@pytest.mark.parametrize(("value", "message", "hint"), BAD, ids=[case[1][:40] or case[2] for case in BAD])
+def test_bad_definitions_have_one_clear_problem(value, message, hint):
+    with pytest.raises(DefinitionError) as caught:
+        models.Pipeline.model_validate(value)
+    text = str(caught.value)
+    assert message in text
+    assert hint in text
+    assert len(caught.value.problems) == 1
+    assert len(text.splitlines()) <= 10
+    with pytest.raises(DefinitionError):
+        models.Pipeline(**value)
+
+
+def test_all_problems_are_shown_at_their_places(tmp_path):
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        "name: p\n"
+        "nodes:\n"
+        "- name: a\n"
+        "  source:\n"
+        "    path: x.csv\n"
+        "    format: CSV\n"
+        "    haeder: true\n"
+        "  sinks:\n"
+        "  - path: o.csv\n"
+        "    format: CSV\n"
+        "    mode: APEND\n"
+        "  colour: red\n"
+    )
+    with pytest.raises(DefinitionError) as caught:
+        models.Pipeline.model_validate(file)
+    places = [
+        str(line).split(": ")[0].rpartition("/")[2] for line in str(caught.value).splitlines() if "p.yaml" in line
+    ]
+    assert sorted(places) == ["p.yaml:11:11", "p.yaml:12:3", "p.yaml:7:5"]
+    assert "    7 |     haeder: true\n      |     ^^^^^^" in str(caught.value)
+
+
+def test_any_field_may_hold_a_variable():
+    models.PipelineNode(
+        name="a",
+        source="${vars.source}",
+        sinks=["${vars.sink}"],
+        transformer="${vars.transformer}",
+        dataframe_backend="${vars.backend}" if False else None,
+    )
+    with pytest.raises(DefinitionError):
+        models.PipelineNode(name="a", sinks=["vars.sink"])

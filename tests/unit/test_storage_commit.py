@@ -1,0 +1,320 @@
+"""Commits of files and directories, and what a kill at any point leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from laktory import storage
+from laktory.errors import SinkError, UnsupportedError
+from laktory.storage import Locks, append_line, commit, discard, exists, open_staging, prepare, target_of, write_text
+
+
+def stage(target, content, run="run1", mode="OVERWRITE"):
+    """A change that puts `content` (text, or name -> text for a directory) at a target."""
+    staging = open_staging(target, run, extension="csv")
+    if isinstance(content, str):
+        Path(staging.path).write_text(content)
+        return prepare(staging, [staging.path], mode, rows=(0, 1))
+    paths = []
+    for name, text in content.items():
+        path = Path(staging.path, os.path.dirname(name), f"{staging.stem}-{os.path.basename(name)}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        paths.append(str(path))
+    return prepare(staging, paths, mode, rows=None)
+
+
+def put(root, target, content, **kwargs):
+    with Locks.acquire([target], owner="test"):
+        return commit([stage(target, content, **kwargs)], intent_path=f"{root}/intent.json", note={})[0]
+
+
+def holds(folder):
+    """Text of all data files of a folder, by subfolder."""
+    return sorted((str(p.parent.relative_to(folder)), p.read_text()) for p in Path(folder).rglob("*.csv"))
+
+
+def litter(root):
+    return [str(p) for p in Path(root).rglob("*") if ".laktory" in str(p) or p.suffix == ".tmp"]
+
+
+def test_file_is_created_with_its_parents_and_replaced(tmp_path):
+    target = target_of(f"{tmp_path}/new/deep/a.csv", "CSV")
+    assert not exists(target)
+    done = put(tmp_path, target, "one")
+    assert done.files == (str(tmp_path / "new/deep/a.csv"),)
+    assert (done.rows, done.version) == ((0, 1), None)
+    os.chmod(target.path, 0o640)
+    put(tmp_path, target, "two")
+    assert Path(target.path).read_text() == "two"
+    assert stat.S_IMODE(os.stat(target.path).st_mode) == 0o640
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["a.csv", "deep", "new"]
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/a.csv").write_text("old")
+    (tmp_path / "a.csv").symlink_to("real/a.csv")
+    put(tmp_path, target_of(f"{tmp_path}/a.csv", "CSV"), "new")
+    assert (tmp_path / "a.csv").is_symlink()
+    assert (tmp_path / "real/a.csv").read_text() == "new"
+
+
+@pytest.mark.parametrize(
+    ("old", "expected"),
+    [(None, "2\n"), ("", "2\n"), ("a\n1\n", "a\n1\n2\n"), ("a\n1", "a\n1\n2\n")],
+)
+def test_append_to_a_file_continues_its_bytes(tmp_path, old, expected):
+    target = target_of(f"{tmp_path}/a.csv", "CSV")
+    if old is not None:
+        Path(target.path).write_text(old)
+    put(tmp_path, target, "2\n", mode="APPEND")
+    assert Path(target.path).read_text() == expected
+    assert litter(tmp_path) == []
+
+
+@pytest.mark.parametrize("swap", [True, False])
+def test_directory_is_replaced_then_appended_to(tmp_path, monkeypatch, swap):
+    if not swap:  # as on a file system that cannot exchange two folders
+        monkeypatch.setattr("laktory.storage.commits.exchange", lambda first, second: False)
+    target = target_of(f"{tmp_path}/out/", "CSV")
+    put(tmp_path, target, {"a.csv": "1", "p=1/a.csv": "2"})
+    assert exists(target)
+    done = put(tmp_path, target, {"p=2/b.csv": "3"}, run="run2")
+    assert holds(target.path) == [("p=2", "3")]
+    assert [Path(f).read_text() for f in done.files] == ["3"]
+    done = put(tmp_path, target, {"p=2/c.csv": "4", "d.csv": "5"}, run="run3", mode="APPEND")
+    assert holds(target.path) == [(".", "5"), ("p=2", "3"), ("p=2", "4")]
+    assert sorted(Path(f).read_text() for f in done.files) == ["4", "5"]
+    assert litter(tmp_path) == []
+
+
+def test_an_empty_directory_change_is_refused(tmp_path):
+    target = target_of(f"{tmp_path}/out/", "CSV")
+    with Locks.acquire([target], owner="test"), pytest.raises(SinkError, match="needs one file"):
+        stage(target, {})
+
+
+def test_discarded_staging_leaves_nothing(tmp_path):
+    target = target_of(f"{tmp_path}/new/out/", "CSV")
+    with Locks.acquire([target], owner="test"):
+        staging = open_staging(target, "run/1", extension=".csv")
+        Path(staging.path, "x").write_text("x")
+        discard([staging])
+        assert not os.path.exists(staging.path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "path", "format", "message"),
+    [
+        ("dir", "out", "CSV", "is a directory, not a file"),
+        ("file", "out/", "CSV", "is a file, not a directory"),
+        ("file", "out", "DELTA", "is a file, not a Delta table"),
+        ("delta", "out/", "PARQUET", "is a Delta table"),
+        ("pipe", "out", "CSV", "neither a file nor a directory"),
+        (None, "./", "CSV", "holds the working directory"),
+        (None, "..", "DELTA", "holds the working directory"),
+        (None, "", "CSV", "is not a path"),
+    ],
+)
+def test_targets_of_another_kind_are_refused(tmp_path, monkeypatch, make, path, format, message):
+    monkeypatch.chdir(tmp_path)
+    if make == "file":
+        Path("out").touch()
+    elif make == "pipe":
+        os.mkfifo("out")
+    elif make:
+        Path("out", "_delta_log" if make == "delta" else "").mkdir(parents=True)
+    with pytest.raises(SinkError, match=message):
+        target_of(path, format)
+
+
+def test_urls_are_refused():
+    with pytest.raises(UnsupportedError, match="local"):
+        target_of("s3://bucket/a.csv", "CSV")
+
+
+def test_target_kinds(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert target_of("a.csv", "CSV") == storage.Target(str(tmp_path / "a.csv"), "file")
+    assert target_of("a/", "CSV") == target_of("a", "CSV", partitioned=True) == storage.Target(str(tmp_path / "a"), "directory")
+    assert target_of("a/", "DELTA") == storage.Target(str(tmp_path / "a"), "delta")
+
+
+def test_very_long_names_can_be_targets(tmp_path):
+    target = target_of(f"{tmp_path}/{'x' * 250}", "CSV")
+    put(tmp_path, target, "one")
+    assert Path(target.path).read_text() == "one"
+
+
+def test_ledger_lines_are_whole(tmp_path):
+    ledger = tmp_path / "runs/ledger.jsonl"
+    append_line(ledger, "one\n")
+    append_line(ledger, "two")
+    with ledger.open("a") as out:
+        out.write('{"torn')
+    append_line(ledger, "three")
+    assert ledger.read_text() == "one\ntwo\nthree\n"
+
+
+def test_text_is_replaced_in_one_step(tmp_path):
+    write_text(tmp_path / "x/record.json", "é")
+    write_text(tmp_path / "x/record.json", "new")
+    assert [(p.name, p.read_text(encoding="utf-8")) for p in (tmp_path / "x").iterdir()] == [("record.json", "new")]
+
+
+def test_damaged_intent_record_is_named(tmp_path):
+    (tmp_path / "intent.json").write_text("{}")
+    with pytest.raises(SinkError, match="not an intent record"):
+        storage.recover(f"{tmp_path}/intent.json")
+
+
+UNWRITABLE = """
+import os, sys
+import laktory.storage as s
+from laktory.errors import SinkError
+import laktory.storage.delta
+if os.geteuid() == 0:
+    os.setuid(65534)
+os.chdir("/")
+try:
+    s.Locks.acquire([s.target_of(sys.argv[1], "CSV")], owner="test")
+except SinkError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("name", ["a.csv", "sub/a.csv", "sub/out/"])
+def test_unwritable_parent_is_named(tmp_path, name):
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        os.chmod(folder, 0o755)
+    parent = tmp_path / "locked"
+    parent.mkdir(mode=0o555)
+    run = subprocess.run([sys.executable, "-c", UNWRITABLE, f"{parent}/{name}"], capture_output=True, text=True)
+    assert "Permission denied" in run.stdout, run.stderr
+    assert str(parent) in run.stdout
+    assert list(parent.iterdir()) == []
+
+
+def test_parent_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "a").touch()
+    with pytest.raises(SinkError, match="Not a directory"):
+        Locks.acquire([target_of(f"{tmp_path}/a/b.csv", "CSV")], owner="test")
+
+
+# One commit in a process that dies after its n-th change to the file system.
+KILLED = """
+import os, sys, json
+sys.path.insert(0, {tests!r})
+from test_storage_commit import stage
+import laktory.storage as s
+import laktory.storage.files, laktory.storage.commits as commits
+root, limit, swap, modes = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "swap", json.loads(sys.argv[4])
+left = limit
+def counted(function):
+    def call(*args, **kwargs):
+        global left
+        if left == 0:
+            os._exit(9)
+        left -= 1
+        return function(*args, **kwargs)
+    return call
+targets = [s.target_of(root + "/f/a.csv", "CSV"), s.target_of(root + "/d/out/", "CSV")]
+locks = s.Locks.acquire(targets, owner="killed")
+changes = [stage(t, c, run="killed", mode=m) for t, c, m in zip(targets, ["new\\n", {{"x.csv": "new", "p=1/y.csv": "new"}}], modes)]
+real = commits.exchange
+commits.exchange = counted(real if swap else lambda a, b: False)
+for name in ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir", "write", "link"):
+    setattr(os, name, counted(getattr(os, name)))
+s.commit(changes, intent_path=root + "/records/intent.json", note={{"ledger": root + "/records/ledger", "ledger_line": "done"}})
+locks.release()
+"""
+
+
+@pytest.mark.parametrize(
+    ("swap", "modes"), [("swap", ["OVERWRITE", "OVERWRITE"]), ("rename", ["OVERWRITE", "OVERWRITE"]), ("swap", ["APPEND", "APPEND"])]
+)
+def test_killed_anywhere_everything_is_old_or_new(tmp_path, swap, modes):
+    script = KILLED.format(tests=str(Path(__file__).parent))
+    outcomes = set()
+    for limit in range(200):
+        root = tmp_path / str(limit)
+        file, folder = target_of(f"{root}/f/a.csv", "CSV"), target_of(f"{root}/d/out/", "CSV")
+        put(root, file, "old\n")
+        put(root, folder, {"z.csv": "old"})
+        killed = subprocess.run(
+            [sys.executable, "-c", script, str(root), str(limit), swap, json.dumps(modes)], capture_output=True, text=True
+        )
+        assert killed.returncode in {0, 9}, killed.stderr
+        append = modes[0] == "APPEND"
+        new_file, new_folder = ("old\nnew\n" if append else "new\n"), [(".", "new"), ("p=1", "new")]
+        if append:
+            new_folder = sorted([*new_folder, (".", "old")])
+        assert Path(file.path).read_text() in {"old\n", new_file}
+        if swap == "swap" and not append:
+            assert holds(folder.path) in [[(".", "old")], new_folder]
+        pending = (root / "records/intent.json").exists()
+        # whoever comes next uses only one of the two targets
+        with Locks.acquire([file if limit % 2 else folder], owner="next"):
+            state = (Path(file.path).read_text(), holds(folder.path))
+        assert state in [("old\n", [(".", "old")]), (new_file, new_folder)], limit
+        if pending:
+            assert state == (new_file, new_folder)
+        new = state[0] == new_file
+        ledger = root / "records/ledger"
+        assert (ledger.read_text() if ledger.exists() else "") == ("done\n" if new else "")
+        with Locks.acquire([file, folder], owner="sweep"):
+            pass
+        assert [path for path in litter(root) if not path.endswith("intent.json.tmp")] == []
+        outcomes.add((new, pending))
+        if killed.returncode == 0:
+            break
+    assert killed.returncode == 0
+    assert {(False, False), (True, True), (True, False)} <= outcomes
+
+
+def test_failed_commit_is_finished_by_the_next(tmp_path):
+    file, folder = target_of(f"{tmp_path}/a.csv", "CSV"), target_of(f"{tmp_path}/d/out/", "CSV")
+    with Locks.acquire([file, folder], owner="one"):
+        changes = [stage(file, "new"), stage(folder, {"x.csv": "new"})]
+        Path(file.path).mkdir()  # somebody puts a folder in the place of the file
+        with pytest.raises(SinkError, match=r"Is a directory.*finishes this commit"):
+            commit(changes, intent_path=f"{tmp_path}/intent.json", note={})
+    Path(file.path).rmdir()
+    put(tmp_path, folder, {"y.csv": "newer"}, run="run2")
+    assert Path(file.path).read_text() == "new"
+    assert holds(folder.path) == [(".", "newer")]
+    assert not (tmp_path / "intent.json").exists()
+
+
+def test_failed_record_changes_nothing(tmp_path):
+    target = target_of(f"{tmp_path}/a.csv", "CSV")
+    (tmp_path / "root").touch()
+    with Locks.acquire([target], owner="one"):
+        with pytest.raises(SinkError, match="Not a directory"):
+            commit([stage(target, "new")], intent_path=f"{tmp_path}/root/intent.json", note={})
+        assert not exists(target)
+    assert litter(tmp_path) == []
+
+
+def test_recover_finishes_a_record(tmp_path):
+    target = target_of(f"{tmp_path}/a.csv", "CSV")
+    with Locks.acquire([target], owner="one"):
+        change = stage(target, "new")
+        Path(target.path).mkdir()
+        with pytest.raises(SinkError):
+            commit([change], intent_path=f"{tmp_path}/intent.json", note={"ledger": f"{tmp_path}/l", "ledger_line": "x"})
+    Path(target.path).rmdir()
+    storage.recover(f"{tmp_path}/intent.json")
+    assert Path(target.path).read_text() == "new"
+    assert (tmp_path / "l").read_text() == "x\n"
+    assert litter(tmp_path) == []
+    storage.recover(f"{tmp_path}/intent.json")
