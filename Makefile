@@ -7,7 +7,7 @@ READY := .venv/.installed
 STOCKS := examples/stock_prices
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench constraints clean
+.PHONY: help demo test check format bench docs constraints clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +43,9 @@ bench: $(READY) ## ratios against the same work by hand, cost per node, cost of 
 	@"$(BIN)/python" benchmarks/seed.py
 	@"$(BIN)/python" benchmarks/chain.py
 	@"$(BIN)/python" benchmarks/imports.py
+
+docs: $(READY) ## write the tables of the documents anew
+	@"$(BIN)/python" docs/formats.py
 
 constraints: ## write constraints.txt anew from the latest versions
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed"; exit 1; }

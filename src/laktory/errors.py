@@ -106,7 +106,15 @@ class SourceError(RunError):
 
 
 class StepError(RunError):
-    """A transformer step (SQL or method) failed."""
+    """A transformer step (SQL or method) failed.
+
+    Attributes
+    ----------
+    step : int | None
+        0-based number of the step in its transformer, when known.
+    """
+
+    step: int | None = None
 
 
 class SinkError(RunError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import subprocess
@@ -24,7 +23,7 @@ def stage(target, content, run="run1", mode="OVERWRITE"):
         return prepare(staging, [staging.path], mode, rows=(0, 1))
     paths = []
     for name, text in content.items():
-        path = Path(staging.path, os.path.dirname(name), f"{staging.stem}-{os.path.basename(name)}")
+        path = Path(staging.path, Path(name).parent, f"{staging.stem}-{Path(name).name}")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         paths.append(str(path))
@@ -51,10 +50,10 @@ def test_file_is_created_with_its_parents_and_replaced(tmp_path):
     done = put(tmp_path, target, "one")
     assert done.files == (str(tmp_path / "new/deep/a.csv"),)
     assert (done.rows, done.version) == ((0, 1), None)
-    os.chmod(target.path, 0o640)
+    Path(target.path).chmod(0o640)
     put(tmp_path, target, "two")
     assert Path(target.path).read_text() == "two"
-    assert stat.S_IMODE(os.stat(target.path).st_mode) == 0o640
+    assert stat.S_IMODE(Path(target.path).stat().st_mode) == 0o640
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["a.csv", "deep", "new"]
 
 
@@ -83,7 +82,7 @@ def test_append_to_a_file_continues_its_bytes(tmp_path, old, expected):
 @pytest.mark.parametrize("swap", [True, False])
 def test_directory_is_replaced_then_appended_to(tmp_path, monkeypatch, swap):
     if not swap:  # as on a file system that cannot exchange two folders
-        monkeypatch.setattr("laktory.storage.commits.exchange", lambda first, second: False)
+        monkeypatch.setattr("laktory.storage.commits.exchange", lambda *_: False)
     target = target_of(f"{tmp_path}/out/", "CSV")
     put(tmp_path, target, {"a.csv": "1", "p=1/a.csv": "2"})
     assert exists(target)
@@ -108,12 +107,12 @@ def test_discarded_staging_leaves_nothing(tmp_path):
         staging = open_staging(target, "run/1", extension=".csv")
         Path(staging.path, "x").write_text("x")
         discard([staging])
-        assert not os.path.exists(staging.path)
+        assert not Path(staging.path).exists()
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("make", "path", "format", "message"),
+    ("make", "path", "kind", "message"),
     [
         ("dir", "out", "CSV", "is a directory, not a file"),
         ("file", "out/", "CSV", "is a file, not a directory"),
@@ -125,7 +124,7 @@ def test_discarded_staging_leaves_nothing(tmp_path):
         (None, "", "CSV", "is not a path"),
     ],
 )
-def test_targets_of_another_kind_are_refused(tmp_path, monkeypatch, make, path, format, message):
+def test_targets_of_another_kind_are_refused(tmp_path, monkeypatch, make, path, kind, message):
     monkeypatch.chdir(tmp_path)
     if make == "file":
         Path("out").touch()
@@ -134,7 +133,7 @@ def test_targets_of_another_kind_are_refused(tmp_path, monkeypatch, make, path, 
     elif make:
         Path("out", "_delta_log" if make == "delta" else "").mkdir(parents=True)
     with pytest.raises(SinkError, match=message):
-        target_of(path, format)
+        target_of(path, kind)
 
 
 def test_urls_are_refused():
@@ -145,7 +144,11 @@ def test_urls_are_refused():
 def test_target_kinds(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert target_of("a.csv", "CSV") == storage.Target(str(tmp_path / "a.csv"), "file")
-    assert target_of("a/", "CSV") == target_of("a", "CSV", partitioned=True) == storage.Target(str(tmp_path / "a"), "directory")
+    assert (
+        target_of("a/", "CSV")
+        == target_of("a", "CSV", partitioned=True)
+        == storage.Target(str(tmp_path / "a"), "directory")
+    )
     assert target_of("a/", "DELTA") == storage.Target(str(tmp_path / "a"), "delta")
 
 
@@ -195,10 +198,12 @@ except SinkError as error:
 @pytest.mark.parametrize("name", ["a.csv", "sub/a.csv", "sub/out/"])
 def test_unwritable_parent_is_named(tmp_path, name):
     for folder in (tmp_path, *tmp_path.parents[:2]):
-        os.chmod(folder, 0o755)
+        folder.chmod(0o755)
     parent = tmp_path / "locked"
     parent.mkdir(mode=0o555)
-    run = subprocess.run([sys.executable, "-c", UNWRITABLE, f"{parent}/{name}"], capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", UNWRITABLE, f"{parent}/{name}"], capture_output=True, text=True, check=True
+    )
     assert "Permission denied" in run.stdout, run.stderr
     assert str(parent) in run.stdout
     assert list(parent.iterdir()) == []
@@ -210,15 +215,15 @@ def test_parent_that_is_a_file_is_named(tmp_path):
         Locks.acquire([target_of(f"{tmp_path}/a/b.csv", "CSV")], owner="test")
 
 
-# One commit in a process that dies after its n-th change to the file system.
+# Commits in processes that die after their n-th change to the file system, for every n.
 KILLED = """
-import os, sys, json
-sys.path.insert(0, {tests!r})
-from test_storage_commit import stage
+import json, os, sys
+sys.path.insert(0, sys.argv[1])
+from test_storage_commit import pair, put, stage
 import laktory.storage as s
-import laktory.storage.files, laktory.storage.commits as commits
-root, limit, swap, modes = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "swap", json.loads(sys.argv[4])
-left = limit
+import laktory.storage.commits as commits
+top, swap, mode = sys.argv[2:]
+
 def counted(function):
     def call(*args, **kwargs):
         global left
@@ -227,58 +232,64 @@ def counted(function):
         left -= 1
         return function(*args, **kwargs)
     return call
-targets = [s.target_of(root + "/f/a.csv", "CSV"), s.target_of(root + "/d/out/", "CSV")]
-locks = s.Locks.acquire(targets, owner="killed")
-changes = [stage(t, c, run="killed", mode=m) for t, c, m in zip(targets, ["new\\n", {{"x.csv": "new", "p=1/y.csv": "new"}}], modes)]
-real = commits.exchange
-commits.exchange = counted(real if swap else lambda a, b: False)
-for name in ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir", "write", "link"):
-    setattr(os, name, counted(getattr(os, name)))
-s.commit(changes, intent_path=root + "/records/intent.json", note={{"ledger": root + "/records/ledger", "ledger_line": "done"}})
-locks.release()
+
+def run(root):
+    file, folder = pair(root)
+    locks = s.Locks.acquire([file, folder], owner="killed")
+    changes = [stage(file, "new\\n", mode=mode), stage(folder, {"x.csv": "new", "p=1/y.csv": "new"}, mode=mode)]
+    commits.exchange = counted(commits.exchange if swap == "swap" else lambda first, second: False)
+    for name in ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir", "write", "link"):
+        setattr(os, name, counted(getattr(os, name)))
+    note = {"ledger": root + "/records/ledger", "ledger_line": "done"}
+    s.commit(changes, intent_path=root + "/records/intent.json", note=note)
+    locks.release()
+    os._exit(0)
+
+for left in range(200):
+    root = f"{top}/{left}"
+    put(root, pair(root)[0], "old\\n")
+    put(root, pair(root)[1], {"z.csv": "old"})
+    child = os.fork()
+    if not child:
+        try:
+            run(root)
+        finally:
+            os._exit(1)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code != 9:
+        sys.exit(code)
 """
 
 
-@pytest.mark.parametrize(
-    ("swap", "modes"), [("swap", ["OVERWRITE", "OVERWRITE"]), ("rename", ["OVERWRITE", "OVERWRITE"]), ("swap", ["APPEND", "APPEND"])]
-)
-def test_killed_anywhere_everything_is_old_or_new(tmp_path, swap, modes):
-    script = KILLED.format(tests=str(Path(__file__).parent))
+def pair(root):
+    return target_of(f"{root}/f/a.csv", "CSV"), target_of(f"{root}/d/out/", "CSV")
+
+
+@pytest.mark.parametrize(("swap", "mode"), [("swap", "OVERWRITE"), ("rename", "OVERWRITE"), ("swap", "APPEND")])
+def test_killed_anywhere_everything_is_old_or_new(tmp_path, swap, mode):
+    tests = str(Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", KILLED, tests, str(tmp_path), swap, mode], check=True)
+    append = mode == "APPEND"
+    old = ("old\n", [(".", "old")])
+    new = ("old\nnew\n" if append else "new\n", sorted([(".", "new"), ("p=1", "new"), *(old[1] if append else [])]))
     outcomes = set()
-    for limit in range(200):
-        root = tmp_path / str(limit)
-        file, folder = target_of(f"{root}/f/a.csv", "CSV"), target_of(f"{root}/d/out/", "CSV")
-        put(root, file, "old\n")
-        put(root, folder, {"z.csv": "old"})
-        killed = subprocess.run(
-            [sys.executable, "-c", script, str(root), str(limit), swap, json.dumps(modes)], capture_output=True, text=True
-        )
-        assert killed.returncode in {0, 9}, killed.stderr
-        append = modes[0] == "APPEND"
-        new_file, new_folder = ("old\nnew\n" if append else "new\n"), [(".", "new"), ("p=1", "new")]
-        if append:
-            new_folder = sorted([*new_folder, (".", "old")])
-        assert Path(file.path).read_text() in {"old\n", new_file}
+    for root in tmp_path.iterdir():
+        file, folder = pair(root)
+        assert Path(file.path).read_text() in {old[0], new[0]}
         if swap == "swap" and not append:
-            assert holds(folder.path) in [[(".", "old")], new_folder]
+            assert holds(folder.path) in [old[1], new[1]]
         pending = (root / "records/intent.json").exists()
         # whoever comes next uses only one of the two targets
-        with Locks.acquire([file if limit % 2 else folder], owner="next"):
+        with Locks.acquire([file if int(root.name) % 2 else folder], owner="next"):
             state = (Path(file.path).read_text(), holds(folder.path))
-        assert state in [("old\n", [(".", "old")]), (new_file, new_folder)], limit
-        if pending:
-            assert state == (new_file, new_folder)
-        new = state[0] == new_file
+        assert state in ((new,) if pending else (old, new)), root
         ledger = root / "records/ledger"
-        assert (ledger.read_text() if ledger.exists() else "") == ("done\n" if new else "")
+        assert (ledger.read_text() if ledger.exists() else "") == ("done\n" if state == new else "")
         with Locks.acquire([file, folder], owner="sweep"):
             pass
         assert [path for path in litter(root) if not path.endswith("intent.json.tmp")] == []
-        outcomes.add((new, pending))
-        if killed.returncode == 0:
-            break
-    assert killed.returncode == 0
-    assert {(False, False), (True, True), (True, False)} <= outcomes
+        outcomes.add((state == new, pending))
+    assert outcomes == {(False, False), (True, True), (True, False)}
 
 
 def test_failed_commit_is_finished_by_the_next(tmp_path):
@@ -311,7 +322,9 @@ def test_recover_finishes_a_record(tmp_path):
         change = stage(target, "new")
         Path(target.path).mkdir()
         with pytest.raises(SinkError):
-            commit([change], intent_path=f"{tmp_path}/intent.json", note={"ledger": f"{tmp_path}/l", "ledger_line": "x"})
+            commit(
+                [change], intent_path=f"{tmp_path}/intent.json", note={"ledger": f"{tmp_path}/l", "ledger_line": "x"}
+            )
     Path(target.path).rmdir()
     storage.recover(f"{tmp_path}/intent.json")
     assert Path(target.path).read_text() == "new"

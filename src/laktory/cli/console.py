@@ -138,10 +138,6 @@ def _told(error: Exception) -> str:
         text = f"{type(error).__name__}: {text}"
         if not isinstance(error, OSError):
             text += "\n  this looks like a fault of Laktory; --debug shows where it comes from"
-    elif error.__cause__ is not None:
-        cause = str(error.__cause__).strip().partition("\n")[0]
-        if cause and cause not in text:
-            text += f"\n  caused by {type(error.__cause__).__name__}: {cause}"
     lines = text.splitlines()
     if len(lines) > _MAX_ERROR_LINES and not (isinstance(error, DefinitionError) and error.problems):
         lines = [*lines[:_MAX_ERROR_LINES], "  … --debug shows the rest"]

@@ -62,7 +62,8 @@ class Progress:
         for node in self._record["nodes"]:
             _add(table, node["name"], node["status"], node.get("rows_out"), node.get("seconds"), node.get("bytes"))
         self._console.print(table)
-        self._console.print(Text(redact(console.summary(self._record)), style=_STYLES.get(self._record["status"], "")))
+        text = Text(redact(console.summary(self._record)), style=_STYLES.get(self._record["status"], ""))
+        self._console.print(text, soft_wrap=True)
 
     def _table(self) -> Table:
         """Called by the thread that refreshes the screen: works on copies."""

@@ -108,6 +108,10 @@ class Session(Protocol):
         """Syntax error of a statement as ``(message, line, column)``, 1-based, or None. Runs nothing."""
         ...
 
+    def schema(self, frame: nw.LazyFrame[Any]) -> nw.Schema:
+        """Columns and types of a frame, nothing computed. What cannot be planned is a `StepError` or `SourceError`."""
+        ...
+
     def collect(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """Compute a small frame now and give it back as an in-memory lazy frame."""
         ...

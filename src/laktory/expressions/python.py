@@ -341,7 +341,7 @@ class _Interpreter:
             raise
         except (KeyError, TypeError):
             hint = closest(key, [name for name in mapping if isinstance(name, str)])
-            raise self.error(node, f"{key!r} is not defined" + (f"; {hint}" if hint else ""))
+            raise self.error(node, f"{key!r} is not defined" + (f"; {hint}" if hint else "")) from None
 
     def member(self, node: ast.Attribute, vocabulary: Vocabulary) -> Any:
         if node.attr in vocabulary.members:
@@ -363,7 +363,9 @@ class _Interpreter:
         except AttributeError:
             known = [name for name in dir(value) if not name.startswith("_") and name not in self.denied]
             hint = closest(node.attr, known)
-            raise self.error(node, f"a column expression has no {node.attr!r}" + (f"; {hint}" if hint else ""))
+            raise self.error(
+                node, f"a column expression has no {node.attr!r}" + (f"; {hint}" if hint else "")
+            ) from None
 
     def _call(self, node: ast.Call) -> Any:
         function = self.function(node.func)
@@ -386,7 +388,7 @@ class _Interpreter:
             found = self.reach(node)
             builtin = node.id not in self.names
             if callable(found) and not is_plain(found):
-                return self.measured(node, found) if builtin else found  # type: ignore[no-any-return]
+                return self.measured(node, found) if builtin else found
             raise self.error(node, f"{node.id!r} cannot be called")
         if not isinstance(node, ast.Attribute):
             raise self.error(node, "only names and methods can be called")

@@ -11,35 +11,34 @@ from laktory.expressions.python import Vocabulary, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import ModuleType
 
 __all__ = ["looks_like_code", "scope"]
 
 _DTYPES = (
     "Array Binary Boolean Categorical Date Datetime Decimal Duration Enum Field Float32 Float64 Int8 "
     "Int16 Int32 Int64 Int128 List String Struct Time UInt8 UInt16 UInt32 UInt64 UInt128"
-).split()  # noqa: SIM905
+)
 _NARWHALS = (
     "all all_horizontal any_horizontal coalesce col concat_str corr cov exclude format len lit max "
     "max_horizontal mean mean_horizontal median min min_horizontal nth struct sum sum_horizontal when"
-).split()  # noqa: SIM905
-_NARWHALS_SELECTORS = ("all boolean by_dtype categorical datetime enum matches numeric string").split()  # noqa: SIM905
+)
+_NARWHALS_SELECTORS = "all boolean by_dtype categorical datetime enum matches numeric string"
 _POLARS = (
     "all all_horizontal any any_horizontal approx_n_unique arctan2 arg_sort_by arg_where coalesce col "
     "concat_arr concat_list concat_str corr count cov cum_count cum_sum cum_sum_horizontal date datetime "
     "duration element exclude field first format from_epoch head implode int_range int_ranges last len "
     "lit max max_horizontal mean mean_horizontal median min min_horizontal n_unique nth quantile "
     "rolling_corr rolling_cov sql_expr std struct sum sum_horizontal tail time var when"
-).split()  # noqa: SIM905
+)
 _POLARS_SELECTORS = (
     "all alpha alphanumeric array binary boolean by_dtype by_index by_name categorical contains date "
     "datetime decimal digit duration ends_with enum exclude first float integer last list map matches "
     "nested numeric signed_integer starts_with string struct temporal time unsigned_integer"
-).split()  # noqa: SIM905
+)
 
 _ATTRIBUTES = {
-    "nw": frozenset({*_DTYPES, *_NARWHALS, "laktory", "selectors", "sql_expr"}),
-    "pl": frozenset({*_DTYPES, *_POLARS, "selectors"}),
+    "nw": frozenset(f"{_DTYPES} {_NARWHALS} laktory selectors sql_expr".split()),
+    "pl": frozenset(f"{_DTYPES} {_POLARS} selectors".split()),
 }
 _NAMES = {
     ("NARWHALS", None): ("nw", "col", "lit", "sql_expr"),
@@ -107,10 +106,12 @@ def _narwhals() -> dict[str, object]:
 
     from laktory.expressions.sql import compile_sql
 
-    members = _members(nw, [*_DTYPES, *_NARWHALS]) | {"sql_expr": compile_sql}
+    members = _members(nw, f"{_DTYPES} {_NARWHALS}") | {"sql_expr": compile_sql}
     members["selectors"] = Vocabulary("nw.selectors", _members(selectors, _NARWHALS_SELECTORS))
     if (functions := getattr(nw, "laktory", None)) is not None:
-        public = [name for name in dir(functions) if not name.startswith("_") and isroutine(getattr(functions, name))]
+        public = " ".join(
+            name for name in dir(functions) if not name.startswith("_") and isroutine(getattr(functions, name))
+        )
         members["laktory"] = Vocabulary("nw.laktory", _members(functions, public))
     types = (nw.Expr, type(nw.when(nw.lit(value=True))))
     vocabulary = Vocabulary("nw", members, types, (nw.dtypes.DType, nw.Field), _TAKES_PYTHON)
@@ -121,7 +122,7 @@ def _polars() -> dict[str, object]:
     import polars as pl
     from polars import selectors
 
-    members = _members(pl, [*_DTYPES, *_POLARS])
+    members = _members(pl, f"{_DTYPES} {_POLARS}")
     members["selectors"] = Vocabulary("pl.selectors", _members(selectors, _POLARS_SELECTORS))
     when = pl.when(pl.lit(value=True))
     chained = when.then(1).when(pl.lit(value=True))
@@ -130,5 +131,5 @@ def _polars() -> dict[str, object]:
     return {"pl": vocabulary, "col": pl.col, "lit": pl.lit, "sql_expr": pl.sql_expr}
 
 
-def _members(module: ModuleType | Any, names: list[str]) -> dict[str, Any]:
-    return {name: getattr(module, name) for name in names}
+def _members(module: Any, names: str) -> dict[str, Any]:
+    return {name: getattr(module, name) for name in names.split()}

@@ -34,16 +34,18 @@ if TYPE_CHECKING:
 __all__ = ["columns", "compile_sql", "is_aggregate", "output_name", "parse_sql"]
 
 MAX_TEXT = 10_000
-MAX_NODES = 2_000
+MAX_NODES = 5_000
 MAX_DEPTH = 60
 
 _FUNCTIONS = (
-    "abs avg bool_and bool_or cast cbrt ceil ceiling char_length coalesce concat concat_ws contains count count_if current_date "
-    "current_timestamp date date_trunc datediff day dayofyear dense_rank ends_with exp extract first_value floor greatest hour if ifnull "
-    "is_nan isodow lag lead least left length ln log log10 log2 lower ltrim max mean median min minute mod month now nullif nvl pi pow "
-    "power quarter rank regexp_like regexp_matches regexp_replace replace right round row_number rtrim second sign split split_part sqrt "
-    "starts_with stddev stddev_pop stddev_samp substr substring sum trim trunc try_cast upper var_pop var_samp variance year"
-).split()  # noqa: SIM905
+    "abs avg bool_and bool_or cast cbrt ceil ceiling char_length coalesce concat concat_ws contains count "
+    "count_if current_date current_timestamp date date_trunc datediff day dayofyear dense_rank ends_with exp "
+    "extract first_value floor greatest hour if ifnull is_nan isodow lag lead least left length ln log log10 log2 "
+    "lower ltrim max mean median min minute mod month now nullif nvl pi pow power quarter rank regexp_like "
+    "regexp_matches regexp_replace replace right round row_number rtrim second sign split split_part sqrt "
+    "starts_with stddev stddev_pop stddev_samp substr substring sum trim trunc try_cast upper var_pop var_samp "
+    "variance year"
+)
 
 _REFUSED = {
     "select": "an expression is expected, not a query",
@@ -54,6 +56,8 @@ _REFUSED = {
     "star": "'*' is only available in COUNT(*)",
     "tuple": "a list in parentheses is only available after IN",
     "distinct": "DISTINCT is only available in COUNT(DISTINCT …)",
+    "array": "lists in [ ] are not available in an expression",
+    "struct": "'{…}' is not available in an expression",
     "lambda": "functions cannot be defined in an expression",
 }
 # parts of other nodes, read by the node that holds them
@@ -183,12 +187,17 @@ def _parsed(text: str) -> exp.Expr:
     dialect = _dialect()
     try:
         tokens = dialect.tokenize(text)
+        if tokens and tokens[-1].text.upper() == "AS":
+            msg = "a name is missing after AS"
+            raise ExpressionError(msg, offset=tokens[-1].start)
         trees = dialect.parser().parse_into(exp.Expr, tokens, text)
     except SqlglotError as error:
         raise _located(error, text) from None
     except RecursionError:
         msg = "the expression is nested too deeply"
         raise ExpressionError(msg) from None
+    except ExpressionError:
+        raise
     except Exception:  # noqa: BLE001 - sqlglot's parser stumbles over some malformed texts with errors of its own
         msg = f"not a valid SQL expression: {_short(text)!r}"
         raise ExpressionError(msg) from None
@@ -275,17 +284,21 @@ def _check_node(node: Any, text: str, handlers: dict[str, tuple[Handler, str]]) 
     if node.key in _PARTS or (isinstance(node, (exp.Star, exp.Distinct)) and isinstance(node.parent, exp.AggFunc)):
         return
     if node.key not in handlers and node.key not in _WINDOW_ONLY:
-        if isinstance(node, exp.Func):
-            name = call_name(node)
-            hint = closest(name, _FUNCTIONS) or f"available: {', '.join(_FUNCTIONS[:12]).upper()}, …"
+        name = call_name(node)
+        if (
+            isinstance(node, exp.Func)
+            and node.key not in _REFUSED
+            and re.search(rf"(?i)\b{re.escape(name)}\s*\(", text)
+        ):
+            hint = closest(name, _FUNCTIONS.split()) or "an SQL step may have it"
             fail(f"the function {name} is not available in an SQL expression; {hint}")
         fail(_REFUSED.get(node.key, f"{_short(node.sql())!r} is not available in an SQL expression"))
     if node.key in _WINDOW_ONLY and not isinstance(node.parent, exp.Window):
         fail(f"{call_name(node)} needs OVER (…)")
     if isinstance(node, exp.Alias) and (node.parent is not None or not _has_as(node, text)):
         fail(f"unexpected {node.alias!r}; a name for the result is written at the end: … AS {node.alias}")
-    known = _WINDOW_ONLY.get(node.key) or handlers[node.key][1]
-    extra = [name for name, value in node.args.items() if value and name not in {*known.split(), *_NOTES}]
+    read = _WINDOW_ONLY.get(node.key) or handlers[node.key][1]
+    extra = [name for name, value in node.args.items() if value and name not in {*read.split(), *_NOTES}]
     if extra:
         fail(f"this form of {call_name(node)} is not available in an SQL expression ({extra[0].replace('_', ' ')})")
 

@@ -32,6 +32,7 @@ __all__ = [
     "literal",
     "poison",
     "refuse",
+    "spelled_time",
     "text_argument",
     "when",
 ]
@@ -124,6 +125,15 @@ def by_dtype(
     return nw.coalesce(*chosen, otherwise(plain))
 
 
+def spelled_time(text: str) -> dt.datetime | None:
+    """The moment that an ISO date or timestamp without a zone spells."""
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is None and "-" in text else None
+
+
 def compared_with_time(column: str, text: str, compare: Callable[[Any, Any], Any]) -> nw.Expr | None:
     """Comparison of a column with a text that may be a date: ``created >= '2024-01-31'``.
 
@@ -131,11 +141,8 @@ def compared_with_time(column: str, text: str, compare: Callable[[Any, Any], Any
     """
     import narwhals as nw
 
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is not None:
+    moment = spelled_time(text)
+    if moment is None:
         return None
     named, times = _named(column), ("Date", "Datetime")
     temporal = _typed(named, times)

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from typing import TYPE_CHECKING, Any
 
-from laktory.expressions.sql_build import compared_with_time, floating, kind, literal, refuse, text_argument, when
+from laktory.expressions.sql_build import (
+    compared_with_time,
+    floating,
+    kind,
+    literal,
+    refuse,
+    spelled_time,
+    text_argument,
+    when,
+)
 from laktory.expressions.sql_casts import as_text, constant_of
 from laktory.expressions.sql_dates import shifted
 from laktory.expressions.sql_patterns import like
@@ -20,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HANDLERS", "struct_path", "truncated"]
 
+_MAX_DIGITS = 40
+_SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "intdiv": "//", "mod": "%"}
 # above this, a list of texts is looked up in one go instead of compared one by one
 _LONG_LIST = 8
 
@@ -59,10 +71,14 @@ def _bracket(node: Any, compile_: Compile) -> Any:
 
 
 def _literal(node: Any, _: Compile) -> nw.Expr:
-    text = str(node.this)
-    if node.is_string:
-        return literal(text)
-    return literal(int(text) if text.isdecimal() and len(text) < 40 else float(text))
+    return literal(str(node.this)) if node.is_string else literal(_number(str(node.this)))
+
+
+def _number(text: str) -> float:
+    number = int(text) if text.isdecimal() and len(text) < _MAX_DIGITS else float(text)
+    if isinstance(number, float) and (math.isinf(number) or text.isdecimal()):
+        refuse(f"the number {text[:_MAX_DIGITS]}… is too large")
+    return number
 
 
 # ---- arithmetic ------------------------------------------------------------------------------
@@ -73,7 +89,7 @@ def _arithmetic(function: Callable[[Any, Any], Any]) -> Handler:
         if node.key in {"add", "sub"} and (moved := shifted(node, compile_)) is not None:
             return moved
         if "text" in (kind(node.left), kind(node.right)):
-            refuse(f"{node.key.upper()} takes numbers, not text; join texts with ||", node)
+            refuse(f"{_SYMBOLS[node.key]} takes numbers, not text; join texts with ||", node)
         left, right = compile_(node.left), compile_(node.right)
         if kind(node.left) is None and kind(node.right) is None:
             # narrow integers would overflow silently on Polars
@@ -110,8 +126,7 @@ def _negated(node: Any, compile_: Compile) -> Any:
     from sqlglot import exp
 
     if isinstance(node.this, exp.Literal) and not node.this.is_string:
-        text = str(node.this.this)
-        return literal(-int(text) if text.isdecimal() and len(text) < 40 else -float(text))
+        return literal(-_number(str(node.this.this)))
     if kind(node.this) == "text":
         refuse("- takes a number, not text", node)
     return -compile_(node.this)
@@ -188,9 +203,11 @@ def _in(node: Any, compile_: Compile) -> Any:
 
     if node.args.get("query") is not None or node.args.get("unnest") is not None or node.args.get("field") is not None:
         refuse("IN takes a list of values in parentheses; subqueries are not available", node)
+    if not node.expressions:
+        refuse("IN takes at least one value", node)
     items = [item for item in node.expressions if not isinstance(item, exp.Null)]
     texts = [str(item.this) for item in items if isinstance(item, exp.Literal) and item.is_string]
-    if len(items) == len(texts) > _LONG_LIST:
+    if len(items) == len(texts) > _LONG_LIST and not any(map(spelled_time, texts)):
         found = compile_(node.this).is_in(texts)
     elif items:
         tests = [_compared(node.this, item, operator.eq, compile_) for item in items]

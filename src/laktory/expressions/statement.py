@@ -275,7 +275,7 @@ def _tree_problems(statement: Statement, tokens: list[Token], dialect: str, *, f
         trees = _reader(dialect).parse(statement.sql, error_level=ErrorLevel.IMMEDIATE)
     except (SqlglotError, RecursionError) as error:
         return [_not_understood(statement, error)]
-    roots = [tree for tree in trees if tree is not None]
+    roots = [tree for tree in trees if tree is not None and not isinstance(tree, exp.Semicolon)]
     if len(roots) != 1:
         found = f"{len(roots)} statements" if roots else "only comments"
         return [Problem(f"a step holds exactly one query, found {found}", hint="write one step per query, or use WITH")]

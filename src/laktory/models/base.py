@@ -67,6 +67,7 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
         validate_by_alias=True,
         arbitrary_types_allowed=True,
         hide_input_in_errors=True,
+        defer_build=True,
     )
 
     planned: ClassVar[Mapping[str, str]] = {}

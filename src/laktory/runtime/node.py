@@ -93,7 +93,7 @@ def execute(node: PipelineNode, plan: NodePlan, context: NodeContext) -> NodeRes
         _materialise(node, plan, frame, session, context, result)
     else:
         # what cannot be built is told by the node it stands in, not by a consumer
-        frame.collect_schema()
+        session.schema(frame)
     return result
 
 
@@ -118,7 +118,13 @@ def _stage_frame(node: PipelineNode, session: Session, context: NodeContext) -> 
 
         for name in node.transformer.upstream_node_names:
             frames[f"nodes.{name}"] = upstream(name, session)
-        first = apply(first, node.transformer.nodes, session=session, frames=frames)
+        first = apply(
+            first,
+            node.transformer.nodes,
+            session=session,
+            frames=frames,
+            read=lambda source: read(source, session, upstream),
+        )
     if first is None:
         msg = f"node {node.name!r} reads nothing: it has neither a source nor a transformer"
         raise DefinitionError(msg)
@@ -148,7 +154,7 @@ def _write(
 ) -> None:
     files = [sink for sink in node.sinks if isinstance(sink, FileDataSink) and sink.custom_writer is None]
     customs = [sink for sink in node.sinks if sink not in files]
-    scratch, schema = None, frame.collect_schema()
+    scratch, schema = None, session.schema(frame)
     if (plan.consumers or customs) and not any(_will_be_readable(sink, schema, session, context) for sink in files):
         assert context.folder is not None
         scratch, result.read = scratch_output(frame, context.folder.scratch, node.name, _scratch_format(plan, session))

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from laktory.diagnostics import Problem, render
 from laktory.diagnostics.secrets import redact
 from laktory.engines.capabilities import ENGINES
 from laktory.engines.protocol import FileRead
@@ -32,12 +33,15 @@ from laktory.storage import Locks, append_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from laktory.models.pipeline.pipeline import Pipeline
     from laktory.planning import NodePlan, Plan
     from laktory.runtime.events import Listener, Status
 
 __all__ = ["RunOptions", "RunOutcome", "run"]
 
 _log = get_logger(__name__)
+
+MAX_MESSAGE = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +285,7 @@ class _Run:
             return
         if not isinstance(error, Exception):
             raise error
-        shown = _told(name, error)
+        shown = _told(name, error, self.plan.pipeline)
         self.errors.append(shown)
         self._end(name, "failed", {"error": {"type": type(shown).__name__, "message": redact(str(shown))}})
 
@@ -327,15 +331,32 @@ def _facts(node: NodePlan, result: NodeResult, results: Mapping[str, NodeResult]
     }
 
 
-def _told(name: str, error: Exception) -> Exception:
+def _told(name: str, error: Exception, pipeline: Pipeline) -> Exception:
     """The failure with the node it happened in; what is not Laktory's own becomes a `RunError`."""
     if isinstance(error, RunError):
         error.node = error.node or name
-        if not str(error).startswith(f"node {name!r}"):
-            error.args = (f"node {name!r}: {error}", *error.args[1:])
+        error.args = (f"node {name!r}: {_in_the_file(error, name, pipeline)}", *error.args[1:])
         return error
     if isinstance(error, LaktoryError):
         return error
-    told = RunError(f"node {name!r}: {type(error).__name__}: {error}", node=name)
+    first_line = str(error).strip().partition("\n")[0]
+    told = RunError(f"node {name!r}: {type(error).__name__}: {first_line}"[:MAX_MESSAGE], node=name)
     told.__cause__ = error
     return told
+
+
+def _in_the_file(error: RunError, name: str, pipeline: Pipeline) -> str:
+    """A step that failed, shown where it stands in the user's file when there is one."""
+    step = getattr(error, "step", None)
+    if step is None or pipeline._marks is None:
+        return str(error)
+    index = next(position for position, node in enumerate(pipeline.nodes) if node.name == name)
+    key = "expr" if hasattr(pipeline.nodes[index].transformer.nodes[step], "expr") else "func_name"  # type: ignore[union-attr]
+    problem = Problem(
+        str(error),
+        ("nodes", index, "transformer", "nodes", step, key),
+        line=getattr(error, "line", None),
+        column=getattr(error, "column", None),
+        hint=getattr(error, "hint", None),
+    )
+    return render(problem, pipeline._marks)

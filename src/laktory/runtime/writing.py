@@ -163,7 +163,7 @@ def _job(sink: FileDataSink, frame: Frame, session: Session, run_id: str, *, rep
             msg = f"{sink.path!r} exists and the mode is ERROR; remove it, or use the mode OVERWRITE or APPEND"
             raise SinkError(msg)
         mode = "APPEND" if mode == "APPEND" and there else "OVERWRITE"
-    schema = frame.collect_schema()
+    schema = session.schema(frame)
     typed = session.capabilities.formats[sink.format].typed
     if sink.format == "DELTA":
         held = delta_schema(schema)
@@ -191,8 +191,8 @@ def _append_to_file(job: _Job, session: Session) -> None:
     empty = lines and Path(job.target.path).stat().st_size == 0
     old = None if empty else session.scan(FileRead(sink.path, sink.format, files=(job.target.path,)))
     if old is not None:
-        _same_columns(job, old.collect_schema())
-        job.old_rows = int(old.select(nw.len()).collect("polars").item())
+        _same_columns(job, session.schema(old))
+        job.old_rows = int(session.collect(old.select(nw.len())).collect("polars").item())
     if lines:
         job.append_bytes, job.has_header = True, old is not None
     elif old is not None:

@@ -169,7 +169,6 @@ def _point(target: Target, record: str) -> None:
     finally:
         os.close(fd)
     sync(folder)
-    sync(os.path.dirname(folder))  # noqa: PTH120
 
 
 def _carry_out(record: Record, *, again: bool) -> list[Committed]:

@@ -304,7 +304,7 @@ def _add(path: str, staged: str, name: str, partitions: list[str], types: dict[s
         msg = f"{name!r} was not staged below the partition columns {partitions} of {path!r}"
         raise SinkError(msg)
     for column in partitions:
-        if values[column] == "":  # noqa: PLC1901 - None is another value
+        if values[column] == "":
             msg = f"partition column {column!r} of {path!r} holds an empty text, which Delta would read as NULL"
             raise ConflictError(msg)
     # exact counts let readers count without reading; minima and maxima that are slightly wrong would hide rows

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import shutil
+import stat
 import sys
 import threading
 from contextlib import contextmanager, suppress
@@ -72,14 +73,21 @@ def make_folders(path: str) -> list[str]:
     while not current.is_dir():
         missing.append(current)
         current = current.parent
-    made = []
-    for folder in reversed(missing):
-        with suppress(FileExistsError):
-            folder.mkdir()
+    made: list[str] = []
+    try:
+        for folder in reversed(missing):
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                with suppress(FileNotFoundError):  # gone again: the caller's next call will say so
+                    if not stat.S_ISDIR(folder.stat().st_mode):
+                        raise
+                continue
             made.append(str(folder))
             sync(str(folder.parent))
-    if not Path(path).is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+    except BaseException:
+        remove_made_folders(made)
+        raise
     return made
 
 

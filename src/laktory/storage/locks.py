@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from laktory.errors import SinkError, TargetLockedError
 from laktory.storage.commits import finish, pointed_record, read_record
-from laktory.storage.files import make_folders, remove, remove_made_folders, sink_errors
+from laktory.storage.files import make_folders, remove, remove_made_folders, sink_errors, sync
 from laktory.storage.targets import INTENT, LOCK, staging_folder
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Locks:
     def __init__(self, owner: str, timeout: float) -> None:
         self._owner = owner
         self._deadline = time.monotonic() + timeout
+        self._spare: int | None = None
         self._extra: int | None = None
         self._extra_path = ""
         self._held: dict[Target, int] = {}
@@ -67,10 +68,15 @@ class Locks:
         locks = cls(owner, timeout)
         try:
             _allow_files(len(wanted))
+            with sink_errors("lock the targets"):
+                locks._spare = os.open(os.devnull, os.O_RDONLY)
             if extra is not None:
                 locks._extra_path = os.path.abspath(extra)  # noqa: PTH100
                 locks._extra = locks._take(locks._extra_path, f"the pipeline (lock {locks._extra_path!r})")
             records = locks._take_all(dict(wanted))
+            with sink_errors("lock the targets"):
+                for parent in {os.path.dirname(target.path) for target in locks._held}:  # noqa: PTH120
+                    sync(parent)
             for record in records:
                 finish(record)
             for target in list(locks._held):
@@ -86,6 +92,9 @@ class Locks:
 
     def release(self) -> None:
         """Give all locks back and remove the empty staging folders. Twice is once."""
+        if self._spare is not None:  # cleaning up opens folders, also when descriptors ran out
+            os.close(self._spare)
+            self._spare = None
         for target in reversed(list(self._held)):
             self._release_target(target)
         if self._extra is not None:
@@ -140,8 +149,10 @@ class Locks:
             try:
                 fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
             except FileNotFoundError:
-                with suppress(FileNotFoundError):  # its holder is removing the folder right now
-                    self._made += make_folders(folder)
+                with suppress(FileNotFoundError, FileExistsError):  # its holder is removing the folder right now
+                    self._made += make_folders(os.path.dirname(folder))  # noqa: PTH120
+                    os.mkdir(folder)  # noqa: PTH102 - brought to disk once for all targets of a parent
+                    self._made.append(folder)
                 continue
             locked = False
             try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from laktory.errors import SinkError
 from laktory.storage import delta
 from laktory.storage.commits import Change
-from laktory.storage.files import make_folders, remove, sink_errors, sync, sync_folders
+from laktory.storage.files import remove, sink_errors, sync, sync_folders
 from laktory.storage.targets import staging_folder
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def open_staging(target: Target, run_id: str, *, extension: str) -> Staging:
     directory = target.kind != "file"
     path = f"{folder}/{stem}" if directory else f"{folder}/{stem}.{extension.lstrip('.')}"
     with sink_errors(f"write to {target.path!r}"):
-        make_folders(folder)
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - there already, unless somebody tidied up
         if directory:
             Path(path).mkdir()
     return Staging(target, run_id, path, stem, directory)

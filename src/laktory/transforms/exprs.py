@@ -30,10 +30,6 @@ class LaktoryExpr:
         if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 < p < float("inf"):
             msg = f"roundp: p must be a positive number, found {p!r}"
             raise ExpressionError(msg)
-        # dividing by a whole number keeps 0.3 exact where multiplying by 0.1 does not
-        inverse = round(1 / p)
-        if p < 1 and inverse * p == 1:
-            return (self._expr * inverse).round(0) / inverse
         return (self._expr / p).round(0) * p
 
     def convert_units(self, input_unit: str, output_unit: str) -> nw.Expr:

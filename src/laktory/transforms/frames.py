@@ -65,15 +65,18 @@ class LaktoryFrame:
 
     def schema_flat(self) -> list[str]:
         """Names of columns and of what is inside: ``a.b`` for structs, ``a[*].b`` for lists of structs."""
-        return [name for column, dtype in self._df.collect_schema().items() for name in _flat(column, dtype)]
+        return [path for path in self._paths() if not path.endswith("[*]")]
 
     def has_column(self, col: str) -> bool:
         """Whether a column, or a path such as ``data.open`` or ``prices[2].close``, is there.
 
-        A name that itself holds dots or brackets is written in backticks.
+        Backticks around names are optional.
         """
-        wanted = re.sub(r"\[(\d+|\*)\]", "[*]", _without_backticks(col))
-        return col in self._df.collect_schema() or wanted in self.schema_flat() or wanted in _lists(self._df)
+        path = re.sub(r"\[(\d+|\*)\]", "[*]", col.replace("`", ""))
+        return col in self._df.collect_schema() or path in self._paths()
+
+    def _paths(self) -> list[str]:
+        return [path for column, dtype in self._df.collect_schema().items() for path in _inside(column, dtype)]
 
     # ---- shaping -----------------------------------------------------------------------------
 
@@ -229,31 +232,16 @@ def _same_columns(expected: nw.Schema, found: nw.Schema, position: int) -> None:
             raise DefinitionError(msg)
 
 
-def _flat(path: str, dtype: Any) -> Iterator[str]:
+def _inside(path: str, dtype: Any) -> Iterator[str]:
+    """A path and all paths below it; items of lists are ``[*]``."""
     import narwhals as nw
 
     yield path
-    while isinstance(dtype, (nw.List, nw.Array)):
-        path, dtype = f"{path}[*]", dtype.inner
-    if isinstance(dtype, nw.Struct):
+    if isinstance(dtype, (nw.List, nw.Array)):
+        yield from _inside(f"{path}[*]", dtype.inner)
+    elif isinstance(dtype, nw.Struct):
         for field in dtype.fields:
-            inside = list(_flat(f"{path}.{field.name}", field.dtype))
-            yield from inside
-
-
-def _lists(df: Frame) -> set[str]:
-    """Paths of the items of lists, which `schema_flat` does not name: ``prices[*]``."""
-    found: set[str] = set()
-    for name in df.laktory.schema_flat():  # type: ignore[union-attr]
-        position = name.find("[*]")
-        while position >= 0:
-            found.add(name[: position + 3])
-            position = name.find("[*]", position + 1)
-    return found
-
-
-def _without_backticks(path: str) -> str:
-    return path.replace("`", "")
+            yield from _inside(f"{path}.{field.name}", field.dtype)
 
 
 def _vertical(frame: Any, width: int) -> str:

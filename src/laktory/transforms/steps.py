@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from laktory.errors import LaktoryError, StepError
+from laktory.errors import StepError
 from laktory.log import get_logger
 from laktory.models.dataframe.dataframeexpr import DataFrameExpr
 from laktory.transforms.methods import call_method, call_text
@@ -71,8 +71,11 @@ def apply(
             else:
                 log.info("Applying df.%s", call_text(step))
                 flowing = call_method(step, flowing, session, available, read or (lambda source: source.read()))
-        except LaktoryError as error:
-            if len(steps) > 1 and error.args and isinstance(error, StepError):
+            # a step that cannot be planned is told by itself, not by the one that computes the frame
+            session.schema(flowing)
+        except StepError as error:
+            error.step = position
+            if len(steps) > 1 and error.args:
                 error.args = (f"step {position} ({type(step).__name__}): {error.args[0]}", *error.args[1:])
             raise
     if flowing is None:

@@ -85,6 +85,19 @@ class PolarsSession:
         """Syntax error as ``(message, line, column)`` or None."""
         return syntax_error(statement)
 
+    def schema(self, frame: nw.LazyFrame[Any]) -> nw.Schema:
+        """Columns and types of a frame.
+
+        Raises
+        ------
+        SourceError, StepError
+            A source, or a step on it, cannot be planned.
+        """
+        native: pl.LazyFrame = nw.to_native(frame)
+        with translated(self._reads):
+            self._run(native.collect_schema)
+        return frame.collect_schema()
+
     def collect(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """Compute now, in memory.
 

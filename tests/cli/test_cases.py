@@ -1,0 +1,72 @@
+"""One folder a case: a bad definition (or bad data, or a bad call), and exactly what the user is told.
+
+``case.json`` may hold `args` of the command (default: ``run``), the `exit` code (default: 2), and ``python: false``
+where only the command line can meet the problem. All others are run through the Python API as well, which has to
+say the same. Set LAKTORY_UPDATE_CASES=1 to write what is expected anew, then read the difference.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from laktory.cli import app
+from laktory.errors import LaktoryError
+from laktory.models import Pipeline
+
+CASES = Path(__file__).parent / "cases"
+NAMES = sorted(path.name for path in CASES.iterdir() if path.is_dir())
+
+
+def options_of(name: str) -> dict[str, Any]:
+    file = CASES / name / "case.json"
+    return json.loads(file.read_text("utf-8")) if file.exists() else {}
+
+
+@pytest.fixture
+def folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    ignored = shutil.ignore_patterns("expected*.txt", "case.json")
+    copied = Path(shutil.copytree(CASES / name, tmp_path / "project", ignore=ignored))
+    monkeypatch.chdir(copied)
+    return copied
+
+
+def check(name: str, found: str) -> None:
+    expected = CASES / name / "expected.txt"
+    if os.environ.get("LAKTORY_UPDATE_CASES"):
+        expected.write_text(found, "utf-8")
+    assert found == expected.read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_command_line(name: str, folder: Path) -> None:
+    options = options_of(name)
+    before = files(folder)
+    result = CliRunner().invoke(app, options.get("args", ["run"]))
+    assert result.exit_code == options.get("exit", 2), result.output
+    check(name, result.stderr)
+    assert len(result.stderr.splitlines()) <= 10 * max(1, result.stderr.count("error: ") + result.stderr.count("yaml:"))
+    assert {path: data for path, data in files(folder).items() if path in before} == before
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if options_of(name).get("python", True)])
+def test_python(name: str, folder: Path) -> None:
+    definition = next(Path().glob("pipeline.*"))
+    with pytest.raises((LaktoryError, ExceptionGroup)) as caught:  # noqa: PT012 - either may raise
+        pipeline = Pipeline.model_validate(definition)
+        pipeline.execute(threads=1)
+    error = caught.value
+    errors = error.exceptions if isinstance(error, ExceptionGroup) else [error]
+    told = "".join(f"{item}\n" for item in errors)
+    assert told == (CASES / name / "expected.txt").read_text("utf-8").replace("error: ", "")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    found = (path for path in folder.rglob("*") if path.is_file() and ".laktory" not in path.parts)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
