@@ -31,7 +31,7 @@ def page(text: str) -> str:
     return f"{text.partition(MARK)[0]}{MARK}\n\n{tables()}\n"
 
 
-def _mark(yes: bool) -> str:  # noqa: FBT001 - a cell
+def _mark(yes: bool) -> str:
     return "✓" if yes else ""
 
 

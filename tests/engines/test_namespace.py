@@ -24,7 +24,13 @@ ROWS = {
     "close": [12.0, 10.0, 26.0, 20.0, None, 5.0],
 }
 NESTED = pl.DataFrame(
-    {"id": [1], "data": [{"open": 1.0, "inner": {"x": 1}}], "prices": [[{"close": 1.0}, {"close": 2.0}]], "tags": [["a"]], "a.b": [1]}
+    {
+        "id": [1],
+        "data": [{"open": 1.0, "inner": {"x": 1}}],
+        "prices": [[{"close": 1.0}, {"close": 2.0}]],
+        "tags": [["a"]],
+        "a.b": [1],
+    }
 )
 
 
@@ -113,7 +119,11 @@ def test_rows_are_numbered_from_0(lazy):
 
 def test_the_first_rows_of_each_window(lazy):
     frame = lazy(ROWS).laktory
-    assert rows(frame.window_filter(["symbol"], order_by=["day"]).select("symbol", "day")) == [("A", 1), ("B", 1), (None, 1)]
+    assert rows(frame.window_filter(["symbol"], order_by=["day"]).select("symbol", "day")) == [
+        ("A", 1),
+        ("B", 1),
+        (None, 1),
+    ]
     two = frame.window_filter("symbol", "day", drop_row_index=False, row_index_name="n", rows_to_keep=2)
     assert two.collect_schema().names() == ["symbol", "day", "close", "n"]
     assert rows(two.select("symbol", "n")) == [("A", 1), ("A", 2), ("B", 1), ("B", 2), (None, 1)]
@@ -146,8 +156,28 @@ def test_eager_frames_have_the_namespace_too():
 
 def test_columns_and_what_is_inside(lazy):
     frame = lazy(NESTED).laktory
-    assert frame.schema_flat() == ["id", "data", "data.open", "data.inner", "data.inner.x", "prices", "prices[*].close", "tags", "a.b"]
-    present = ["id", "data.open", "`data`.`inner`.x", "prices[2].close", "prices[*].close", "prices[0]", "tags[1]", "a.b", "`a.b`"]
+    assert frame.schema_flat() == [
+        "id",
+        "data",
+        "data.open",
+        "data.inner",
+        "data.inner.x",
+        "prices",
+        "prices[*].close",
+        "tags",
+        "a.b",
+    ]
+    present = [
+        "id",
+        "data.open",
+        "`data`.`inner`.x",
+        "prices[2].close",
+        "prices[*].close",
+        "prices[0]",
+        "tags[1]",
+        "a.b",
+        "`a.b`",
+    ]
     absent = ["x", "data.x", "prices.close", "id[0]", "data[0].open", "ID", "prices[2].open", ""]
     assert [name for name in present if not frame.has_column(name)] == []
     assert [name for name in absent if frame.has_column(name)] == []
@@ -177,10 +207,17 @@ def test_display(lazy, capsys):
 
 @pytest.mark.parametrize(
     ("p", "expected"),
-    [(1.0, [0.0, 1.0, 3.0, -1.0]), (0.1, [0.3, 1.2, 2.7, -1.2]), (5, [0.0, 0.0, 5.0, 0.0]), (0.25, [0.25, 1.25, 2.75, -1.25])],
+    [
+        (1.0, [0.0, 1.0, 3.0, -1.0]),
+        (0.1, [0.3, 1.2, 2.7, -1.2]),
+        (5, [0.0, 0.0, 5.0, 0.0]),
+        (0.25, [0.25, 1.25, 2.75, -1.25]),
+    ],
 )
 def test_round_to_a_multiple(lazy, p, expected):
-    found = lazy({"i": [0, 1, 2, 3], "x": [0.31, 1.23, 2.74, -1.23]}).with_columns(nw.col("x").laktory.roundp(p)).sort("i")
+    found = (
+        lazy({"i": [0, 1, 2, 3], "x": [0.31, 1.23, 2.74, -1.23]}).with_columns(nw.col("x").laktory.roundp(p)).sort("i")
+    )
     assert found.collect("polars")["x"].to_list() == pytest.approx(expected)
 
 
@@ -245,7 +282,7 @@ SCRIPT = """
 import sys
 {code}
 import narwhals as nw
-print(hasattr(nw, "laktory"), hasattr(nw.LazyFrame, "laktory"), hasattr(nw.DataFrame, "laktory"), hasattr(nw.Expr, "laktory"))
+print(*(hasattr(owner, "laktory") for owner in (nw, nw.LazyFrame, nw.DataFrame, nw.Expr)))
 """
 
 
@@ -255,7 +292,10 @@ print(hasattr(nw, "laktory"), hasattr(nw.LazyFrame, "laktory"), hasattr(nw.DataF
         ("import laktory", "False False False False"),
         ("import laktory.api", "True True True True"),
         ("import laktory.narwhals_ext", "True True True True"),
-        ("import os; os.environ['LAKTORY_REGISTER_NW_EXTENSIONS'] = 'false'; import laktory.api", "False False False False"),
+        (
+            "import os; os.environ['LAKTORY_REGISTER_NW_EXTENSIONS'] = 'false'; import laktory.api",
+            "False False False False",
+        ),
     ],
 )
 def test_registration_happens_on_demand(code, expected):

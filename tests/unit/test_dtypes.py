@@ -115,7 +115,13 @@ SCHEMA = {
 def test_columns_are_written_in_any_form() -> None:
     schema = DataFrameSchema(columns=SCHEMA)
     assert schema.to_polars() == pl.Schema(
-        {"id": pl.Int64, "label": pl.String, "at": pl.Datetime("us", "UTC"), "price": pl.Decimal(10, 2), "tags": pl.List(pl.String)}
+        {
+            "id": pl.Int64,
+            "label": pl.String,
+            "at": pl.Datetime("us", "UTC"),
+            "price": pl.Decimal(10, 2),
+            "tags": pl.List(pl.String),
+        }
     )
     assert not schema.columns["price"].nullable
     listed = DataFrameSchema(columns=[column.model_dump() for column in schema.columns.values()])
@@ -134,7 +140,9 @@ def test_a_schema_survives_every_road() -> None:
 
 
 def test_a_schema_in_the_words_of_duckdb() -> None:
-    types = DataFrameSchema(columns={"id": "Int64", "at": "Datetime", "tags": {"name": "List", "inner": "String"}}).to_native("DUCKDB")
+    types = DataFrameSchema(
+        columns={"id": "Int64", "at": "Datetime", "tags": {"name": "List", "inner": "String"}}
+    ).to_native("DUCKDB")
     assert types == {"id": "BIGINT", "at": "TIMESTAMP", "tags": "VARCHAR[]"}
 
 

@@ -18,7 +18,10 @@ from laktory.models.dataframe.dataframeexpr import DataFrameExpr
         ("FROM {df}", ["df"]),
         ("SELECT * FROM{df}WHERE x", ["df"]),
         ("SELECT * FROM {nodes.brz} JOIN {sources.other} USING (id)", ["nodes.brz", "sources.other"]),
-        ("SELECT * FROM {nodes.a-b.c} x, {nodes.a--b} y, {nodes.with space} z", ["nodes.a-b.c", "nodes.a--b", "nodes.with space"]),
+        (
+            "SELECT * FROM {nodes.a-b.c} x, {nodes.a--b} y, {nodes.with space} z",
+            ["nodes.a-b.c", "nodes.a--b", "nodes.with space"],
+        ),
         ("SELECT {df}.x FROM {df}", ["df", "df"]),
         ("SELECT * FROM {ünïcode}", ["ünïcode"]),
         ("SELECT '{df}' AS a, \"{df}\" AS b, `{df}` AS c FROM {df}", ["df"]),
@@ -41,7 +44,9 @@ def test_placeholders_are_found_by_the_tokenizer(text: str, keys: list[str]) -> 
 
 def test_only_the_spans_of_placeholders_change() -> None:
     text = "SELECT '{df}', {'a': 1} -- {df}\nFROM   {df}\tJOIN {nodes.b} USING (é)"
-    assert substitute(text, {"df": "t", "nodes.b": "u"}) == "SELECT '{df}', {'a': 1} -- {df}\nFROM   t\tJOIN u USING (é)"
+    assert (
+        substitute(text, {"df": "t", "nodes.b": "u"}) == "SELECT '{df}', {'a': 1} -- {df}\nFROM   t\tJOIN u USING (é)"
+    )
     assert substitute(text, {"df": "t"}).endswith("JOIN {nodes.b} USING (é)")
 
 
@@ -62,7 +67,9 @@ def test_places_of_the_engine_lead_back_to_the_text() -> None:
         column = text.index(word) - (text.rfind("\n", 0, text.index(word)) + 1) + 1
         assert statement.place(statement.sql.index(word)) == (line, column)
         row = statement.sql.splitlines()[line - 1]
-        assert statement.place_of(line, row.index(word.split()[0]) + 1 if word != "x JOIN" else row.index("x JOIN") + 1) == (line, column)
+        assert statement.place_of(
+            line, row.index(word.split()[0]) + 1 if word != "x JOIN" else row.index("x JOIN") + 1
+        ) == (line, column)
     inside = statement.sql.index(statement.names["df"]) + 3
     assert statement.place(inside) == (2, text.splitlines()[1].index("{df}") + 1)
 
@@ -225,7 +232,12 @@ def test_anything_else_is_refused(text: str) -> None:
 def test_files_are_allowed_by_the_setting_and_nothing_else_is() -> None:
     for text in ("FROM 'x.csv'", "SELECT * FROM read_csv('x.csv')", "SELECT * FROM glob('*')"):
         assert statement_problems(text, files=True) == []
-    for text in ("COPY {df} TO 'x.csv'", "SELECT getenv('HOME')", "SELECT * FROM other", "SELECT * FROM duckdb_secrets()"):
+    for text in (
+        "COPY {df} TO 'x.csv'",
+        "SELECT getenv('HOME')",
+        "SELECT * FROM other",
+        "SELECT * FROM duckdb_secrets()",
+    ):
         assert statement_problems(text, files=True) != []
 
 
@@ -253,14 +265,25 @@ def test_problems_stand_at_their_place(text: str, place: tuple[int, int]) -> Non
 # ---- pieces of SQL -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["a > 1", "sum(a) AS s, b", "a DESC NULLS LAST", "'from' || \"select\"", "case when a then 1 end"])
+@pytest.mark.parametrize(
+    "text", ["a > 1", "sum(a) AS s, b", "a DESC NULLS LAST", "'from' || \"select\"", "case when a then 1 end"]
+)
 def test_pieces_of_sql_pass(text: str) -> None:
     assert fragment_problems(text) == []
 
 
 @pytest.mark.parametrize(
     "text",
-    ["a IN (SELECT 1)", "1) FROM 'x.csv' --", "true UNION TABLE x", "getenv('HOME')", "read_text('x')", "a; DROP TABLE x", "'open", "/*! x */ 1"],
+    [
+        "a IN (SELECT 1)",
+        "1) FROM 'x.csv' --",
+        "true UNION TABLE x",
+        "getenv('HOME')",
+        "read_text('x')",
+        "a; DROP TABLE x",
+        "'open",
+        "/*! x */ 1",
+    ],
 )
 def test_pieces_with_a_query_are_refused(text: str) -> None:
     assert fragment_problems(text) != []

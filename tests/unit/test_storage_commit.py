@@ -295,10 +295,13 @@ def test_killed_anywhere_everything_is_old_or_new(tmp_path, swap, mode):
 def test_failed_commit_is_finished_by_the_next(tmp_path):
     file, folder = target_of(f"{tmp_path}/a.csv", "CSV"), target_of(f"{tmp_path}/d/out/", "CSV")
     with Locks.acquire([file, folder], owner="one"):
-        changes = [stage(file, "new"), stage(folder, {"x.csv": "new"})]
+        staging = open_staging(file, "run1", extension="csv")
+        Path(staging.path).write_text("new")
+        changes = [prepare(staging, [staging.path], "OVERWRITE", rows=None), stage(folder, {"x.csv": "new"})]
         Path(file.path).mkdir()  # somebody puts a folder in the place of the file
         with pytest.raises(SinkError, match=r"Is a directory.*finishes this commit"):
             commit(changes, intent_path=f"{tmp_path}/intent.json", note={})
+        discard([staging])  # what a caller does after any failure
     Path(file.path).rmdir()
     put(tmp_path, folder, {"y.csv": "newer"}, run="run2")
     assert Path(file.path).read_text() == "new"

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from laktory.errors import SinkError
-from laktory.storage import Locks, commit, delta_schema, exists, open_staging, prepare, target_of
+from laktory.storage import Locks, commit, delta, delta_schema, exists, open_staging, prepare, target_of
 
 NAIVE = datetime(2024, 1, 1, 1, 2, 3, 4)  # noqa: DTZ001 - that is the point
 
@@ -222,9 +222,20 @@ def test_another_writer_made_the_change_impossible(table, tmp_path):
         with pytest.raises(SinkError, match="column 'x' is string .*nothing was changed"):
             commit(changes, intent_path=f"{tmp_path}/intent", note={})
     assert rows(table) == [{"x": "a"}]
+    assert len(list(Path(table.path).glob("run1-*.parquet"))) == 1  # of the first version
     assert not exists(file)
     with Locks.acquire([table, file], owner="next"):  # nothing is pending
         assert not exists(file)
+
+
+def test_a_taken_version_is_never_overwritten(table):
+    put(table, pl.DataFrame({"x": [1]}))
+    log = f"{table.path}/_delta_log"
+    entry = Path(log, f"{0:020d}.json").read_text(encoding="utf-8")
+    assert not delta._publish(log, 0, [{"commitInfo": {}}])
+    assert [(path.name, path.read_text(encoding="utf-8")) for path in Path(log).iterdir()] == [
+        (f"{0:020d}.json", entry)
+    ]
 
 
 def test_checkpoints_keep_the_table_readable(table, monkeypatch):

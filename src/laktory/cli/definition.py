@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from laktory.loading import Document
     from laktory.models import Pipeline
 
-__all__ = ["load_pipeline", "variables_of"]
+__all__ = ["load_pipeline", "use_modules_of_project", "variables_of"]
 
 
 def variables_of(pairs: Sequence[str] | None, files: Sequence[str] | None) -> dict[str, Any]:
@@ -78,6 +79,13 @@ def load_pipeline(file: str, variables: dict[str, Any], backend: str | None = No
     if problems:
         raise_problems(problems, document.marks)
     return pipeline
+
+
+def use_modules_of_project() -> None:
+    """Modules that a pipeline lists in `imports` may lie in the working directory; installed ones come first."""
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.append(folder)
 
 
 def _resolved(document: Document, variables: dict[str, Any]) -> tuple[Document, list[Any]]:

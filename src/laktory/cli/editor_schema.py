@@ -53,6 +53,7 @@ def _add_shorthands(definitions: dict[str, Schema]) -> None:
         **{key: value for key, value in node["sources"]["items"].items() if key != "title"},
         "description": "Where rows come from; for several, write `sources`.",
     }
+    node["source"]["oneOf"] = [*node["source"]["oneOf"], {"type": "null"}]
     _also(node, "sources", {"type": "null"})
     _also(node, "sinks", {"type": "null"})
     steps = definitions["DataFrameTransformer"]["properties"]["nodes"]

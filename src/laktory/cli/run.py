@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from laktory.cli import console
-from laktory.cli.definition import load_pipeline, variables_of
+from laktory.cli.definition import load_pipeline, use_modules_of_project, variables_of
 from laktory.cli.options import Backend, Debug, Directory, File, Json, Select, Var, VarFile
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def run(
         return
     from laktory.runtime.runner import RunOptions
 
+    use_modules_of_project()
     if quiet:
         console.set_log_level("ERROR")
     options = RunOptions(full_refresh=full_refresh, resume=resume, threads=threads)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from laktory.cli import console
-from laktory.cli.definition import load_pipeline, variables_of
+from laktory.cli.definition import load_pipeline, use_modules_of_project, variables_of
 from laktory.cli.options import Backend, Debug, Directory, Var, VarFile
 
 __all__ = ["show"]
@@ -37,6 +37,7 @@ def show(
     # every node before it runs too: what its sinks hold may be of another day
     made = plan(pipeline, [f"*{node}"], write_sinks=False, resolved=True)
     console.set_log_level("WARNING")
+    use_modules_of_project()
     outcome = run(made, RunOptions(write_sinks=False))
     outcome.raise_errors()
     result = outcome.results[node]

@@ -15,75 +15,17 @@ The meaning, where dialects or engines differ:
 
 from __future__ import annotations
 
-import functools
-import re
 from typing import TYPE_CHECKING, Any
 
-from laktory.diagnostics import closest
 from laktory.errors import ExpressionError
 from laktory.expressions.sql_aggregates import AGGREGATES
-from laktory.expressions.sql_build import call_name, refuse
+from laktory.expressions.sql_grammar import handlers, parse_sql, shortened
 
 if TYPE_CHECKING:
     import narwhals as nw
     from sqlglot import exp
-    from sqlglot.dialects.dialect import Dialect
-
-    from laktory.expressions.sql_build import Handler
 
 __all__ = ["columns", "compile_sql", "is_aggregate", "output_name", "parse_sql"]
-
-MAX_TEXT = 10_000
-MAX_NODES = 5_000
-MAX_DEPTH = 60
-
-_FUNCTIONS = (
-    "abs avg bool_and bool_or cast cbrt ceil ceiling char_length coalesce concat concat_ws contains count "
-    "count_if current_date current_timestamp date date_trunc datediff day dayofyear dense_rank ends_with exp "
-    "extract first_value floor greatest hour if ifnull is_nan isodow lag lead least left length ln log log10 log2 "
-    "lower ltrim max mean median min minute mod month now nullif nvl pi pow power quarter rank regexp_like "
-    "regexp_matches regexp_replace replace right round row_number rtrim second sign split split_part sqrt "
-    "starts_with stddev stddev_pop stddev_samp substr substring sum trim trunc try_cast upper var_pop var_samp "
-    "variance year"
-)
-
-_REFUSED = {
-    "select": "an expression is expected, not a query",
-    "subquery": "subqueries are not available in an expression",
-    "exists": "subqueries are not available in an expression",
-    "placeholder": "placeholders are not available in an expression",
-    "parameter": "placeholders are not available in an expression",
-    "star": "'*' is only available in COUNT(*)",
-    "tuple": "a list in parentheses is only available after IN",
-    "distinct": "DISTINCT is only available in COUNT(DISTINCT …)",
-    "array": "lists in [ ] are not available in an expression",
-    "struct": "'{…}' is not available in an expression",
-    "lambda": "functions cannot be defined in an expression",
-}
-# parts of other nodes, read by the node that holds them
-_PARTS = frozenset({"identifier", "where", "order", "ordered", "windowspec", "datatype", "datatypeparam", "var"})
-# arguments that only note how sqlglot read the text
-_NOTES = frozenset({"safe", "typed", "coalesce", "big_int", "ignore_nulls", "single_replace"})
-# functions sqlglot has no node for
-_ALIASES = {"mean": "avg", "every": "logicaland", "now": "currenttimestamp", "to_date": "date", "iff": "if"}
-
-
-def parse_sql(text: str) -> exp.Expr:
-    """Syntax tree of one SQL scalar, aggregate or window expression.
-
-    Names are quoted with ``"`` or backticks.
-
-    Raises
-    ------
-    ExpressionError
-        With the offset, for statements, subqueries, placeholders, unknown functions and syntax errors.
-    """
-    if len(text) > MAX_TEXT:
-        msg = f"the expression has {len(text):,} characters; at most {MAX_TEXT:,} are read"
-        raise ExpressionError(msg)
-    tree = _parsed(text)
-    _check(tree, text)
-    return tree
 
 
 def compile_sql(text: str) -> nw.Expr:
@@ -97,22 +39,22 @@ def compile_sql(text: str) -> nw.Expr:
         With the offset where known, if the text is no expression or asks for what cannot be expressed.
     """
     tree = parse_sql(text)
-    handlers = _handlers()
+    compilers = handlers()
 
     def compile_(node: Any) -> Any:
-        return handlers[node.key][0](node, compile_)
+        return compilers[node.key][0](node, compile_)
 
     try:
         compiled: nw.Expr = compile_(tree)
         return compiled.alias(output_name(tree))
     except ExpressionError as error:
-        raise ExpressionError(str(error), offset=_visible(error.offset, text)) from None
+        raise ExpressionError(str(error), offset=error.offset) from None
     except (RecursionError, OverflowError, ArithmeticError):
-        msg = f"the expression {_short(text)!r} is nested too deeply or holds a number that is too large"
+        msg = f"the expression {shortened(text)!r} is nested too deeply or holds a number that is too large"
         raise ExpressionError(msg) from None
     except Exception as error:  # noqa: BLE001 - narwhals refuses combinations with errors of its own
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        msg = f"the expression {_short(text)!r} cannot be compiled: {first}"
+        msg = f"the expression {shortened(text)!r} cannot be compiled: {first}"
         raise ExpressionError(msg) from None
 
 
@@ -156,183 +98,3 @@ def is_aggregate(tree: exp.Expr) -> bool:
             return True
         waiting.extend(node.iter_expressions())
     return False
-
-
-# ---- parsing ---------------------------------------------------------------------------------
-
-
-@functools.cache
-def _dialect() -> Dialect:
-    from sqlglot.dialects.duckdb import DuckDB
-
-    class Tokenizer(DuckDB.Tokenizer):
-        IDENTIFIERS = ['"', "`"]  # noqa: RUF012 - how sqlglot declares a dialect
-
-    dialect: Dialect = type("LaktoryExpression", (DuckDB,), {"Tokenizer": Tokenizer})()
-    return dialect
-
-
-@functools.cache
-def _handlers() -> dict[str, tuple[Handler, str]]:
-    from laktory.expressions import sql_aggregates, sql_casts, sql_dates, sql_functions, sql_operators
-
-    modules = (sql_operators, sql_functions, sql_casts, sql_dates, sql_aggregates)
-    return {key: entry for module in modules for key, entry in module.HANDLERS.items()}
-
-
-def _parsed(text: str) -> exp.Expr:
-    from sqlglot import exp
-    from sqlglot.errors import SqlglotError
-
-    dialect = _dialect()
-    try:
-        tokens = dialect.tokenize(text)
-        if tokens and tokens[-1].text.upper() == "AS":
-            msg = "a name is missing after AS"
-            raise ExpressionError(msg, offset=tokens[-1].start)
-        trees = dialect.parser().parse_into(exp.Expr, tokens, text)
-    except SqlglotError as error:
-        raise _located(error, text) from None
-    except RecursionError:
-        msg = "the expression is nested too deeply"
-        raise ExpressionError(msg) from None
-    except ExpressionError:
-        raise
-    except Exception:  # noqa: BLE001 - sqlglot's parser stumbles over some malformed texts with errors of its own
-        msg = f"not a valid SQL expression: {_short(text)!r}"
-        raise ExpressionError(msg) from None
-    found = [tree for tree in trees if tree is not None]
-    if len(found) != 1:
-        msg = "one expression is expected, but several are separated by ';'" if found else "the expression is empty"
-        raise ExpressionError(msg, offset=max(text.find(";"), 0))
-    return _renamed(found[0])
-
-
-def _located(error: Any, text: str) -> ExpressionError:
-    details: dict[str, Any] = next(iter(getattr(error, "errors", None) or []), {})
-    highlight = details.get("highlight")
-    if not highlight:
-        return ExpressionError(f"not a valid SQL expression: {_short(text)!r} has an unfinished text, name or comment")
-    lines = text.splitlines(keepends=True) or [""]
-    line = min(details.get("line") or 1, len(lines))
-    offset = sum(map(len, lines[: line - 1])) + (details.get("col") or 1) - len(highlight)
-    first = highlight.upper()
-    if not text[:offset].strip() and first in {
-        "SELECT",
-        "WITH",
-        "INSERT",
-        "UPDATE",
-        "DELETE",
-        "DROP",
-        "CREATE",
-        "ALTER",
-        "MERGE",
-    }:
-        return ExpressionError(f"an expression is expected, not a statement ({first} …)", offset=offset)
-    description = str(details.get("description") or "")
-    wanted = f"; {description[0].lower()}{description[1:]}" if description.startswith(("Expecting", "Expected")) else ""
-    return ExpressionError(
-        f"not a valid SQL expression: unexpected {highlight!r}{wanted}", offset=max(0, min(offset, len(text)))
-    )
-
-
-def _renamed(tree: exp.Expr) -> exp.Expr:
-    """Give the functions that sqlglot does not know, but this grammar does, their nodes."""
-    from sqlglot import exp
-
-    def rename(node: Any) -> Any:
-        target = _ALIASES.get(str(node.this).lower()) if isinstance(node, exp.Anonymous) else None
-        if target is None:
-            return node
-        arguments = list(node.expressions)
-        if target == "if" and len(arguments) in {2, 3}:
-            return exp.If(**dict(zip(("this", "true", "false"), arguments, strict=False)))
-        if target == "currenttimestamp" and not arguments:
-            return exp.CurrentTimestamp()
-        made = {"avg": exp.Avg, "logicaland": exp.LogicalAnd, "date": exp.Date}.get(target)
-        if made is None or len(arguments) != 1:
-            refuse(f"{node.this.upper()} does not take {len(arguments)} arguments", node)
-        return made(this=arguments[0])
-
-    renamed: exp.Expr = tree.transform(rename)
-    return renamed
-
-
-def _check(tree: exp.Expr, text: str) -> None:
-    """Refuse what is not part of the grammar, before anything is compiled."""
-    handlers = _handlers()
-    waiting: list[tuple[Any, int]] = [(tree, 0)]
-    count = 0
-    while waiting:
-        node, depth = waiting.pop()
-        count += 1
-        if count > MAX_NODES or depth > MAX_DEPTH:
-            msg = f"the expression is too large: at most {MAX_NODES:,} parts, nested {MAX_DEPTH} deep"
-            raise ExpressionError(msg, offset=_offset_of(node, text))
-        _check_node(node, text, handlers)
-        for child in node.iter_expressions():
-            chained = child.key == node.key and node.key in {"and", "or", "dpipe"}
-            waiting.append((child, depth if chained else depth + 1))
-
-
-def _check_node(node: Any, text: str, handlers: dict[str, tuple[Handler, str]]) -> None:
-    from sqlglot import exp
-
-    def fail(message: str) -> None:
-        raise ExpressionError(message, offset=_offset_of(node, text))
-
-    if node.key in _PARTS or (isinstance(node, (exp.Star, exp.Distinct)) and isinstance(node.parent, exp.AggFunc)):
-        return
-    if node.key not in handlers and node.key not in _WINDOW_ONLY:
-        name = call_name(node)
-        if (
-            isinstance(node, exp.Func)
-            and node.key not in _REFUSED
-            and re.search(rf"(?i)\b{re.escape(name)}\s*\(", text)
-        ):
-            hint = closest(name, _FUNCTIONS.split()) or "an SQL step may have it"
-            fail(f"the function {name} is not available in an SQL expression; {hint}")
-        fail(_REFUSED.get(node.key, f"{_short(node.sql())!r} is not available in an SQL expression"))
-    if node.key in _WINDOW_ONLY and not isinstance(node.parent, exp.Window):
-        fail(f"{call_name(node)} needs OVER (…)")
-    if isinstance(node, exp.Alias) and (node.parent is not None or not _has_as(node, text)):
-        fail(f"unexpected {node.alias!r}; a name for the result is written at the end: … AS {node.alias}")
-    read = _WINDOW_ONLY.get(node.key) or handlers[node.key][1]
-    extra = [name for name, value in node.args.items() if value and name not in {*read.split(), *_NOTES}]
-    if extra:
-        fail(f"this form of {call_name(node)} is not available in an SQL expression ({extra[0].replace('_', ' ')})")
-
-
-_WINDOW_ONLY = {
-    "rownumber": "this",
-    "rank": "this",
-    "denserank": "this",
-    "lag": "this offset default",
-    "lead": "this offset default",
-    "firstvalue": "this",
-}
-
-
-def _has_as(node: Any, text: str) -> bool:
-    start = node.args["alias"].meta.get("start")
-    return start is not None and re.search(r"(?i)\bas\s*$", text[:start]) is not None
-
-
-def _offset_of(node: Any, text: str) -> int | None:
-    from sqlglot import exp
-
-    if isinstance(node, exp.Func):
-        names = {str(node.this)} if isinstance(node, exp.Anonymous) else set(node.sql_names())
-        match = re.search(rf"(?i)\b(?:{'|'.join(map(re.escape, names))})\s*\(", text)
-        if match:
-            return match.start()
-    starts = [part.meta["start"] for part in node.find_all(exp.Identifier) if "start" in part.meta]
-    return _visible(min(starts, default=None), text)
-
-
-def _visible(offset: int | None, text: str) -> int | None:
-    return None if offset is None or offset > len(text) else offset
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:59] + "…"

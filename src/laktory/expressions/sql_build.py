@@ -116,13 +116,12 @@ def by_dtype(
     """
     import narwhals as nw
 
-    plain = nw.col(column)
-    # an argument that is there for any column: a choice needs one
-    nothing = nw.when(plain.is_null() & literal(value=False)).then(nw.lit(None))
+    # a choice needs an argument that is there for any column
+    nothing = nw.lit(None)
     chosen = [
         result(nw.coalesce(nothing, _typed(_named(column), dtypes)).cast(dtype)) for dtypes, dtype, result in cases
     ]
-    return nw.coalesce(*chosen, otherwise(plain))
+    return nw.coalesce(*chosen, otherwise(nw.col(column)))
 
 
 def spelled_time(text: str) -> dt.datetime | None:

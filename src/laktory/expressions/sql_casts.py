@@ -97,15 +97,15 @@ def _is_moment(node: Any) -> bool:
 def _float_text(value: Any) -> Any:
     import narwhals as nw
 
-    return when(value.is_nan(), nw.lit("NaN"), value.cast(nw.String))
+    return value.cast(nw.String).str.replace_all("^-?nan$", "NaN")
 
 
 def _moment_text(value: Any) -> Any:
     import narwhals as nw
 
-    micros = value.dt.microsecond()
-    fraction = nw.concat_str(nw.lit("."), micros.cast(nw.String).str.zfill(6))
-    return nw.concat_str(value.dt.to_string("%Y-%m-%d %H:%M:%S"), when(micros > nw.lit(0), fraction, nw.lit("")))
+    micros = value.dt.microsecond().cast(nw.String).str.zfill(6)
+    text = nw.concat_str(value.dt.to_string("%Y-%m-%d %H:%M:%S"), micros, separator=".")
+    return text.str.replace_all(r"\.000000$", "")
 
 
 # ---- CAST ------------------------------------------------------------------------------------
@@ -220,9 +220,9 @@ def _try_cast(node: Any, compile_: Compile) -> Any:
     if name in {"Decimal", "Datetime"}:
         known = "whole numbers, floats, booleans, dates and text"
         refuse(f"TRY_CAST to {node.to.sql()} is not available; it can read {known}", node)
-    text = as_text(node.this, compile_)
     if name == "String":
-        return text
+        return as_text(node.this, compile_)
+    text = _as_string(compile_(node.this))
     if name in FLOATS:
         return when(text.str.contains(_FLOAT), text).cast(dtype)
     if name == "Boolean":

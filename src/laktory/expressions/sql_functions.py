@@ -47,8 +47,7 @@ def _cube_root(value: Any) -> Any:
     # one Newton step makes the roots of cubes exact
     better = guess - (guess * guess * guess - size) / (literal(3.0) * guess * guess)
     usable = (size > literal(0.0)) & (size < literal(1e300))
-    root = when(usable, better, guess)
-    return when(number < literal(0.0), -root, root)
+    return when(usable, better, guess) * _direction(number)
 
 
 def _round(node: Any, compile_: Compile) -> Any:
@@ -61,8 +60,11 @@ def _round(node: Any, compile_: Compile) -> Any:
     below = scaled.floor()
     rounded = below + when(scaled - below >= literal(0.5), literal(1.0), literal(0.0))
     result = rounded / factor if digits >= 0 else rounded * factor
-    signed = when(value < literal(0.0), -result, result)
-    return when(scaled < literal(_ALL_WHOLE), signed, value)
+    return when(scaled < literal(_ALL_WHOLE), result * _direction(value), value)
+
+
+def _direction(value: Any) -> Any:
+    return when(value < literal(0.0), literal(-1.0), literal(1.0))
 
 
 def _trunc(node: Any, compile_: Compile) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import operator
 from typing import TYPE_CHECKING, Any
@@ -114,12 +113,12 @@ def truncated(value: nw.Expr) -> nw.Expr:
 
 def _whole_quotient(left: nw.Expr, right: nw.Expr) -> nw.Expr:
     quotient = left.abs() // _not_zero(right.abs())
-    return when((left < literal(0)) ^ (right < literal(0)), -quotient, quotient)
+    return quotient * when((left < literal(0)) ^ (right < literal(0)), literal(-1), literal(1))
 
 
 def _remainder(left: nw.Expr, right: nw.Expr) -> nw.Expr:
     remainder = left.abs() % _not_zero(right.abs())
-    return when(left < literal(0), -remainder, remainder)
+    return remainder * when(left < literal(0), literal(-1), literal(1))
 
 
 def _negated(node: Any, compile_: Compile) -> Any:
@@ -137,14 +136,17 @@ def _negated(node: Any, compile_: Compile) -> Any:
 
 def _connector(function: Callable[[Any, Any], Any]) -> Handler:
     def handler(node: Any, compile_: Compile) -> Any:
-        terms = [compile_(term) for term in node.flatten()]
-        # a balanced tree: long chains must not nest deeper than engines can walk
-        while len(terms) > 1:
-            pairs = [function(*terms[i : i + 2]) for i in range(0, len(terms) - 1, 2)]
-            terms = pairs + terms[len(terms) - len(terms) % 2 :]
-        return terms[0]
+        return _balanced(function, [compile_(term) for term in node.flatten()])
 
     return handler
+
+
+def _balanced(function: Callable[[Any, Any], Any], terms: list[Any]) -> Any:
+    """All terms combined in a balanced tree: a long chain must not nest deeper than engines can walk."""
+    while len(terms) > 1:
+        pairs = [function(*terms[i : i + 2]) for i in range(0, len(terms) - 1, 2)]
+        terms = pairs + terms[len(terms) - len(terms) % 2 :]
+    return terms[0]
 
 
 def _not(node: Any, compile_: Compile) -> Any:
@@ -159,8 +161,7 @@ def _is(node: Any, compile_: Compile) -> Any:
         return value.is_null()
     if not isinstance(node.expression, exp.Boolean):
         refuse("IS takes NULL, TRUE or FALSE", node)
-    found = value if node.expression.this else ~value
-    return ~found.is_null() & found
+    return (value if node.expression.this else ~value).fill_null(value=False)
 
 
 # ---- comparison ------------------------------------------------------------------------------
@@ -210,18 +211,11 @@ def _in(node: Any, compile_: Compile) -> Any:
     if len(items) == len(texts) > _LONG_LIST and not any(map(spelled_time, texts)):
         found = compile_(node.this).is_in(texts)
     elif items:
-        tests = [_compared(node.this, item, operator.eq, compile_) for item in items]
-        found = functools.reduce(operator.or_, tests) if len(tests) <= _LONG_LIST else _any(tests)
+        found = _balanced(operator.or_, [_compared(node.this, item, operator.eq, compile_) for item in items])
     else:
         found = compile_(node.this).is_null() & literal(value=False)
     # x IN (1, NULL) is NULL, not false, where x is not 1
     return found | _unknown() if len(items) < len(node.expressions) else found
-
-
-def _any(tests: list[Any]) -> nw.Expr:
-    import narwhals as nw
-
-    return nw.any_horizontal(*tests, ignore_nulls=False)
 
 
 def _unknown() -> nw.Expr:
@@ -282,17 +276,17 @@ def _coalesce(node: Any, compile_: Compile) -> Any:
 def _nullif(node: Any, compile_: Compile) -> Any:
     value = compile_(node.this)
     equal = _compared(node.this, node.expression, operator.eq, compile_)
-    return when(equal.is_null() | ~equal, value)
+    return when(~equal.fill_null(value=False), value)
 
 
 def _extreme(better: Callable[[Any, Any], Any]) -> Handler:
     """GREATEST and LEAST skip NULL; NaN is greater than any number."""
 
     def handler(node: Any, compile_: Compile) -> Any:
-        best, *others = (compile_(item) for item in (node.this, *node.expressions))
-        for other in others:
-            best = when(best.is_null() | better(other, best), when(other.is_null(), best, other), best)
-        return best
+        def pick(best: Any, other: Any) -> Any:
+            return when(other.is_null() | better(best, other), best, other)
+
+        return _balanced(pick, [compile_(item) for item in (node.this, *node.expressions)])
 
     return handler
 

@@ -8,6 +8,7 @@ is refused: otherwise a part of the statement that the guard takes for a text co
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
@@ -61,6 +62,9 @@ _QUERY_WORDS = frozenset(
         "UNPIVOT", "DESCRIBE", "SUMMARIZE", "SHOW", "CALL", ";",
     }
 )  # fmt: skip
+
+# the packages of sqlglot import one another: threads that import it at once, each at another end, deadlock
+_IMPORT = threading.Lock()
 
 _FILES_HINT = "declare the file as a source and write {sources.name}"
 
@@ -382,8 +386,9 @@ def _function(node: Any) -> str:
 @lru_cache(maxsize=8)
 def _reader(dialect: str) -> Any:
     """Dialect to read with. That of DuckDB also reads what Polars accepts; both engines quote with backticks too."""
-    from sqlglot.dialects.dialect import Dialect
-    from sqlglot.dialects.duckdb import DuckDB
+    with _IMPORT:
+        from sqlglot.dialects.dialect import Dialect
+        from sqlglot.dialects.duckdb import DuckDB
 
     if dialect not in ("duckdb", "postgres"):
         return Dialect.get_or_raise(dialect)
@@ -400,10 +405,11 @@ def _reader(dialect: str) -> Any:
 
 
 def _tokens(sql: str) -> list[Token] | None:
+    reader = _reader("duckdb")
     from sqlglot.errors import SqlglotError
 
     try:
-        return list(_reader("duckdb").tokenize(sql))
+        return list(reader.tokenize(sql))
     except SqlglotError:
         return None
 

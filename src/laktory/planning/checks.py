@@ -182,6 +182,7 @@ def _shared_targets(pipeline: Pipeline) -> list[Problem]:
     """Two sinks on one place would overwrite each other."""
     seen: dict[str, str] = {}
     problems: list[Problem] = []
+    places: list[tuple[str, str, Path]] = []
     for index, node in enumerate(pipeline.nodes):
         for position, sink in enumerate(node.sinks):
             if not isinstance(sink, FileDataSink) or sink.custom_writer is not None or url_scheme(sink.path):
@@ -192,4 +193,10 @@ def _shared_targets(pipeline: Pipeline) -> list[Problem]:
                 message = f"{where} writes to {sink.path!r}, as {seen[target]} does: one would undo the other"
                 problems.append(Problem(message, ("nodes", index, "sinks", position, "path")))
             seen.setdefault(target, where)
+            places.append((target, sink.path, ("nodes", index, "sinks", position, "path")))
+    for target, path, place in places:
+        around = next((str(folder) for folder in PurePath(target).parents if str(folder) in seen), None)
+        if around is not None:
+            message = f"{path!r} lies inside the place that {seen[around]} writes to"
+            problems.append(Problem(message, place, hint="write to a path of its own"))
     return problems

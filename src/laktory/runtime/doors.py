@@ -16,7 +16,7 @@ from laktory.runtime.record import RunFolder, new_run_id
 from laktory.runtime.runner import RunOptions, RunOutcome, run
 from laktory.runtime.sessions import standing
 from laktory.runtime.writing import sink_target, write_custom, write_files
-from laktory.storage import Locks, exists
+from laktory.storage import Locks, discard, exists, open_staging
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -183,14 +183,17 @@ def purge_sink(sink: FileDataSink) -> None:
     """`sink.purge()`."""
     target = sink_target(sink)
     with Locks.acquire([target], owner="purge", timeout=_lock_timeout()):
+        if not exists(target):
+            return
+        staging = open_staging(target, "purge", extension="old")
         try:
-            if Path(target.path).is_dir():
-                shutil.rmtree(target.path)
-            else:
-                Path(target.path).unlink(missing_ok=True)
+            # out of sight in one step, so that nobody meets a half-deleted table
+            Path(target.path).rename(staging.path)
         except OSError as error:
             msg = f"{sink.path!r} cannot be removed: {error.strerror}"
             raise SinkError(msg) from error
+        finally:
+            discard([staging])
 
 
 def _lock_timeout() -> float:

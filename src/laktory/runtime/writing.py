@@ -67,8 +67,7 @@ class _Job:
 
 def sink_target(sink: FileDataSink) -> Target:
     """Where a sink leads on this machine."""
-    path = sink.path if "partition_by" not in sink.writer_kwargs or sink.path.endswith("/") else f"{sink.path}/"
-    return target_of(path, sink.format)
+    return target_of(sink.path, sink.format, partitioned="partition_by" in sink.writer_kwargs)
 
 
 def write_files(

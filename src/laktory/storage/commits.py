@@ -182,6 +182,9 @@ def _carry_out(record: Record, *, again: bool) -> list[Committed]:
                 done[index] = _apply(change, again=again)
         except delta.ConflictError as error:
             _clean(record)
+            with suppress(OSError):  # moved in for nothing, and in no version of the table
+                for name in change.files:
+                    remove(f"{change.target.path}/{name}")
             earlier = [repr(record.changes[index].target.path) for index in done]
             kept = f"{', '.join(earlier)} of the same commit had been committed" if earlier else "nothing was changed"
             msg = f"{error}; {kept}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from laktory.errors import SinkError
 from laktory.storage import delta
-from laktory.storage.commits import Change
+from laktory.storage.commits import Change, pointed_record
 from laktory.storage.files import remove, sink_errors, sync, sync_folders
 from laktory.storage.targets import staging_folder
 
@@ -122,11 +122,16 @@ def prepare(
 
 
 def discard(stagings: Iterable[Staging]) -> None:
-    """Remove what was staged and not committed. What cannot be removed now goes when the target is locked next."""
+    """Remove what was staged and not committed. What cannot be removed now goes when the target is locked next.
+
+    What a pending commit still needs (`commit` failed after its record was on disk) stays.
+    """
     for staging in stagings:
-        for path in (staging.path, _whole(staging.path)):
-            with suppress(OSError):
-                remove(path)
+        with suppress(OSError, SinkError):
+            record = pointed_record(staging.target)
+            if record is None or not Path(record).exists():
+                remove(staging.path)
+                remove(_whole(staging.path))
 
 
 def _continued(target: str, part: str) -> str:

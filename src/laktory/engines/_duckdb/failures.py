@@ -1,0 +1,113 @@
+"""Exceptions of DuckDB → errors of a run."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import duckdb
+import polars as pl
+
+from laktory.diagnostics import closest
+from laktory.diagnostics.secrets import redact
+from laktory.engines.errors import os_reason, reason, sink_failure
+from laktory.engines.locate import broken_json_line
+from laktory.errors import RunError, RunInterrupted, SinkError, SourceError, StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+__all__ = ["message_of", "statement_failure", "translated"]
+
+_KIND = re.compile(r"^(?:[A-Z][A-Za-z]* )+?(?:Error|Exception): |^Error: ")
+_LINE = re.compile(r"\s*\n+LINE \d+:.*", re.DOTALL)
+_FILE = re.compile(r"^\s*file = (.+)$", re.MULTILINE)
+_JSON_FILE = re.compile(r'in file "([^"]+)"')
+_CSV_LINE = re.compile(r"CSV Error on Line: (\d+)")
+_CSV_WIDTH = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
+_NOT_CONVERTED = re.compile(r'Could not convert string "(.*?)" to \'(.+?)\'', re.DOTALL)
+_COLUMN = re.compile(r'converting column "(.+?)"')
+_PARQUET = re.compile(r"No magic bytes|Parquet file|parquet file|Snappy|TProtocol|too small to be a Parquet", re.IGNORECASE)
+_NO_TABLE = re.compile(r"Table with name (\S+) does not exist")
+_REWORDED = (
+    (re.compile(r'Referenced column "(.+?)" (?:was )?not found (?:in FROM clause|because .*)!?'), r"no column '\1'"),
+    (re.compile(r'(?:Values list|Table) "(.+?)" does not have a column named "(.+?)"'), r"table '\1' has no column '\2'"),
+    (re.compile(r"(?:Scalar|Aggregate|Table|Macro)? ?Function with name (\S+) does not exist!?"), r"no function '\1'"),
+    (re.compile(r"Candidate bindings: "), "columns like it: "),
+)  # fmt: skip
+
+
+@contextmanager
+def translated(paths: Sequence[str] = (), staged: Iterable[str] = ()) -> Iterator[None]:
+    """Raise what DuckDB, or Polars below it, raises inside as `SourceError`, `StepError` or `SinkError`.
+
+    Parameters
+    ----------
+    paths : what is being read, when nothing else is computed
+    staged : paths that are being written
+    """
+    try:
+        yield
+    except RunError:
+        raise
+    except duckdb.InterruptException as error:
+        msg = "the query was stopped"
+        raise RunInterrupted(msg) from error
+    except (duckdb.Error, pl.exceptions.PolarsError, OSError) as error:
+        raise _failure(error, paths, list(staged)) from error
+
+
+def message_of(error: BaseException) -> str:
+    """The first paragraph of a message of DuckDB on one line, without the kind of error and the quoted statement."""
+    text = _KIND.sub("", _LINE.sub("", str(error)))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return redact(" ".join(lines[:2]))[:300] if lines else type(error).__name__
+
+
+def statement_failure(error: duckdb.Error, tables: Iterable[str]) -> StepError:
+    """A statement that cannot be planned, with candidates."""
+    text = message_of(error)
+    if missing := _NO_TABLE.search(text):
+        tables = sorted(tables)
+        hint = closest(missing[1], tables) or f"tables: {', '.join(tables) or 'none'}"
+        return StepError(f"SQL: no table {missing[1]!r}; {hint}")
+    for pattern, words in _REWORDED:
+        text = pattern.sub(words, text)
+    return StepError(f"SQL: {text}")
+
+
+def _failure(error: BaseException, paths: Sequence[str], staged: list[str]) -> RunError:
+    if staged and (sink := sink_failure(error, staged)):
+        return sink
+    text = str(error)
+    if staged and any(path in text for path in staged):
+        return SinkError(message_of(error))
+    if found := _text_file(text):
+        return SourceError(redact(found))
+    named = next((path for path in paths if path in text), paths[0] if paths else None)
+    if named is not None:
+        words = os_reason(error) or message_of(error)
+        return SourceError(f"{named!r}: {words}" if named not in words else words)
+    if isinstance(error, (duckdb.IOException, duckdb.HTTPException, OSError)) or _PARQUET.search(text):
+        return SourceError(message_of(error))
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return StepError(f"out of memory: {message_of(error)}")
+    return StepError(message_of(error) if isinstance(error, duckdb.Error) else reason(error))
+
+
+def _text_file(text: str) -> str | None:
+    """``'file' line 3: …`` for what is wrong in a CSV or JSON file."""
+    if line := _CSV_LINE.search(text):
+        file = found[1] if (found := _FILE.search(text)) else "CSV"
+        if width := _CSV_WIDTH.search(text):
+            return f"{file!r} line {line[1]}: {width[2]} values, expected {width[1]}"
+        if value := _NOT_CONVERTED.search(text):
+            column = f"column {found[1]!r}: " if (found := _COLUMN.search(text)) else ""
+            return f"{file!r} line {line[1]}: {column}{value[1]!r} is no {value[2]}"
+        lines = [part.strip() for part in text.splitlines()]
+        said = [part for part in lines[1:] if part and not part.startswith(("Original Line", "Possible", "*"))]
+        return f"{file!r} line {line[1]}: {said[0] if said else 'cannot be read'}"
+    if "JSON" in text and (file_ := _JSON_FILE.search(text)):
+        return broken_json_line([file_[1]]) or _KIND.sub("", text.partition("\nTry setting")[0]).strip()
+    return None
