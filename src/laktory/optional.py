@@ -17,6 +17,7 @@ _EXTRAS = {
     "deltalake": "delta",
     "duckdb": "duckdb",
     "fastexcel": "excel",
+    "planck": "units",
     "pyarrow": "arrow",
     "xlsxwriter": "excel",
 }

@@ -72,7 +72,7 @@ _USES = {
     **dict.fromkeys(
         ("sign", "max", "isnan", "splitpart", "nullsafeeq", "nullsafeneq", "greatest", "least", "extract"), 4
     ),
-    **dict.fromkeys(("round", "log", "quarter", "window", "count", "dpipe", "concat", "concatws"), 6),
+    **dict.fromkeys(("round", "log", "quarter", "window", "count", "concat", "concatws"), 6),
     **dict.fromkeys(("cast", "trycast", "cbrt", "datediff", "date"), 12),
 }
 
@@ -221,6 +221,8 @@ def _size(tree: exp.Expr) -> float:
         uses: float = _USES.get(node.key, 1)
         if node.key in {"greatest", "least"}:
             uses = 2.5 ** math.ceil(math.log2(len(node.expressions) + 1))
+        elif node.key == "dpipe":
+            below = sum(sizes[id(child)] * (1 if child.key == "dpipe" else 6) for child in node.iter_expressions())
         elif node.key == "case" and len(node.args["ifs"]) > MAX_BRANCHES:
             refuse(f"CASE has more than {MAX_BRANCHES} branches", node)
         elif node.key == "in" or (node.key == "case" and node.this is not None):

@@ -161,6 +161,9 @@ def _step_problems(node: PipelineNode, engine: Capabilities, named: Collection[s
     if node.transformer is None:
         return
     from laktory.expressions.statement import statement_problems
+    from laktory.settings import settings
+
+    files: bool = settings.allow_sql_files
 
     steps = node.transformer.nodes
     known = {"df", *named, *(f"nodes.{name}" for name in node.upstream_node_names)}
@@ -168,7 +171,7 @@ def _step_problems(node: PipelineNode, engine: Capabilities, named: Collection[s
     for index, step in enumerate(steps):
         path: Path = ("transformer", "nodes", index)
         if hasattr(step, "expr"):
-            for problem in statement_problems(step.expr, engine.dialect, known):
+            for problem in statement_problems(step.expr, engine.dialect, known, files=files):
                 yield replace(problem, path=(*path, "expr", *problem.path))
         elif index == 0 and not node.sources:
             message = f"node {node.name!r} has no source, so its first step must be SQL"

@@ -200,6 +200,8 @@ class _Run:
         waiting = {node.name: len(node.upstream) for node in self.plan.nodes}
         ready = deque(name for name, count in waiting.items() if not count)
         threads = self._threads()
+        if threads > 1:
+            import sqlglot  # noqa: F401 - its first import from several threads at once deadlocks
         pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="laktory")
         running: dict[Future[NodeResult], str] = {}
 

@@ -1,0 +1,115 @@
+"""Methods of frames that Narwhals gets wrong over a relation of DuckDB, done right.
+
+`top_k`, `unpivot` and `join_asof` of Narwhals look for a relation on another connection than its own; `rename`
+says nothing when a column is not there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+
+from laktory.diagnostics import closest
+from laktory.engines._duckdb.types import identifier
+from laktory.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    Frame = nw.LazyFrame[Any]
+
+__all__ = ["METHODS"]
+
+
+def _top_k(frame: Frame, k: int, *, by: str | Iterable[str], reverse: bool | Sequence[bool] = False) -> Frame:
+    names = [by] if isinstance(by, str) else list(by)
+    _require(frame, "top_k", names)
+    flags = [reverse] * len(names) if isinstance(reverse, bool) else list(reverse)
+    return frame.sort(*names, descending=[not flag for flag in flags], nulls_last=True).head(k)
+
+
+def _rename(frame: Frame, mapping: Mapping[str, str]) -> Frame:
+    _require(frame, "rename", mapping)
+    return frame.rename(dict(mapping))
+
+
+def _unpivot(
+    frame: Frame,
+    on: str | Sequence[str] | None = None,
+    *,
+    index: str | Sequence[str] | None = None,
+    variable_name: str = "variable",
+    value_name: str = "value",
+) -> Frame:
+    columns = frame.collect_schema().names()
+    kept = [index] if isinstance(index, str) else list(index or [])
+    turned = [on] if isinstance(on, str) else list(on or [name for name in columns if name not in kept])
+    _require(frame, "unpivot", [*kept, *turned])
+    # one part per column in the order of `on`, NULLs included, as other engines give it
+    parts = [
+        frame.select(*kept, nw.lit(name).alias(variable_name), nw.col(name).alias(value_name)) for name in turned
+    ]
+    if not parts:
+        msg = "method 'unpivot': there is no column to turn into rows"
+        raise StepError(msg)
+    return nw.concat(parts, how="vertical")
+
+
+def _join_asof(
+    frame: Frame,
+    other: Frame,
+    *,
+    left_on: str | None = None,
+    right_on: str | None = None,
+    on: str | None = None,
+    by_left: str | Sequence[str] | None = None,
+    by_right: str | Sequence[str] | None = None,
+    by: str | Sequence[str] | None = None,
+    strategy: str = "backward",
+    suffix: str = "_right",
+) -> Frame:
+    if strategy not in {"backward", "forward"}:
+        msg = f"method 'join_asof': the strategy {strategy!r} is not available on DUCKDB; 'backward' and 'forward' are"
+        raise StepError(msg)
+    left, right = on or left_on, on or right_on
+    if left is None or right is None:
+        msg = "method 'join_asof': give 'on', or 'left_on' and 'right_on'"
+        raise StepError(msg)
+    lefts, rights = _names(by if by is not None else by_left), _names(by if by is not None else by_right)
+    _require(frame, "join_asof", [left, *lefts])
+    _require(other, "join_asof", [right, *rights])
+    sign = ">=" if strategy == "backward" else "<="
+    pairs = [(left, sign, right), *((one, "=", two) for one, two in zip(lefts, rights, strict=True))]
+    condition = " AND ".join(f"lhs.{identifier(one)} {how} rhs.{identifier(two)}" for one, how, two in pairs)
+    columns = frame.collect_schema().names()
+    added = [name for name in other.collect_schema().names() if name not in {right, *rights}]
+    selected = [f"lhs.{identifier(name)} AS {identifier(name)}" for name in columns]
+    selected += [
+        f"rhs.{identifier(name)} AS {identifier(name + suffix if name in columns else name)}" for name in added
+    ]
+    # relations have no method for it, so the other frame stands in the query as text
+    inner = nw.to_native(other).sql_query()
+    query = f"SELECT {', '.join(selected)} FROM lhs ASOF LEFT JOIN (\n{inner}\n) AS rhs ON {condition}"  # noqa: S608
+    return nw.from_native(nw.to_native(frame).query("lhs", query))
+
+
+METHODS: Mapping[str, Callable[..., Frame]] = {
+    "join_asof": _join_asof,
+    "rename": _rename,
+    "top_k": _top_k,
+    "unpivot": _unpivot,
+}
+
+
+def _names(value: str | Sequence[str] | None) -> list[str]:
+    return [value] if isinstance(value, str) else list(value or [])
+
+
+def _require(frame: Frame, method: str, wanted: Iterable[str]) -> None:
+    columns = frame.collect_schema().names()
+    for name in wanted:
+        if name not in columns:
+            hint = closest(name, columns) or f"columns: {', '.join(columns[:20])}"
+            msg = f"method {method!r}: there is no column {name!r}; {hint}"
+            raise StepError(msg)

@@ -1,0 +1,237 @@
+"""The DuckDB engine during one run: one connection, one query at a time."""
+
+from __future__ import annotations
+
+import threading
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import narwhals as nw
+import polars as pl
+
+from laktory.engines._duckdb.failures import translated
+from laktory.engines._duckdb.methods import METHODS
+from laktory.engines._duckdb.readers import call_methods, scan_files
+from laktory.engines._duckdb.sql import query, refuse_equal_names, syntax_error
+from laktory.engines._duckdb.storing import stored
+from laktory.engines._duckdb.types import identifier, literal
+from laktory.engines._duckdb.writers import stage_outputs
+from laktory.engines.capabilities import DUCKDB
+from laktory.engines.errors import reason
+from laktory.errors import SourceError, StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from laktory.engines.protocol import FileRead, Output, Staged
+
+__all__ = ["DuckDBSession"]
+
+
+class DuckDBSession:
+    """See `laktory.engines.protocol.Session`.
+
+    Parameters
+    ----------
+    scratch : existing private folder for temporary files
+
+    Attributes
+    ----------
+    methods : methods of frames to call instead of those of Narwhals
+    """
+
+    capabilities = DUCKDB
+    methods: Mapping[str, Callable[..., nw.LazyFrame[Any]]] = METHODS
+
+    def __init__(self, scratch: str) -> None:
+        self._scratch = Path(scratch).absolute()
+        # relations of one connection only can be joined, and it takes one query at a time
+        self._lock = threading.RLock()
+        self._numbers = count()
+        self._registered: list[str] = []
+        self._con = duckdb.connect(
+            config={
+                "allow_community_extensions": "false",
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+            }
+        )
+        for setting, value in {
+            "enable_progress_bar": False,
+            "preserve_insertion_order": True,
+            "python_enable_replacements": False,
+            "temp_directory": str(self._scratch / f"duckdb-{id(self)}"),
+            "TimeZone": "UTC",
+        }.items():
+            self._con.execute(f"SET {setting} = {literal(value)}")
+
+    def scan(self, read: FileRead) -> nw.LazyFrame[Any]:
+        """Read files lazily. JSON lines and, when types are inferred, CSV are looked through first.
+
+        Raises
+        ------
+        SourceError
+            Missing, broken, or not what the declaration says.
+        """
+        with self._lock, translated([read.path]):
+            found = scan_files(read, self._con)
+            if isinstance(found.query, str):
+                name = self._unique("laktory_scan")
+                self._con.execute(f"CREATE TEMP VIEW {identifier(name)} AS {found.query}")
+            else:
+                name = self._register(found.query)
+            relation = call_methods(self._con.view(name), read)
+            _checked(relation.columns)
+            return nw.from_native(relation)
+
+    def adopt(self, frame: Any) -> nw.LazyFrame[Any]:
+        """Take in a frame of any library, a mapping of columns or a list of rows.
+
+        A plan of Polars is computed once, into a temporary file: each query would else compute it again.
+
+        Raises
+        ------
+        SourceError
+            It is none of these, or its values do not make columns.
+        """
+        native = nw.to_native(frame, pass_through=True)
+        with self._lock, translated():
+            if isinstance(native, duckdb.DuckDBPyRelation):
+                return nw.from_native(self._own(native))
+            try:
+                taken = native if isinstance(native, pl.LazyFrame) else _in_memory(native)
+            except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
+                msg = f"the data of type {type(native).__name__!r} cannot be taken in: {reason(error)}"
+                raise SourceError(msg) from error
+            _checked(taken.collect_schema().names())
+            if isinstance(taken, pl.LazyFrame):
+                path = self._scratch / f"{self._unique('adopted')}.arrow"
+                taken.sink_ipc(path)
+                taken = pl.scan_ipc(path, glob=False)
+            return nw.from_native(self._con.view(self._register(_wide_integers_as_decimals(taken))))
+
+    def sql(self, statement: str, frames: Mapping[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any]:
+        """One query over exactly the named frames.
+
+        Raises
+        ------
+        StepError
+            The statement cannot be planned.
+        """
+        with self._lock, translated():
+            views = {}
+            for name, frame in frames.items():
+                views[name] = self._register(self._own(nw.to_native(frame)))
+            return nw.from_native(query(self._con, statement, views))
+
+    def check_sql(self, statement: str) -> tuple[str, int | None, int | None] | None:
+        """Syntax error as ``(message, line, column)`` or None."""
+        with self._lock:
+            return syntax_error(self._con, statement)
+
+    def schema(self, frame: nw.LazyFrame[Any]) -> nw.Schema:
+        """Columns and types as files hold them: a ``SUM`` of integers is Int64.
+
+        Raises
+        ------
+        StepError
+            Two columns have one name.
+        """
+        with self._lock, translated():
+            native = nw.to_native(frame)
+            refuse_equal_names(native.columns)
+            return nw.from_native(stored(native)).collect_schema()
+
+    def collect(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """Compute now, into a temporary table.
+
+        Raises
+        ------
+        SourceError, StepError
+            A source, or a step on it, fails.
+        """
+        name = self._unique("laktory_result")
+        with self._lock, translated():
+            stored(nw.to_native(frame)).query(
+                "laktory_frame", f"CREATE TEMP TABLE {identifier(name)} AS FROM laktory_frame"
+            )
+            return nw.from_native(self._con.table(name))
+
+    def stage(self, outputs: Sequence[Output]) -> list[Staged]:
+        """Write the outputs of one node.
+
+        Raises
+        ------
+        SourceError, StepError, SinkError
+            A source, a step on it, or a place to write to fails.
+        """
+        with self._lock, translated(staged=[output.path for output in outputs]):
+            return stage_outputs(outputs, self._con, self._unique)
+
+    def interrupt(self) -> None:
+        """Stop the query that is running."""
+        self._con.interrupt()
+
+    def close(self) -> None:
+        """Close the connection; its frames end with it."""
+        self._con.interrupt()
+        with self._lock:
+            for name in self._registered:
+                self._con.unregister(name)
+            self._registered.clear()
+            self._con.close()
+
+    def _unique(self, prefix: str) -> str:
+        return f"{prefix}_{next(self._numbers)}"
+
+    def _register(self, frame: Any) -> str:
+        name = self._unique("laktory_data")
+        self._con.register(name, frame)
+        self._registered.append(name)
+        return name
+
+    def _own(self, relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+        """The relation, copied if it belongs to another connection."""
+        try:
+            self._con.register(name := self._unique("laktory_own"), relation)
+        except duckdb.InvalidInputException:
+            return self._con.view(self._register(relation.to_arrow_table()))
+        self._con.unregister(name)
+        return relation
+
+
+def _checked(names: Sequence[str]) -> None:
+    try:
+        refuse_equal_names(list(names))
+    except StepError as error:
+        raise SourceError(str(error)) from None
+
+
+def _in_memory(native: Any) -> pl.DataFrame:
+    if isinstance(native, pl.DataFrame):
+        return native
+    if isinstance(native, dict):
+        numbers = all(
+            isinstance(values, list) and {type(value) for value in values} <= {int, float, type(None)}
+            for values in native.values()
+        )
+        return pl.DataFrame(native, strict=not numbers)
+    if isinstance(native, list):
+        for index, row in enumerate(native):
+            if not isinstance(row, dict):
+                msg = f"row {index} is {type(row).__name__!r}, not a mapping of columns to values"
+                raise TypeError(msg)
+        return pl.DataFrame(native, infer_schema_length=None)
+    if hasattr(native, "__arrow_c_stream__"):
+        return pl.DataFrame(native)
+    lazy = nw.from_native(native)
+    eager = lazy.collect(backend="polars") if isinstance(lazy, nw.LazyFrame) else lazy
+    return eager.to_polars()
+
+
+def _wide_integers_as_decimals(frame: Any) -> Any:
+    """Arrow has no integers of 128 bits."""
+    wide = [name for name, dtype in frame.collect_schema().items() if dtype in {pl.Int128, pl.UInt128}]
+    return frame.with_columns(pl.col(wide).cast(pl.Decimal(38, 0))) if wide else frame

@@ -1,0 +1,97 @@
+"""Columns as files and intermediate results hold them: the same texts and types as from the Polars engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from laktory.engines._duckdb.types import identifier, literal, stored_type
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["UNSTORABLE", "as_csv", "as_json", "stored", "stored_columns"]
+
+UNSTORABLE = frozenset({"interval", "time with time zone", "union", "bignum", "varint", "variant", "geometry"})
+"""Ids of types that no file format gives back as they were."""
+
+_ZONED = "timestamp with time zone"
+_FRACTIONS = {"timestamp_s": "", "timestamp_ms": ".%g", "timestamp": ".%f", _ZONED: ".%f", "timestamp_ns": ".%n"}
+
+
+def stored(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """The relation with the types it has in files; itself if they are the same."""
+    if all(str(dtype) == stored_type(dtype) for dtype in relation.types):
+        return relation
+    return relation.project(stored_columns(relation))
+
+
+def stored_columns(relation: duckdb.DuckDBPyRelation) -> str:
+    """Columns of `stored` as SQL text."""
+    return ", ".join(
+        _cast(identifier(name), dtype, stored_type(dtype), name)
+        for name, dtype in zip(relation.columns, relation.types, strict=True)
+    )
+
+
+def as_csv(value: str, dtype: Any) -> str:
+    """A column as text of CSV: timestamps in ISO form with all digits, NaN."""
+    kind = dtype.id
+    if kind in {"float", "double"}:
+        return f"CASE WHEN isnan({value}) THEN 'NaN' ELSE CAST({value} AS VARCHAR) END"
+    if kind in _FRACTIONS:
+        local = f"({value} AT TIME ZONE 'UTC')" if kind == _ZONED else value
+        text = f"strftime({local}, '%Y-%m-%dT%H:%M:%S{_FRACTIONS[kind]}')"
+        return f"{text} || '+0000'" if kind == _ZONED else text
+    if kind in {"time", "time_ns"}:
+        text = f"CAST({value} AS VARCHAR)"
+        return f"rpad(CASE WHEN contains({text}, '.') THEN {text} ELSE {text} || '.' END, 18, '0')"
+    return _stored_value(value, dtype)
+
+
+def as_json(value: str, dtype: Any, depth: int = 0) -> str:
+    """A column as a value of JSON: NaN and infinities are null, decimals and times text."""
+    kind = dtype.id
+    if kind in {"float", "double"}:
+        return f"CASE WHEN isfinite({value}) THEN {value} END"
+    if kind in {"time", "time_ns"} or (kind in _FRACTIONS and kind != _ZONED):
+        return _by_thousands(f"CAST({value} AS VARCHAR)")
+    if kind == _ZONED:
+        text = _by_thousands(f"CAST({value} AT TIME ZONE 'UTC' AS VARCHAR)")
+        return f"replace({text}, ' ', 'T') || '+00:00'"
+    if kind == "decimal":
+        return f"CAST({value} AS VARCHAR)"
+    if kind == "struct" and _changes(dtype):
+        fields = [
+            f"{identifier(name)} := {as_json(f'struct_extract({value}, {literal(name)})', inner, depth)}"
+            for name, inner in dtype.children
+        ]
+        return f"CASE WHEN {value} IS NOT NULL THEN struct_pack({', '.join(fields)}) END"
+    if kind in {"list", "array"} and _changes(dtype):
+        return f"list_transform({value}, lambda x{depth}: {as_json(f'x{depth}', dtype.children[0][1], depth + 1)})"
+    return _stored_value(value, dtype)
+
+
+def _changes(dtype: Any) -> bool:
+    if dtype.id == "struct":
+        return any(_changes(inner) for _, inner in dtype.children)
+    if dtype.id in {"list", "array"}:
+        return _changes(dtype.children[0][1])
+    return dtype.id in {"float", "double", "time", "time_ns", "decimal", *_FRACTIONS}
+
+
+def _by_thousands(text: str) -> str:
+    """Fractions of a second with three, six or nine digits."""
+    point = f"strpos({text}, '.')"
+    return (
+        f"CASE WHEN {point} = 0 THEN {text} "
+        f"ELSE rpad({text}, CAST({point} + (length({text}) - {point} + 2) // 3 * 3 AS INTEGER), '0') END"
+    )
+
+
+def _stored_value(value: str, dtype: Any) -> str:
+    kind = stored_type(dtype)
+    return value if kind == str(dtype) else f"CAST({value} AS {kind})"
+
+
+def _cast(value: str, dtype: Any, kind: str, name: str) -> str:
+    return value if kind == str(dtype) else f"CAST({value} AS {kind}) AS {identifier(name)}"

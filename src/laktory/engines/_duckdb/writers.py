@@ -1,0 +1,250 @@
+"""Frames → staged files, each row computed once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+
+from laktory.diagnostics import closest
+from laktory.engines import arrow_files
+from laktory.engines._duckdb.sharing import share
+from laktory.engines._duckdb.storing import UNSTORABLE, as_csv, as_json, stored, stored_columns
+from laktory.engines._duckdb.types import identifier, literal
+from laktory.engines.errors import check_arguments
+from laktory.engines.formats import extension, refuse_types
+from laktory.engines.protocol import Output, Staged
+from laktory.errors import SinkError, UnsupportedError
+from laktory.optional import require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import duckdb
+
+__all__ = ["stage_outputs"]
+
+_TEXT = frozenset({"compression", "dateformat", "timestampformat"})
+_OPTIONS = {
+    "PARQUET": frozenset({"bloom_filter_false_positive_ratio", "compression", "compression_level", "dictionary_size_limit", "parquet_version", "row_group_size", "row_group_size_bytes", "row_groups_per_file", "string_dictionary_page_size_limit"}),
+    "CSV": _TEXT | {"delim", "delimiter", "escape", "force_quote", "header", "null", "nullstr", "quote", "sep"},
+    "JSON": _TEXT,
+    "JSONL": _TEXT,
+    "NDJSON": _TEXT,
+    "IPC": frozenset({"compression"}),
+}  # fmt: skip
+_THROUGH_POLARS = frozenset({"AVRO", "EXCEL"})
+_COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
+
+
+@dataclass(slots=True)
+class _Group:
+    """Outputs of one frame."""
+
+    relation: duckdb.DuckDBPyRelation
+    members: list[int]
+
+
+def stage_outputs(
+    outputs: Sequence[Output], con: duckdb.DuckDBPyConnection, unique: Callable[[str], str]
+) -> list[Staged]:
+    """Write all outputs.
+
+    A frame with several outputs is evaluated once, into its first Parquet output, else into a temporary table; the
+    others are made from there. What different frames have in common is put into a temporary table first.
+
+    Parameters
+    ----------
+    outputs : what to write
+    con : the connection of the frames
+    unique : gives names nothing else has
+
+    Raises
+    ------
+    SinkError
+        A type, a column or an argument does not fit the format.
+    """
+    groups: dict[int, _Group] = {}
+    for index, output in enumerate(outputs):
+        relation = nw.to_native(output.frame)
+        _check(output, relation)
+        groups.setdefault(id(relation), _Group(relation, [])).members.append(index)
+    tables: list[str] = []
+
+    def table(query: str) -> str:
+        tables.append(unique("stage"))
+        con.execute(f"CREATE TEMP TABLE {identifier(tables[-1])} AS {query}")
+        return tables[-1]
+
+    staged: dict[int, Staged] = {}
+    try:
+        relations = share(con, [group.relation for group in groups.values()], table)
+        for group, relation in zip(groups.values(), relations, strict=True):
+            staged |= _write_group(outputs, group.members, relation, con, table)
+    finally:
+        for name in tables:
+            con.execute(f"DROP TABLE IF EXISTS {identifier(name)}")
+    return [staged[index] for index in range(len(outputs))]
+
+
+def _write_group(
+    outputs: Sequence[Output],
+    members: Sequence[int],
+    relation: duckdb.DuckDBPyRelation,
+    con: duckdb.DuckDBPyConnection,
+    table: Callable[[str], str],
+) -> dict[int, Staged]:
+    done: dict[int, Staged] = {}
+    source = relation
+    if len(members) > 1:
+        keeper = next((i for i in members if outputs[i].format == "PARQUET" and not _keys(outputs[i])), None)
+        if keeper is None:
+            name = unique_view = table(_text(relation))
+            source = con.table(unique_view)
+            del name
+        else:
+            done[keeper] = _write(outputs[keeper], relation)
+            files = literal([_literal_path(file) for file in done[keeper].files])
+            source = con.sql(f"SELECT * FROM read_parquet({files}, hive_partitioning = false)")
+    for index in members:
+        if index not in done:
+            done[index] = _write(outputs[index], source)
+    return done
+
+
+def _text(relation: duckdb.DuckDBPyRelation) -> str:
+    return relation.sql_query()  # type: ignore[no-any-return]
+
+
+def _check(output: Output, relation: duckdb.DuckDBPyRelation) -> None:
+    if output.methods:
+        msg = f"{output.path!r}: the DUCKDB engine has no writer methods, only writer arguments"
+        raise UnsupportedError(msg)
+    columns = relation.columns
+    for name, dtype in zip(columns, relation.types, strict=True):
+        if where := _unstorable(dtype, name):
+            msg = f"{output.path!r}: {output.format} cannot hold column {where[0]!r}, type {where[1]}; cast it in the transformer"
+            raise SinkError(msg)
+    refuse_types(nw.from_native(stored(relation)).collect_schema(), output.format, output.path)
+    if output.format in _THROUGH_POLARS:
+        arrow_files.check_writer(output.format, output.kwargs)
+        return
+    valid = _OPTIONS[output.format] | ({"file_size_bytes", "partition_by"} if output.directory else set())
+    check_arguments(output.kwargs, valid, f"the {output.format} writer", SinkError)
+    for name in _keys(output):
+        if name not in columns:
+            hint = closest(name, columns) or f"columns: {', '.join(columns)}"
+            msg = f"{output.path!r}: 'partition_by' names the column {name!r}, which does not exist; {hint}"
+            raise SinkError(msg)
+
+
+def _unstorable(dtype: Any, where: str) -> tuple[str, str] | None:
+    if dtype.id in UNSTORABLE:
+        return where, str(dtype)
+    if dtype.id in {"struct", "list", "map", "array"}:
+        for name, inner in dtype.children:
+            if name != "size" and (found := _unstorable(inner, f"{where}.{name}" if dtype.id == "struct" else f"{where}[]")):
+                return found
+    return None
+
+
+def _write(output: Output, relation: duckdb.DuckDBPyRelation) -> Staged:
+    if output.format in _THROUGH_POLARS:
+        frame = stored(relation).pl()
+        arrow_files.write_file(frame, _file(output), output.format, output.kwargs)
+        return Staged((_file(output),), frame.height)
+    if output.format == "IPC":
+        return _write_ipc(output, stored(relation))
+    many = "file_size_bytes" in output.kwargs or bool(_keys(output))
+    target = str(Path(output.path).absolute()) if many else _file(output)
+    columns = _columns(output, relation)
+    options = ", ".join(f"{name} {value}" for name, value in _options(output, many=many).items())
+    # a COPY around the relation itself: nothing is rendered as text and parsed again
+    name = "laktory_frame"
+    [(rows, files)] = relation.query(
+        name, f"COPY (SELECT {columns} FROM {name}) TO {literal(target)} ({options})"
+    ).fetchall()
+    return Staged(_name_parts(output) if many else tuple(map(str, files or (target,))), int(rows))
+
+
+def _columns(output: Output, relation: duckdb.DuckDBPyRelation) -> str:
+    if output.format == "PARQUET":
+        return stored_columns(relation)
+    convert = as_csv if output.format == "CSV" else as_json
+    if output.kwargs.keys() & {"dateformat", "timestampformat"}:
+        return stored_columns(relation)
+    return ", ".join(
+        f"{convert(identifier(name), dtype)} AS {identifier(name)}"
+        for name, dtype in zip(relation.columns, relation.types, strict=True)
+    )
+
+
+def _options(output: Output, *, many: bool) -> dict[str, str]:
+    given = {name: _option(value) for name, value in output.kwargs.items() if name != "partition_by"}
+    options = {"FORMAT": {"PARQUET": "parquet", "CSV": "csv"}.get(output.format, "json"), "RETURN_FILES": "true"}
+    if output.format == "PARQUET":
+        options |= {"compression": "zstd"}
+    elif compression := _COMPRESSION.get(Path(output.path).suffix):
+        options |= {"compression": compression}
+    elif output.format != "IPC":
+        options |= {"compression": "none"}
+    if output.format == "CSV":
+        options |= {"header": literal(output.header)}
+    if output.format == "JSON":
+        options |= {"ARRAY": "true"}
+    if many:
+        options |= {"FILE_EXTENSION": literal(extension(output.format)[1:]), "OVERWRITE_OR_IGNORE": "true"}
+    if keys := _keys(output):
+        # only Parquet gets the columns back from the names of the folders
+        options["PARTITION_BY"] = f"({', '.join(map(identifier, keys))})"
+        options["WRITE_PARTITION_COLUMNS"] = literal(output.format != "PARQUET")
+    return options | given
+
+
+def _option(value: Any) -> str:
+    """A value of an option of COPY. Column lists are names in parentheses."""
+    if isinstance(value, (list, tuple)):
+        return f"({', '.join(identifier(str(item)) for item in value)})"
+    return literal(value)
+
+
+def _write_ipc(output: Output, relation: duckdb.DuckDBPyRelation) -> Staged:
+    ipc = require("pyarrow.ipc", "writing IPC")
+    compression = output.kwargs.get("compression")
+    options = ipc.IpcWriteOptions(compression=None if compression == "uncompressed" else compression)
+    path = _file(output)
+    rows = 0
+    with relation.to_arrow_reader() as reader, ipc.new_file(path, reader.schema, options=options) as writer:
+        for batch in reader:
+            writer.write_batch(batch)
+            rows += batch.num_rows
+    return Staged((path,), rows)
+
+
+def _keys(output: Output) -> list[str]:
+    keys = output.kwargs.get("partition_by") or []
+    return [keys] if isinstance(keys, str) else list(keys)
+
+
+def _file(output: Output) -> str:
+    name = f"{output.stem}-00000{extension(output.format)}"
+    return str(Path(output.path).absolute() / name) if output.directory else str(Path(output.path).absolute())
+
+
+def _name_parts(output: Output) -> tuple[str, ...]:
+    """Give the files of a directory their final names."""
+    root = Path(output.path).absolute()
+    found = sorted(Path(folder) / name for folder, _, names in os.walk(root) for name in names)
+    files = []
+    for index, path in enumerate(found):
+        target = path.with_name(f"{output.stem}-{index:05}{extension(output.format)}")
+        path.rename(target)
+        files.append(str(target))
+    return tuple(files)
+
+
+def _literal_path(file: str) -> str:
+    return "".join(f"[{char}]" if char in "*?[" else char for char in file)
