@@ -18,7 +18,7 @@ _DATE = "%Y-%m-%d %H:%M:%S"
 
 
 class _Formatter(logging.Formatter):
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
         stamp = self.formatTime(record, _DATE)

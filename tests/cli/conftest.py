@@ -9,7 +9,11 @@ import pytest
 
 from laktory.log import get_logger
 
-ROWS = '{"id": 1, "symbol": "A", "price": 1.5}\n{"id": 2, "symbol": "B", "price": 2.5}\n{"id": 3, "symbol": "A", "price": 3.5}\n'
+ROWS = """\
+{"id": 1, "symbol": "A", "price": 1.5}
+{"id": 2, "symbol": "B", "price": 2.5}
+{"id": 3, "symbol": "A", "price": 3.5}
+"""
 
 PIPELINE = """\
 name: pl

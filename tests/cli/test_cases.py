@@ -58,7 +58,7 @@ def test_command_line(name: str, folder: Path) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if options_of(name).get("python", True)])
 def test_python(name: str, folder: Path) -> None:
     definition = next(Path().glob("pipeline.*"))
-    with pytest.raises((LaktoryError, ExceptionGroup)) as caught:  # noqa: PT012 - either may raise
+    with pytest.raises((LaktoryError, ExceptionGroup)) as caught:
         pipeline = Pipeline.model_validate(definition)
         pipeline.execute(threads=1)
     error = caught.value

@@ -163,7 +163,9 @@ def test_directory_option_works_before_and_behind_the_command(project: Path, mon
 
 
 def test_secrets_never_show(project: Path) -> None:
-    text = Path("pipeline.yaml").read_text("utf-8").replace("WHERE price", "WHERE symbol <> '${vars.api_key}' AND price")
+    text = (
+        Path("pipeline.yaml").read_text("utf-8").replace("WHERE price", "WHERE symbol <> '${vars.api_key}' AND price")
+    )
     Path("pipeline.yaml").write_text(text, "utf-8")
     for args in (["run"], ["plan"], ["plan", "--json"], ["run", "--json"], ["run", "--var", "floor=x"]):
         output = call(*args, "--var", "api_key=kk-very-secret").output
@@ -307,10 +309,22 @@ def test_setting_that_is_not_valid_is_a_message(project: Path, monkeypatch: pyte
     [
         (RunError("node 'a': no"), 1, "error: node 'a': no\n"),
         (DefinitionError("no"), 2, "error: no\n"),
-        (ExceptionGroup("two", [SinkError("no"), ExceptionGroup("one", [RunError("nor")])]), 1, "error: no\nerror: nor\n"),
+        (
+            ExceptionGroup("two", [SinkError("no"), ExceptionGroup("one", [RunError("nor")])]),
+            1,
+            "error: no\nerror: nor\n",
+        ),
         (ExceptionGroup("two", [SinkError("no"), DefinitionError("nor")]), 1, "error: no\nerror: nor\n"),
-        (PermissionError(13, "Permission denied", "x"), 1, "error: PermissionError: [Errno 13] Permission denied: 'x'\n"),
-        (KeyError("x"), 1, "error: KeyError: 'x'\n  this looks like a fault of Laktory; --debug shows where it comes from\n"),
+        (
+            PermissionError(13, "Permission denied", "x"),
+            1,
+            "error: PermissionError: [Errno 13] Permission denied: 'x'\n",
+        ),
+        (
+            KeyError("x"),
+            1,
+            "error: KeyError: 'x'\n  this looks like a fault of Laktory; --debug shows where it comes from\n",
+        ),
         (RunError("https://me:pass@host/x"), 1, "error: https://***@host/x\n"),
     ],
 )

@@ -57,7 +57,18 @@ _KINDS = {"object": dict, "array": list, "string": str, "integer": int, "number"
 
 def faults(value: Any, schema: dict[str, Any], path: str = "$") -> Iterator[str]:
     """A validator for the keywords that the schema uses; an unknown keyword is a failure of the test itself."""
-    known = {"$ref", "anyOf", "type", "enum", "const", "pattern", "properties", "required", "additionalProperties", "items"}
+    known = {
+        "$ref",
+        "anyOf",
+        "type",
+        "enum",
+        "const",
+        "pattern",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+    }
     known |= {"description", "default", "title", "$defs", "$schema", "format", "minimum", "maximum"}
     assert not set(schema) - known, set(schema) - known
     if "$ref" in schema:
@@ -109,13 +120,20 @@ VALID_NODES = {
         "sinks": [{"path": "a", "format": "parquet", "mode": "append"}],
     },
     "steps_alone": {"source": {"node_name": "b"}, "transformer": [{"expr": "SELECT 1"}, {"func_name": "unique"}]},
-    "one_argument": {"source": {"node_name": "b"}, "transformer": [{"func_name": "head", "func_args": 3, "func_kwargs": None}]},
-    "schema_mapping": {"source": {"path": "a", "format": "CSV", "schema": {"columns": {"a": "Int64", "b": {"dtype": "String"}}}}},
+    "one_argument": {
+        "source": {"node_name": "b"},
+        "transformer": [{"func_name": "head", "func_args": 3, "func_kwargs": None}],
+    },
+    "schema_mapping": {
+        "source": {"path": "a", "format": "CSV", "schema": {"columns": {"a": "Int64", "b": {"dtype": "String"}}}}
+    },
     "schema_types": {
         "source": {
             "path": "a",
             "format": "CSV",
-            "schema": {"columns": {"a": {"name": "List", "inner": "Int64"}, "b": {"name": "Struct", "fields": {"x": "Date"}}}},
+            "schema": {
+                "columns": {"a": {"name": "List", "inner": "Int64"}, "b": {"name": "Struct", "fields": {"x": "Date"}}}
+            },
         }
     },
     "schema_list": {"source": {"path": "a", "format": "CSV", "schema": {"columns": [{"name": "a", "dtype": "Int64"}]}}},
@@ -133,10 +151,20 @@ VALID_NODES = {
     "selects_text": {"source": {"path": "a", "format": "CSV", "selects": "a", "drop_duplicates": True}},
     "data": {"source": {"data": {"a": [1, 2]}}},
     "rows": {"source": {"data": [{"a": 1}]}},
-    "custom": {"source": {"custom_reader": "m.f"}, "sinks": [{"custom_writer": {"func_name": "m.g", "func_args": [1]}}]},
+    "custom": {
+        "source": {"custom_reader": "m.f"},
+        "sinks": [{"custom_writer": {"func_name": "m.g", "func_args": [1]}}],
+    },
     "writer": {
         "source": {"node_name": "b"},
-        "sinks": [{"path": "a/", "format": "PARQUET", "writer_kwargs": {"partition_by": ["a"]}, "writer_methods": [{"name": "m"}]}],
+        "sinks": [
+            {
+                "path": "a/",
+                "format": "PARQUET",
+                "writer_kwargs": {"partition_by": ["a"]},
+                "writer_methods": [{"name": "m"}],
+            }
+        ],
     },
     "labels": {"source": {"node_name": "b"}, "tags": ["x"], "depends_on": ["b"], "primary_keys": ["a"], "comment": "c"},
 }
@@ -144,7 +172,10 @@ VALID_NODES = {
 
 @pytest.mark.parametrize("name", VALID_NODES)
 def test_what_laktory_accepts_the_schema_accepts(name: str) -> None:
-    value = {"name": "pl", "nodes": [{"name": "a", **VALID_NODES[name]}, {"name": "b", "source": {"node_name": "c"}}, {"name": "c"}]}
+    value = {
+        "name": "pl",
+        "nodes": [{"name": "a", **VALID_NODES[name]}, {"name": "b", "source": {"node_name": "c"}}, {"name": "c"}],
+    }
     Pipeline.model_validate(value)
     assert list(faults(value, SCHEMA)) == []
 

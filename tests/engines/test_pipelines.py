@@ -509,7 +509,8 @@ def test_two_sinks_on_one_target_are_refused(backend):
     p = pipeline(backend, node("a", "in.parquet", "o.parquet"), node("b", "in.parquet", "./x/../o.parquet"))
     with pytest.raises(DefinitionError, match="one would undo the other"):
         p.execute()
-    p = pipeline(backend, node("a", "in.parquet", {"path": "o/", "format": "CSV"}), node("b", "in.parquet", "o/b.parquet"))
+    folder = {"path": "o/", "format": "CSV"}
+    p = pipeline(backend, node("a", "in.parquet", folder), node("b", "in.parquet", "o/b.parquet"))
     with pytest.raises(DefinitionError, match="lies inside the place"):
         p.execute()
     assert not Path(".laktory").exists()

@@ -22,7 +22,27 @@ if TYPE_CHECKING:
     from laktory.planning import Plan
     from laktory.planning.plan import NodePlan
 
-__all__ = ["BROKEN_PIPE", "count", "out", "out_json", "report", "report_stop", "show_frame", "show_plan", "summary"]
+__all__ = [
+    "BROKEN_PIPE",
+    "close_output",
+    "count",
+    "err",
+    "flush",
+    "is_terminal",
+    "logs_on_stderr",
+    "out",
+    "out_json",
+    "prepare",
+    "report",
+    "report_stop",
+    "seconds",
+    "set_log_level",
+    "show_frame",
+    "show_plan",
+    "size",
+    "summary",
+    "unread_allowed",
+]
 
 BROKEN_PIPE = 128 + 13
 _MAX_ERROR_LINES = 9
@@ -52,6 +72,16 @@ def err(text: str) -> None:
 def out_json(data: Mapping[str, Any]) -> None:
     """One JSON document."""
     out(json.dumps(data, indent=2, default=str, ensure_ascii=False))
+
+
+@contextlib.contextmanager
+def unread_allowed() -> Iterator[None]:
+    """What happened is worth telling, and no failure of its own when nobody reads it."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        close_output()
 
 
 def flush() -> None:
@@ -176,7 +206,9 @@ def show_frame(frame: Any, limit: int) -> None:
 
     rows = frame.collect("polars").to_native()
     width = os.get_terminal_size().columns if is_terminal() else -1
-    with pl.Config(tbl_rows=limit, tbl_cols=-1, tbl_width_chars=width, fmt_str_lengths=60, tbl_hide_dataframe_shape=True):
+    with pl.Config(
+        tbl_rows=limit, tbl_cols=-1, tbl_width_chars=width, fmt_str_lengths=60, tbl_hide_dataframe_shape=True
+    ):
         out(str(rows))
     out(count(rows.height, "row") if rows.height < limit else f"the first {count(limit, 'row')}")
 

@@ -129,7 +129,9 @@ def _known(backend: str | None) -> str | None:
     if backend is None or backend.upper() in ENGINES:
         return backend and backend.upper()
     hint = closest(backend, ENGINES)
-    msg = f"--backend {backend!r} is not a backend of this version, valid: {', '.join(ENGINES)}" + (f"; {hint}" if hint else "")
+    msg = f"--backend {backend!r} is not a backend of this version, valid: {', '.join(ENGINES)}" + (
+        f"; {hint}" if hint else ""
+    )
     raise DefinitionError(msg)
 
 

@@ -23,7 +23,10 @@ def pipeline_schema() -> Schema:
     """JSON Schema (draft 2020-12) of a pipeline file."""
     schema = Pipeline.model_json_schema(by_alias=True)
     definitions: dict[str, Schema] = schema.pop("$defs")
-    definitions["DataFrameBackends"] = {"anyOf": _in_any_case({"enum": list(ENGINES)}), "description": "Dataframe engine."}
+    definitions["DataFrameBackends"] = {
+        "anyOf": _in_any_case({"enum": list(ENGINES)}),
+        "description": "Dataframe engine.",
+    }
     _add_formats(definitions)
     _add_shorthands(definitions)
     for definition in (schema, *definitions.values()):
@@ -94,7 +97,7 @@ def _also(properties: dict[str, Schema], name: str, alternative: Schema) -> None
     if "anyOf" in field:
         field["anyOf"].append(alternative)
         return
-    kept = {key: field.pop(key) for key in ("description", "default", "title") if key in field}
+    kept: Schema = {key: field.pop(key) for key in ("description", "default", "title") if key in field}
     properties[name] = {"anyOf": [field, alternative], **kept}
 
 
@@ -121,7 +124,7 @@ def _value(field: Schema) -> Schema:
     if alternatives is None:
         alternatives = [{key: field.pop(key) for key in list(field) if key not in ("description", "default")}]
     alternatives = [item for given in alternatives for item in _in_any_case(_children(given))]
-    if any(item == {} or item == _TEXT for item in alternatives):
+    if any(item in ({}, _TEXT) for item in alternatives):
         # every text is accepted already: a variable is one
         field["anyOf"] = alternatives
     else:
@@ -145,5 +148,7 @@ def _in_any_case(item: Schema) -> list[Schema]:
     names = item.get("enum") or ([item["const"]] if "const" in item else [])
     if not names or not all(isinstance(name, str) and name.isupper() for name in names):
         return [item]
-    pattern = "|".join("".join(f"[{char}{char.lower()}]" if char.isalpha() else char for char in name) for name in names)
+    pattern = "|".join(
+        "".join(f"[{char}{char.lower()}]" if char.isalpha() else char for char in name) for name in names
+    )
     return [{"enum": names}, {"type": "string", "pattern": f"^({pattern})$"}]

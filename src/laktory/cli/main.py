@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
@@ -11,9 +11,6 @@ from typer.core import TyperGroup
 from laktory.cli import console, options
 from laktory.cli.stopping import leave, terminable
 from laktory.diagnostics import closest
-
-if TYPE_CHECKING:
-    from typer import Context
 
 __all__ = ["COMMANDS", "app"]
 
@@ -30,12 +27,15 @@ COMMANDS = {
 
 
 class _Commands(TyperGroup):
-    """Imports a command when it is called, so that ``--help`` and a typo cost nothing."""
+    """Imports a command when it is called, so that ``--version`` and a typo cost nothing.
 
-    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - typer's signature
+    typer keeps the class of `ctx` to itself.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
         return list(COMMANDS)
 
-    def get_command(self, ctx: Context, cmd_name: str) -> Any:  # noqa: ARG002 - typer's signature
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - typer's signature
         if cmd_name not in COMMANDS:
             return None
         if cmd_name not in self.commands:
@@ -45,14 +45,14 @@ class _Commands(TyperGroup):
             self.add_command(typer.main.get_command(alone), cmd_name)
         return self.commands[cmd_name]
 
-    def resolve_command(self, ctx: Context, args: list[str]) -> Any:
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
             hint = closest(name, COMMANDS) or f"valid: {', '.join(COMMANDS)}"
             ctx.fail(f"there is no command {name!r}; {hint}")
         return super().resolve_command(ctx, args)
 
-    def invoke(self, ctx: Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         state = ctx.ensure_object(options.State)
         console.prepare()
         try:
@@ -85,5 +85,5 @@ app = typer.Typer(
 
 
 @app.callback()
-def _root(directory: options.Directory = None, version: options.Version = False) -> None:  # noqa: ARG001 - see options
+def _root(directory: options.Directory = None, version: options.Version = False) -> None:
     """Declarative dataframe pipelines: one definition, on a laptop today and on a cluster tomorrow."""

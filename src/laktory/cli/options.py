@@ -28,12 +28,12 @@ def _change_directory(value: Path | None) -> Path | None:
     return value
 
 
-def _keep_debug(ctx: typer.Context, value: bool) -> bool:  # noqa: FBT001 - typer's signature
+def _keep_debug(ctx: typer.Context, value: bool) -> bool:
     ctx.find_root().ensure_object(State).debug |= value
     return value
 
 
-def _print_version(value: bool) -> bool:  # noqa: FBT001 - typer's signature
+def _print_version(value: bool) -> bool:
     if value:
         from laktory._version import __version__
         from laktory.cli import console

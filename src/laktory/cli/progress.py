@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["Progress"]
 
 _MAX_LIVE = 15
-_STYLES = {"succeeded": "green", "failed": "red", "skipped": "yellow", "resumed": "cyan", "interrupted": "red", "running": "bold"}
+_STYLES = {
+    "succeeded": "green",
+    "failed": "red",
+    "skipped": "yellow",
+    "resumed": "cyan",
+    "interrupted": "red",
+    "running": "bold",
+}
 
 
 class Progress:
@@ -38,14 +45,17 @@ class Progress:
         self._record: dict[str, Any] | None = None
         self._live = Live(get_renderable=self._table, console=self._console, transient=True, refresh_per_second=8)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._live.stop()
 
     def __call__(self, event: Event) -> None:
+        """Take note of an event."""
         if isinstance(event, NodeStarted):
             self._started[event.node] = time.monotonic()
         elif isinstance(event, NodeEnded):
@@ -71,7 +81,14 @@ class Progress:
         running, ended = dict(self._started), dict(self._ended)
         now = time.monotonic()
         for name in list(ended)[-max(0, _MAX_LIVE - len(running)) :]:
-            _add(table, name, ended[name]["status"], ended[name].get("rows_out"), ended[name].get("seconds"), ended[name].get("bytes"))
+            _add(
+                table,
+                name,
+                ended[name]["status"],
+                ended[name].get("rows_out"),
+                ended[name].get("seconds"),
+                ended[name].get("bytes"),
+            )
         for name, since in running.items():
             _add(table, name, "running", None, now - since, None)
         table.caption = f"{len(ended)} of {console.count(self._total, 'node')}"

@@ -1,6 +1,5 @@
 """``laktory run``."""
 
-import contextlib
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,11 +22,15 @@ def run(
     backend: Backend = None,
     var: Var = None,
     var_file: VarFile = None,
-    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Replace what sinks hold, whatever their mode.")] = False,
+    full_refresh: Annotated[
+        bool, typer.Option("--full-refresh", help="Replace what sinks hold, whatever their mode.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the last unfinished run: what it committed is not run again.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show the plan; read and write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and show the plan; read and write nothing.")
+    ] = False,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Nodes that may run side by side. Default: chosen from the machine.")
     ] = None,
@@ -73,7 +76,8 @@ def _run_plainly(plan: "Plan", options: "RunOptions", *, quiet: bool) -> None:
         outcome = execute(plan, options, last)
     finally:
         if last.record and not quiet:
-            console.out(console.summary(last.record))
+            with console.unread_allowed():
+                console.out(console.summary(last.record))
     outcome.raise_errors()
 
 
@@ -86,7 +90,8 @@ def _run_as_json(plan: "Plan", options: "RunOptions") -> None:
             outcome = execute(plan, options, last)
     finally:
         if last.record:
-            console.out_json(last.record)
+            with console.unread_allowed():
+                console.out_json(last.record)
     outcome.raise_errors()
 
 
@@ -100,7 +105,7 @@ def _run_on_terminal(plan: "Plan", options: "RunOptions") -> None:
         with progress:
             outcome = execute(plan, options, progress)
     finally:
-        with contextlib.suppress(OSError):
+        with console.unread_allowed():
             progress.print_summary()
     outcome.raise_errors()
 

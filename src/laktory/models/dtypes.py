@@ -117,8 +117,6 @@ class DType(BaseModel):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, DType) and self.to_plain_type() == other.to_plain_type()
 
-    __hash__ = None  # type: ignore[assignment]
-
     # ---- conversions -------------------------------------------------------------------------
 
     def to_plain_type(self) -> str | dict[str, Any]:

@@ -28,7 +28,7 @@ _CSV_LINE = re.compile(r"CSV Error on Line: (\d+)")
 _CSV_WIDTH = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 _NOT_CONVERTED = re.compile(r'Could not convert string "(.*?)" to \'(.+?)\'', re.DOTALL)
 _COLUMN = re.compile(r'converting column "(.+?)"')
-_PARQUET = re.compile(r"No magic bytes|Parquet file|parquet file|Snappy|TProtocol|too small to be a Parquet", re.IGNORECASE)
+_PARQUET = re.compile(r"No magic bytes|Parquet file|Snappy|TProtocol", re.IGNORECASE)
 _NO_TABLE = re.compile(r"Table with name (\S+) does not exist")
 _REWORDED = (
     (re.compile(r'Referenced column "(.+?)" (?:was )?not found (?:in FROM clause|because .*)!?'), r"no column '\1'"),

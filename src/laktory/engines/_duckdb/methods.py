@@ -47,9 +47,7 @@ def _unpivot(
     turned = [on] if isinstance(on, str) else list(on or [name for name in columns if name not in kept])
     _require(frame, "unpivot", [*kept, *turned])
     # one part per column in the order of `on`, NULLs included, as other engines give it
-    parts = [
-        frame.select(*kept, nw.lit(name).alias(variable_name), nw.col(name).alias(value_name)) for name in turned
-    ]
+    parts = [frame.select(*kept, nw.lit(name).alias(variable_name), nw.col(name).alias(value_name)) for name in turned]
     if not parts:
         msg = "method 'unpivot': there is no column to turn into rows"
         raise StepError(msg)
@@ -91,7 +89,8 @@ def _join_asof(
     # relations have no method for it, so the other frame stands in the query as text
     inner = nw.to_native(other).sql_query()
     query = f"SELECT {', '.join(selected)} FROM lhs ASOF LEFT JOIN (\n{inner}\n) AS rhs ON {condition}"  # noqa: S608
-    return nw.from_native(nw.to_native(frame).query("lhs", query))
+    joined: Frame = nw.from_native(nw.to_native(frame).query("lhs", query))
+    return joined
 
 
 METHODS: Mapping[str, Callable[..., Frame]] = {

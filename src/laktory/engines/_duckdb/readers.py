@@ -1,5 +1,7 @@
 """Files → a query of DuckDB."""
 
+# ruff: noqa: S608 - names and values are quoted by `identifier` and `literal`
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -30,13 +32,28 @@ if TYPE_CHECKING:
 
 __all__ = ["Scan", "call_methods", "scan_files"]
 
-_TEXT_FILES = frozenset({"compression", "dateformat", "date_format", "hive_partitioning", "ignore_errors", "timestampformat", "timestamp_format"})  # fmt: skip
-_CSV_TYPES = frozenset({"all_varchar", "auto_detect", "auto_type_candidates", "column_names", "column_types", "columns", "dtype", "dtypes", "filename", "force_not_null", "names", "normalize_names", "sample_size", "types", "union_by_name"})  # fmt: skip
-_CSV = _TEXT_FILES | _CSV_TYPES | frozenset({"allow_quoted_nulls", "buffer_size", "comment", "decimal_separator", "delim", "delimiter", "encoding", "escape", "files_to_sniff", "header", "max_line_size", "maximum_line_size", "new_line", "null_padding", "nullstr", "parallel", "quote", "rejects_limit", "sep", "skip", "store_rejects", "strict_mode", "thousands"})  # fmt: skip
-_JSON_TYPES = frozenset({"auto_detect", "columns", "convert_strings_to_integers", "field_appearance_threshold", "filename", "format", "map_inference_threshold", "maximum_depth", "maximum_sample_files", "records", "sample_size", "union_by_name"})  # fmt: skip
+_TEXT_FILES = frozenset(
+    ["compression", "dateformat", "date_format", "hive_partitioning", "ignore_errors", "timestampformat", "timestamp_format"]
+)
+# options that decide on columns or types: then DuckDB reads the way it was told
+_CSV_TYPES = frozenset(
+    ["all_varchar", "auto_detect", "auto_type_candidates", "column_names", "column_types", "columns", "dtype", "dtypes", "filename", "force_not_null", "names", "normalize_names", "sample_size", "types", "union_by_name"]
+)
+_CSV = (
+    _TEXT_FILES
+    | _CSV_TYPES
+    | frozenset(
+        ["allow_quoted_nulls", "buffer_size", "comment", "decimal_separator", "delim", "delimiter", "encoding", "escape", "files_to_sniff", "header", "max_line_size", "maximum_line_size", "new_line", "null_padding", "nullstr", "parallel", "quote", "rejects_limit", "sep", "skip", "store_rejects", "strict_mode", "thousands"]
+    )
+)
+_JSON_TYPES = frozenset(
+    ["auto_detect", "columns", "convert_strings_to_integers", "field_appearance_threshold", "filename", "format", "map_inference_threshold", "maximum_depth", "maximum_sample_files", "records", "sample_size", "union_by_name"]
+)
 _JSON = _TEXT_FILES | _JSON_TYPES | frozenset({"maximum_object_size"})
 _PARQUET_TYPES = frozenset({"file_row_number", "filename", "schema", "union_by_name"})
-_PARQUET = _PARQUET_TYPES | frozenset({"binary_as_string", "can_have_nan", "debug_use_openssl", "encryption_config", "explicit_cardinality", "hive_partitioning", "hive_types", "hive_types_autocast"})  # fmt: skip
+_PARQUET = _PARQUET_TYPES | frozenset(
+    ["binary_as_string", "can_have_nan", "encryption_config", "explicit_cardinality", "hive_partitioning", "hive_types", "hive_types_autocast"]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +88,9 @@ def scan_files(read: FileRead, con: duckdb.DuckDBPyConnection) -> Scan:
         if read.schema is None:
             msg = f"{read.path!r} is empty, so there are no columns; declare them in 'schema'"
             raise SourceError(msg) from None
-        columns = ", ".join(f"CAST(NULL AS {duckdb_type(dtype)}) AS {identifier(name)}" for name, dtype in read.schema.items())
+        columns = ", ".join(
+            f"CAST(NULL AS {duckdb_type(dtype)}) AS {identifier(name)}" for name, dtype in read.schema.items()
+        )
         return Scan(f"SELECT {columns} WHERE false", tuple(files))
 
 
@@ -112,6 +131,7 @@ def _distinct(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     return relation.distinct()
 
 
+_MICROSECONDS = {"ns": " // 1000", "us": "", "ms": " * 1000"}
 _METHODS: dict[str, Callable[..., Any]] = {"distinct": _distinct, "limit": _limit, "select": _select}
 
 
@@ -121,51 +141,56 @@ _METHODS: dict[str, Callable[..., Any]] = {"distinct": _distinct, "limit": _limi
 def _scan_csv(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnection) -> str:
     check_arguments(read.kwargs, _CSV, "the CSV reader")
     files = _with_content(files)
-    options: dict[str, Any] = {"header": read.has_header, **read.kwargs}
     if is_url(files[0]) or read.kwargs.keys() & _CSV_TYPES:
-        options = {"all_varchar": not read.infer_schema, "sample_size": -1, "union_by_name": True, **options}
-        if read.kwargs.keys() & {"columns", "types", "dtypes", "auto_type_candidates", "column_types"}:
-            options["all_varchar"] = False
+        typed = read.kwargs.keys() & {"auto_type_candidates", "column_types", "columns", "dtype", "dtypes", "types"}
+        options = {"header": read.has_header, "sample_size": -1, "union_by_name": True, **read.kwargs}
+        options.setdefault("all_varchar", not (read.infer_schema or typed))
         return f"SELECT * FROM {_call('read_csv', files, options)}"
     options = {
-        "delim": ",", "quote": '"', "escape": '"', "auto_detect": False, "allow_quoted_nulls": False,
-        # a short line ends in NULLs, a long one is an error; lines in quotes want one thread for that
+        "header": read.has_header, "delim": ",", "quote": '"', "escape": '"',
+        "auto_detect": False, "allow_quoted_nulls": False,
+        # a short line ends in NULLs, a long one is an error; with line breaks in quotes that takes one thread
         "null_padding": True, "parallel": False,
-        **options,
+        **read.kwargs,
     }  # fmt: skip
     for other in ("sep", "delimiter"):
         if other in options:
             options["delim"] = options.pop(other)
     headers = {file: _header(file, options) for file in files}
-    text: dict[str, Any] = dict.fromkeys((name for header in headers.values() for name in header), nw.String())
+    if read.schema is not None:
+        return _declared_csv(read, headers, options)
+    text = dict.fromkeys((name for header in headers.values() for name in header), nw.String())
+    query = _csv_query(headers, options, text)
+    return _csv_query(headers, options, infer_csv(nw.from_native(con.sql(query)))) if read.infer_schema else query
 
-    def scan(types: Types, names: Mapping[str, str], *, exact: bool) -> str:
-        parts = []
-        for header, group in groupby(files, headers.__getitem__):
-            raw = {name: "VARCHAR" if exact or name not in types else duckdb_type(types[name]) for name in header}
-            source = _call("read_csv", list(group), {**options, "columns": raw})
-            columns = []
-            for found, name in names.items():
-                value = identifier(found) if found in header else "NULL"
-                kind = duckdb_type(types[found])
-                columns.append(f"{_strict(value, types[found]) if exact else f'CAST({value} AS {kind})'} AS {identifier(name)}")
-            parts.append(f"SELECT {', '.join(columns)} FROM {source}")
-        return " UNION ALL ".join(parts)
 
-    same = dict(zip(text, text, strict=True))
-    if read.schema is None:
-        query = scan(text, same, exact=False)
-        if not read.infer_schema:
-            return query
-        return scan(infer_csv(nw.from_native(con.sql(query))), same, exact=False)
-    names = _declared_names(read, headers[files[0]])
+def _csv_query(headers: Mapping[str, Sequence[str]], options: Mapping[str, Any], types: Types) -> str:
+    """Columns united by name. Their texts are known to fit the types."""
+    parts = []
+    for header, group in groupby(headers, headers.__getitem__):
+        kinds = {name: duckdb_type(types[name]) for name in header}
+        columns = ", ".join(
+            identifier(name) if name in header else f"CAST(NULL AS {duckdb_type(dtype)}) AS {identifier(name)}"
+            for name, dtype in types.items()
+        )
+        parts.append(f"SELECT {columns} FROM {_call('read_csv', list(group), {**options, 'columns': kinds})}")
+    return " UNION ALL ".join(parts)
+
+
+def _declared_csv(read: FileRead, headers: Mapping[str, Sequence[str]], options: Mapping[str, Any]) -> str:
+    assert read.schema is not None
+    names = _declared_names(read, next(iter(headers.values())))
     for file, header in headers.items():
         check_declared(dict.fromkeys(header, pl.Null()), dict.fromkeys(names, pl.Null()), file)
-    for name, dtype in read.schema.items():
+    columns = []
+    for found, name in names.items():
+        dtype = read.schema[name]
         if isinstance(dtype, (nw.Binary, nw.Duration, nw.List, nw.Struct, nw.Array, nw.Object)):
             msg = f"column {name!r}: CSV has no form of the type {dtype}, which 'schema' declares"
             raise SourceError(msg)
-    return scan({found: read.schema[name] for found, name in names.items()}, names, exact=True)
+        columns.append(f"{_strict(identifier(found), dtype)} AS {identifier(name)}")
+    text = dict.fromkeys((name for header in headers.values() for name in header), nw.String())
+    return f"SELECT {', '.join(columns)} FROM ({_csv_query(headers, options, text)})"
 
 
 def _declared_names(read: FileRead, first: Sequence[str]) -> dict[str, str]:
@@ -206,7 +231,9 @@ def _scan_json_lines(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyC
         return f"SELECT * FROM {_call('read_json', files, options)}"
     if read.schema is not None:
         raw = {name: _json_type(dtype, name) for name, dtype in read.schema.items()}
-        columns = ", ".join(f"{_strict(identifier(name), dtype)} AS {identifier(name)}" for name, dtype in read.schema.items())
+        columns = ", ".join(
+            f"{_strict(identifier(name), dtype)} AS {identifier(name)}" for name, dtype in read.schema.items()
+        )
         return f"SELECT {columns} FROM {_call('read_json', files, {**options, 'columns': raw})}"
     schema, _ = infer_json_lines(files)
     if not schema:
@@ -218,7 +245,9 @@ def _scan_json_lines(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyC
 def _json_type(dtype: Any, where: str) -> str:
     """The declared type with text in place of numbers that DuckDB would round."""
     if isinstance(dtype, nw.Struct):
-        inner = ", ".join(f"{identifier(f.name)} {_json_type(_made(f.dtype), f'{where}.{f.name}')}" for f in dtype.fields)
+        inner = ", ".join(
+            f"{identifier(f.name)} {_json_type(_made(f.dtype), f'{where}.{f.name}')}" for f in dtype.fields
+        )
         return f"STRUCT({inner})"
     if isinstance(dtype, (nw.List, nw.Array)):
         return f"{_json_type(_made(dtype.inner), f'{where}[]')}[]"
@@ -249,7 +278,10 @@ def _scan_parquet(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConn
     for _, group in groupby(files, lambda file: sorted(schemas[file].items(), key=str)):
         members = list(group)
         found = schemas[members[0]]
-        columns = [_parquet_column(name, found.get(name), dtype, inside=name in found or name in keys) for name, dtype in wanted.items()]
+        columns = [
+            _parquet_column(name, found.get(name), dtype, inside=name in found or name in keys)
+            for name, dtype in wanted.items()
+        ]
         parts.append(f"SELECT {', '.join(columns)} FROM {_call('read_parquet', members, options)}")
     return " UNION ALL ".join(parts)
 
@@ -259,7 +291,7 @@ def _parquet_column(name: str, found: Any, wanted: Any, *, inside: bool) -> str:
     value = column if inside else "NULL"
     if found == pl.Duration:
         # Polars keeps durations as integers that only it knows to be durations
-        value = f"to_microseconds({column} {'// 1000' if found.time_unit == 'ns' else '* 1000' if found.time_unit == 'ms' else ''})"
+        value = f"to_microseconds({column}{_MICROSECONDS[found.time_unit]})"
     elif found in {pl.Int128, pl.UInt128}:
         msg = f"column {name!r} is {found}, which DUCKDB does not read from PARQUET"
         raise SourceError(msg)
@@ -331,14 +363,18 @@ def _strict(value: str, dtype: Any, depth: int = 0) -> str:
     """Text made the declared type; a fraction is no integer, where DuckDB would round it."""
     kind = duckdb_type(dtype)
     if isinstance(dtype, nw.Struct):
-        fields = [f"{identifier(f.name)} := {_strict(f'{value}.{identifier(f.name)}', _made(f.dtype), depth)}" for f in dtype.fields]
+        fields = [
+            f"{identifier(f.name)} := {_strict(f'{value}.{identifier(f.name)}', _made(f.dtype), depth)}"
+            for f in dtype.fields
+        ]
         return f"CASE WHEN {value} IS NOT NULL THEN struct_pack({', '.join(fields)}) END"
     if isinstance(dtype, (nw.List, nw.Array)):
         inner = _strict(f"x{depth}", _made(dtype.inner), depth + 1)
         return f"CAST(list_transform({value}, lambda x{depth}: {inner}) AS {kind})"
     if dtype.is_integer():
         said = f"concat('''', {value}, ''' is no integer')"
-        return f"CASE WHEN {value} IS NULL OR regexp_full_match({value}, '\\s*[+-]?[0-9]+\\s*') THEN CAST({value} AS {kind}) ELSE error({said}) END"
+        fits = f"{value} IS NULL OR regexp_full_match({value}, '[+-]?[0-9]+')"
+        return f"CASE WHEN {fits} THEN CAST({value} AS {kind}) ELSE error({said}) END"
     return value if isinstance(dtype, nw.String) else f"CAST({value} AS {kind})"
 
 

@@ -4,10 +4,12 @@ DuckDB writes one frame at a time. A step that picks any row (``unique``, ``row_
 another one for each of them: a row would then be in two outputs, or in none.
 """
 
+# ruff: noqa: S608 - queries are those of DuckDB itself
+
 from __future__ import annotations
 
 import re
-from os.path import commonprefix
+from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from laktory.engines._duckdb.types import identifier
@@ -48,7 +50,7 @@ def share(
         return list(relations)
     # the projection makes the last step of a relation one that others can have too
     plans = [_steps(relation.project("*").sql_query()) for relation in relations]
-    shared = list(commonprefix([steps for steps, _ in plans]))
+    shared = [same[0] for same in takewhile(_all_equal, zip(*(steps for steps, _ in plans), strict=False))]
     rest = "\n".join(text for steps, last in plans for text in [*(step.text for step in steps[len(shared) :]), last])
     wanted = set(_NAME.findall(rest))
     prefix: list[_Step] = []
@@ -74,6 +76,10 @@ def _steps(query: str) -> tuple[list[_Step], str]:
     for match, end in zip(found, [*ends, query.rindex("\n)\nSELECT ") + 2], strict=True):
         steps.append(_Step(match[1], _ALIAS.sub('"step"', query[match.end() : end].removesuffix("\n)"))))
     return steps, query[query.rindex("\n)\nSELECT ") + 3 :]
+
+
+def _all_equal(steps: Sequence[_Step]) -> bool:
+    return all(step == steps[0] for step in steps)
 
 
 def _query(steps: Sequence[_Step], last: str) -> str:

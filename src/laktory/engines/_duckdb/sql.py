@@ -1,5 +1,7 @@
 """SQL over named frames."""
 
+# ruff: noqa: S608 - the statement is the user's, names are quoted by `identifier`
+
 from __future__ import annotations
 
 import re
@@ -19,9 +21,7 @@ __all__ = ["query", "syntax_error"]
 _PLACE = re.compile(r"\n+LINE (\d+): (.*)\n( *)\^")
 
 
-def query(
-    con: duckdb.DuckDBPyConnection, statement: str, views: Mapping[str, str]
-) -> duckdb.DuckDBPyRelation:
+def query(con: duckdb.DuckDBPyConnection, statement: str, views: Mapping[str, str]) -> duckdb.DuckDBPyRelation:
     """One query over views, by the names the statement gives them.
 
     The names are common table expressions around the statement: nothing in the catalog is redefined while older
@@ -95,10 +95,9 @@ def _column(statement: str, line: int, place: re.Match[str]) -> int:
 def _without_end(statement: str) -> str:
     """The statement without a semicolon at its end; comments after it go too."""
     from sqlglot.dialects.duckdb import DuckDB
-    from sqlglot.tokens import TokenType
 
     if ";" not in statement:
         return statement
     tokens = DuckDB.Tokenizer().tokenize(statement)
-    ends = [token for token in tokens if token.token_type == TokenType.SEMICOLON]
+    ends = [token for token in tokens if token.text == ";" and token.token_type.name == "SEMICOLON"]
     return statement[: ends[0].start] if ends else statement

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from duckdb.sqltypes import DuckDBPyType
 
-__all__ = ["UNSTORABLE", "duckdb_type", "identifier", "literal", "stored_type"]
+__all__ = ["duckdb_type", "identifier", "literal", "stored_type"]
 
 _NAMES: dict[type[nw.dtypes.DType], str] = {
     nw.Int8: "TINYINT",
@@ -38,9 +38,6 @@ _NAMES: dict[type[nw.dtypes.DType], str] = {
 }
 _TIMESTAMPS = {"s": "TIMESTAMP_S", "ms": "TIMESTAMP_MS", "us": "TIMESTAMP", "ns": "TIMESTAMP_NS"}
 _STORED = {"hugeint": "BIGINT", "uhugeint": "UBIGINT", "uuid": "VARCHAR", "bit": "VARCHAR", "enum": "VARCHAR"}
-
-UNSTORABLE = frozenset({"interval", "time with time zone", "union", "bignum", "varint", "variant", "geometry"})
-"""Ids of types that no file format gives back as they were."""
 
 
 def identifier(name: str) -> str:
@@ -80,25 +77,25 @@ def duckdb_type(dtype: nw.dtypes.DType | type[nw.dtypes.DType]) -> str:
     UnsupportedError
         DuckDB has none.
     """
-    dtype = dtype() if isinstance(dtype, type) and not issubclass(dtype, nw.Enum) else dtype
-    if isinstance(dtype, nw.Decimal):
-        return f"DECIMAL({dtype.precision or 38},{dtype.scale or 0})"
-    if isinstance(dtype, nw.Datetime):
-        return _TIMESTAMPS[dtype.time_unit] if dtype.time_zone is None else "TIMESTAMP WITH TIME ZONE"
-    if isinstance(dtype, nw.List):
-        return f"{duckdb_type(dtype.inner)}[]"
-    if isinstance(dtype, nw.Array):
-        inner: Any = dtype
+    made: Any = dtype() if isinstance(dtype, type) and not issubclass(dtype, nw.Enum) else dtype
+    if isinstance(made, nw.Decimal):
+        return f"DECIMAL({made.precision or 38},{made.scale or 0})"
+    if isinstance(made, nw.Datetime):
+        return _TIMESTAMPS[made.time_unit] if made.time_zone is None else "TIMESTAMP WITH TIME ZONE"
+    if isinstance(made, nw.List):
+        return f"{duckdb_type(made.inner)}[]"
+    if isinstance(made, nw.Array):
+        inner: Any = made
         while isinstance(inner, nw.Array):
             inner = inner.inner
-        return duckdb_type(inner) + "".join(f"[{size}]" for size in reversed(dtype.shape))
-    if isinstance(dtype, nw.Struct) and dtype.fields:
-        return _struct((field.name, duckdb_type(field.dtype)) for field in dtype.fields)
-    if isinstance(dtype, nw.Enum):
-        return f"ENUM({', '.join(map(literal, dtype.categories))})"
-    name = _NAMES.get(type(dtype))
+        return duckdb_type(inner) + "".join(f"[{size}]" for size in reversed(made.shape))
+    if isinstance(made, nw.Struct) and made.fields:
+        return _struct((field.name, duckdb_type(field.dtype)) for field in made.fields)
+    if isinstance(made, nw.Enum):
+        return f"ENUM({', '.join(map(literal, made.categories))})"
+    name = _NAMES.get(type(made))
     if name is None:
-        msg = f"DUCKDB has no type for {dtype}"
+        msg = f"DUCKDB has no type for {made}"
         raise UnsupportedError(msg)
     return name
 
@@ -110,15 +107,16 @@ def stored_type(dtype: DuckDBPyType) -> str:
     engines have it, and a value beyond 64 bits is an error.
     """
     kind = dtype.id
+    children: Any = dtype.children if kind in {"struct", "list", "array", "map"} else ()
     if kind == "struct":
-        return _struct((name, stored_type(inner)) for name, inner in dtype.children)
+        return _struct((name, stored_type(inner)) for name, inner in children)
     if kind == "list":
-        return f"{stored_type(dtype.children[0][1])}[]"
+        return f"{stored_type(children[0][1])}[]"
     if kind == "array":
-        (_, inner), (_, size) = dtype.children
+        (_, inner), (_, size) = children
         return f"{stored_type(inner)}[{size}]"
     if kind == "map":
-        (_, key), (_, value) = dtype.children
+        (_, key), (_, value) = children
         return f"MAP({stored_type(key)}, {stored_type(value)})"
     return _STORED.get(kind, str(dtype))
 

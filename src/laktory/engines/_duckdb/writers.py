@@ -1,5 +1,7 @@
 """Frames → staged files, each row computed once."""
 
+# ruff: noqa: S608 - names and values are quoted by `identifier` and `literal`
+
 from __future__ import annotations
 
 import os
@@ -29,13 +31,15 @@ __all__ = ["stage_outputs"]
 
 _TEXT = frozenset({"compression", "dateformat", "timestampformat"})
 _OPTIONS = {
-    "PARQUET": frozenset({"bloom_filter_false_positive_ratio", "compression", "compression_level", "dictionary_size_limit", "parquet_version", "row_group_size", "row_group_size_bytes", "row_groups_per_file", "string_dictionary_page_size_limit"}),
+    "PARQUET": frozenset(
+        ["bloom_filter_false_positive_ratio", "compression", "compression_level", "dictionary_size_limit", "parquet_version", "row_group_size", "row_group_size_bytes", "row_groups_per_file", "string_dictionary_page_size_limit"]
+    ),
     "CSV": _TEXT | {"delim", "delimiter", "escape", "force_quote", "header", "null", "nullstr", "quote", "sep"},
     "JSON": _TEXT,
     "JSONL": _TEXT,
     "NDJSON": _TEXT,
     "IPC": frozenset({"compression"}),
-}  # fmt: skip
+}
 _THROUGH_POLARS = frozenset({"AVRO", "EXCEL"})
 _COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 
@@ -102,9 +106,7 @@ def _write_group(
     if len(members) > 1:
         keeper = next((i for i in members if outputs[i].format == "PARQUET" and not _keys(outputs[i])), None)
         if keeper is None:
-            name = unique_view = table(_text(relation))
-            source = con.table(unique_view)
-            del name
+            source = con.table(table(relation.sql_query()))
         else:
             done[keeper] = _write(outputs[keeper], relation)
             files = literal([_literal_path(file) for file in done[keeper].files])
@@ -115,10 +117,6 @@ def _write_group(
     return done
 
 
-def _text(relation: duckdb.DuckDBPyRelation) -> str:
-    return relation.sql_query()  # type: ignore[no-any-return]
-
-
 def _check(output: Output, relation: duckdb.DuckDBPyRelation) -> None:
     if output.methods:
         msg = f"{output.path!r}: the DUCKDB engine has no writer methods, only writer arguments"
@@ -126,7 +124,8 @@ def _check(output: Output, relation: duckdb.DuckDBPyRelation) -> None:
     columns = relation.columns
     for name, dtype in zip(columns, relation.types, strict=True):
         if where := _unstorable(dtype, name):
-            msg = f"{output.path!r}: {output.format} cannot hold column {where[0]!r}, type {where[1]}; cast it in the transformer"
+            column, kind = where
+            msg = f"{output.path!r}: {output.format} cannot hold column {column!r}, type {kind}; cast it in the transformer"
             raise SinkError(msg)
     refuse_types(nw.from_native(stored(relation)).collect_schema(), output.format, output.path)
     if output.format in _THROUGH_POLARS:
@@ -146,7 +145,9 @@ def _unstorable(dtype: Any, where: str) -> tuple[str, str] | None:
         return where, str(dtype)
     if dtype.id in {"struct", "list", "map", "array"}:
         for name, inner in dtype.children:
-            if name != "size" and (found := _unstorable(inner, f"{where}.{name}" if dtype.id == "struct" else f"{where}[]")):
+            if name != "size" and (
+                found := _unstorable(inner, f"{where}.{name}" if dtype.id == "struct" else f"{where}[]")
+            ):
                 return found
     return None
 
@@ -162,20 +163,18 @@ def _write(output: Output, relation: duckdb.DuckDBPyRelation) -> Staged:
     target = str(Path(output.path).absolute()) if many else _file(output)
     columns = _columns(output, relation)
     options = ", ".join(f"{name} {value}" for name, value in _options(output, many=many).items())
-    # a COPY around the relation itself: nothing is rendered as text and parsed again
     name = "laktory_frame"
-    [(rows, files)] = relation.query(
-        name, f"COPY (SELECT {columns} FROM {name}) TO {literal(target)} ({options})"
-    ).fetchall()
+    # a COPY around the relation itself: nothing is rendered as text and parsed again
+    done = relation.query(name, f"COPY (SELECT {columns} FROM {name}) TO {literal(target)} ({options})")
+    assert done is not None
+    [(rows, files)] = done.fetchall()
     return Staged(_name_parts(output) if many else tuple(map(str, files or (target,))), int(rows))
 
 
 def _columns(output: Output, relation: duckdb.DuckDBPyRelation) -> str:
-    if output.format == "PARQUET":
+    if output.format == "PARQUET" or output.kwargs.keys() & {"dateformat", "timestampformat"}:
         return stored_columns(relation)
     convert = as_csv if output.format == "CSV" else as_json
-    if output.kwargs.keys() & {"dateformat", "timestampformat"}:
-        return stored_columns(relation)
     return ", ".join(
         f"{convert(identifier(name), dtype)} AS {identifier(name)}"
         for name, dtype in zip(relation.columns, relation.types, strict=True)

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import polars as pl
+from narwhals.exceptions import NarwhalsError
 
+from laktory.diagnostics.secrets import redact
 from laktory.engines.errors import os_reason, reason, sink_failure
 from laktory.engines.locate import broken_json_line, ragged_csv_line
 from laktory.errors import RunError, SinkError, SourceError, StepError
@@ -26,7 +28,7 @@ _SOURCE = re.compile(
 
 
 @contextmanager
-def translated(reads: Sequence[tuple[FileRead, Sequence[str]]], staged: Sequence[str] = ()) -> Iterator[None]:
+def translated(reads: Sequence[tuple[FileRead, Sequence[str]]] = (), staged: Sequence[str] = ()) -> Iterator[None]:
     """Raise what Polars raises inside as `SourceError`, `StepError` or `SinkError`.
 
     Parameters
@@ -36,9 +38,11 @@ def translated(reads: Sequence[tuple[FileRead, Sequence[str]]], staged: Sequence
     """
     try:
         yield
-    except RunError:
+    except RunError as error:
+        if (text := redact(str(error))) != str(error):
+            raise type(error)(text) from error.__cause__
         raise
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+    except (pl.exceptions.PolarsError, NarwhalsError, pl.exceptions.PanicException, OSError) as error:
         raise _failure(error, reads, staged) from error
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from laktory.engines.protocol import FileRead
 
-__all__ = ["scan_files"]
+__all__ = ["files_of", "scan_files"]
 
 _OWN_TYPES = frozenset({"schema", "schema_overrides", "infer_schema", "infer_schema_length", "infer_schema_files"})
 _OWN_COLUMNS = frozenset({"new_columns", "with_column_names", "include_file_paths", "row_index_name"})
@@ -31,27 +31,33 @@ _OWN_COLUMNS = frozenset({"new_columns", "with_column_names", "include_file_path
 _NOT_FOR_READERS = frozenset({"deserialize", "inspect", "map_batches", "pipe", "pipe_with_schema"})
 
 
-def scan_files(read: FileRead) -> tuple[pl.LazyFrame, tuple[str, ...]]:
-    """The frame of a read, and the files it comes from.
+def files_of(read: FileRead) -> tuple[str, ...]:
+    """The files a read is about; of a Delta table, its folder.
 
     Raises
     ------
     SourceError
-        Missing, empty, of another format, or not what `schema` declares.
+        Nothing is there, or nothing of the format.
     """
     if read.format == "DELTA":
-        files: tuple[str, ...] = (read.path,)
-        frame = _scan_delta(read)
-        declared = read.schema.to_polars() if read.schema is not None else None
-        frame = _as_declared(frame, declared, read.path)
-    else:
-        files = read.files if read.files is not None else list_files(read.path, read.format)
-        frame = _SCANS.get(read.format, _scan_through_arrow)(read, files)
+        return (read.path,)
+    return read.files if read.files is not None else list_files(read.path, read.format)
+
+
+def scan_files(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
+    """The rows of these files, lazily.
+
+    Raises
+    ------
+    SourceError
+        Empty, of another format, or not what `schema` declares.
+    """
+    frame = _SCANS.get(read.format, _scan_through_arrow)(read, files)
     if read.rows is not None:
         frame = frame.slice(*read.rows)
     for name, args, kwargs in read.methods:
         frame = _call_method(frame, name, args, kwargs)
-    return frame, files
+    return frame
 
 
 def _scan_csv(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
@@ -137,7 +143,7 @@ def _scan_typed(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
     return _as_declared(frame, declared, read.path)
 
 
-def _scan_delta(read: FileRead) -> pl.LazyFrame:
+def _scan_delta(read: FileRead, _files: Sequence[str]) -> pl.LazyFrame:
     deltalake = require("deltalake", "the format DELTA")
     check_arguments(read.kwargs, _parameters(pl.scan_delta), "the DELTA reader")
     kwargs = dict(read.kwargs)
@@ -153,7 +159,7 @@ def _scan_delta(read: FileRead) -> pl.LazyFrame:
         wanted = f" has no version {read.version}, or" if read.version is not None else ""
         msg = f"{read.path!r}{wanted} cannot be read as a Delta table: {reason(error)}"
         raise SourceError(msg) from error
-    return frame
+    return _as_declared(frame, read.schema.to_polars() if read.schema is not None else None, read.path)
 
 
 def _scan_through_arrow(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
@@ -167,6 +173,7 @@ _SCANS: dict[str, Callable[[FileRead, Sequence[str]], pl.LazyFrame]] = {
     "NDJSON": _scan_json_lines,
     "PARQUET": _scan_typed,
     "IPC": _scan_typed,
+    "DELTA": _scan_delta,
 }
 
 

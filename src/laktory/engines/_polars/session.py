@@ -10,7 +10,7 @@ import narwhals as nw
 import polars as pl
 
 from laktory.engines._polars.failures import translated
-from laktory.engines._polars.readers import scan_files
+from laktory.engines._polars.readers import files_of, scan_files
 from laktory.engines._polars.sql import query, syntax_error
 from laktory.engines._polars.writers import stage_outputs
 from laktory.engines.capabilities import POLARS
@@ -49,8 +49,10 @@ class PolarsSession:
         SourceError
             Missing, broken, or not what the declaration says.
         """
-        with translated([(read, read.files or ())]):
-            frame, files = self._run(lambda: scan_files(read))
+        with translated():
+            files = files_of(read)
+        with translated([(read, files)]):
+            frame = self._run(lambda: scan_files(read, files))
         self._reads.append((read, files))
         return nw.from_native(frame)
 
