@@ -3,9 +3,10 @@
 Each run is a process of its own, imports included; runs take turns. By hand, bronze is written first and
 silver reads it, as the pipeline does. Two hands are shown, because the short way loses data: it looks at the
 first rows only (Polars: 100 of the first file; DuckDB: a sample), and drops what comes later. Laktory looks at
-every row of every file, as does the second hand. Neither hand syncs to disk, stages or locks.
+every row of every file, as does the other hand. Neither hand syncs to disk, stages or locks. Few events show what
+starting costs, many what a row costs.
 
-    python benchmarks/seed.py [--events 1000000] [--rounds 5]
+    python benchmarks/seed.py [--events 10000 2000000] [--rounds 5]
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from measure import DATA, alternate, process, ratio, table
 PIPELINE = Path(__file__).parent.parent / "examples" / "stock_prices" / "pipeline.yaml"
 SOURCE, BRONZE, SILVER = "data/stock_prices", "data/brz_stock_prices.parquet", "data/slv_stock_prices.parquet"
 FILES = 8
+REPEAT = 50
 START = datetime(2024, 1, 1)  # noqa: DTZ001 - the seed's times have no zone
 
 COLUMNS = """
@@ -58,7 +60,7 @@ def generate(folder: Path, events: int) -> None:
                     "volume": rng.randrange(1000, 10_000_000),
                 }
                 line = json.dumps({"data": data}) + "\n"
-                out.write(line * 2 if index % 50 == 0 else line)
+                out.write(line * 2 if index % REPEAT == 0 else line)
     (folder / "complete").touch()
 
 
@@ -101,19 +103,25 @@ WORK = {
 
 
 def main() -> None:
-    """Measure and print."""
+    """Compare for each number of events."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--events", type=int, nargs="+", default=[10_000, 2_000_000])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--work", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
         WORK[options.work]()
         return
+    for events in options.events:
+        compare(events, options.rounds)
+
+
+def compare(events: int, rounds: int) -> None:
+    """Measure all of them on so many events and print a table."""
     import polars as pl
 
-    folder = DATA / str(options.events)
-    generate(folder, options.events)
+    folder = DATA / str(events)
+    generate(folder, events)
     runs = {
         name: lambda name=name: process([sys.executable, str(Path(__file__).absolute()), "--work", name], cwd=folder)
         for name in WORK
@@ -124,7 +132,7 @@ def main() -> None:
         rows.add(pl.scan_parquet(folder / SILVER).select(pl.len()).collect().item())
     if len(rows) > 1:
         sys.exit(f"the runs do not agree on the rows of silver: {sorted(rows)}")
-    found = alternate(options.rounds, runs)
+    found = alternate(rounds, runs)
     lines = []
     for name, many in found.items():
         ours = found[f"{name.split(',')[0]}, Laktory"]
@@ -138,7 +146,8 @@ def main() -> None:
                 *(["", ""] if many is ours else [f"{wall:.2f}", f"{peak:.2f}"]),
             ]
         )
-    title = f"Seed pipeline, {options.events:,} events → {rows.pop():,} rows, {options.rounds} rounds"
+    lines_in = events + -(-events // REPEAT)
+    title = f"Seed pipeline, {lines_in:,} events → {rows.pop():,} rows, {rounds} rounds"
     table(title, ["", "wall", "peak", "Laktory's wall ÷ this", "peak ÷ this"], lines)
 
 

@@ -498,9 +498,9 @@ def test_two_runs_on_one_target(backend):
     from laktory.runtime.writing import sink_target
     from laktory.storage import Locks
 
-    with Locks.acquire([sink_target(p.nodes[0].sinks[0])], owner="another run", timeout=0):
-        with pytest.raises(TargetLockedError, match="another run"):
-            p.execute()
+    target = sink_target(p.nodes[0].sinks[0])
+    with Locks.acquire([target], owner="another run"), pytest.raises(TargetLockedError, match="another run"):
+        p.execute()
     p.execute()
 
 

@@ -70,7 +70,7 @@ def test_filters_keep_the_rows_where_a_predicate_is_true(
 ) -> None:
     if not all(isinstance(value, bool | None) for value in wanted) or not columns(parse_sql(text)):
         wanted = [value is not None for value in wanted] if len(wanted) == 5 else [True] * 5
-        text = f"({text.split(' AS x')[0].split('--')[0]}) IS NOT NULL AND id > 0"
+        text = f"({text.removesuffix(' AS x').removesuffix(' -- a comment')}) IS NOT NULL AND id > 0"
     kept = frame.filter(compile_sql(text)).sort("id").collect()["id"].to_list()
     assert kept == [index + 1 for index, value in enumerate(wanted) if value]
 
@@ -137,13 +137,17 @@ def test_empty_frames(engine: str, connection: Any) -> None:
     ],
 )
 def test_casts_of_unreadable_text_stop_the_engine(text: str, value: str, engine: str, connection: Any) -> None:
-    frame = frame_of(pl.DataFrame({"x": ["1", value] if "DATE" not in text and "STAMP" not in text else [value]}), engine, connection)
+    frame = frame_of(
+        pl.DataFrame({"x": ["1", value] if "DATE" not in text and "STAMP" not in text else [value]}), engine, connection
+    )
     with pytest.raises(Exception, match=r"(?s)conver|invalid|parse|range|Could not"):
         frame.select(compile_sql(text)).collect()
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("text", ["missing", "CAST(missing AS INT)", "MAX(missing)", "missing > '2024-01-01'", "missing || 'x'"])
+@pytest.mark.parametrize(
+    "text", ["missing", "CAST(missing AS INT)", "MAX(missing)", "missing > '2024-01-01'", "missing || 'x'"]
+)
 def test_missing_columns_are_never_null(text: str, engine: str, connection: Any) -> None:
     frame = frame_of(pl.DataFrame({"x": [1]}), engine, connection)
     with pytest.raises(nw.exceptions.ColumnNotFoundError):
@@ -152,7 +156,7 @@ def test_missing_columns_are_never_null(text: str, engine: str, connection: Any)
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_column_names_are_taken_literally(engine: str, connection: Any) -> None:
-    names = ["a.b", "a+b", "a b", "^x$", "sélect", "(1)", "a", "ab", "[x]", "SUM"]
+    names = ["a.b", "a+b", "a b", "^x", "x$", "sélect", "(1)", "a", "ab", "[x]", "SUM"]
     frame = frame_of(pl.DataFrame({name: [float(index)] for index, name in enumerate(names)}), engine, connection)
     for index, name in enumerate(names):
         for text in (f'"{name}" * 2', f"`{name}` * 2"):
@@ -162,7 +166,9 @@ def test_column_names_are_taken_literally(engine: str, connection: Any) -> None:
 
 def test_current_timestamp_is_utc_without_a_zone() -> None:
     before = dt.datetime.now(dt.UTC).replace(tzinfo=None)
-    result = nw.from_native(pl.DataFrame({"x": [1]})).with_columns(compile_sql("CURRENT_TIMESTAMP").alias("t"))["t"].item()
+    result = (
+        nw.from_native(pl.DataFrame({"x": [1]})).with_columns(compile_sql("CURRENT_TIMESTAMP").alias("t"))["t"].item()
+    )
     assert result.tzinfo is None
     assert before <= result <= dt.datetime.now(dt.UTC).replace(tzinfo=None)
 
@@ -280,16 +286,17 @@ def test_long_but_flat_expressions_work(engine: str, connection: Any) -> None:
     assert result.rows() == [(True,) * 4, (False,) * 4]
 
 
-WORDS = st.sampled_from(
-    "x y \"a b\" `c` 'text' 'it''s' '2024-01-01' 1 2.5 1e3 NULL TRUE ( ) , . + - * / // % || = <> < >= :: [ ] ; ? : { } AND OR NOT IS IN "
-    "LIKE ILIKE ESCAPE BETWEEN CASE WHEN THEN ELSE END CAST( TRY_CAST( AS INT DATE TIMESTAMP INTERVAL DAY COUNT( SUM( MAX( DISTINCT OVER "
-    "PARTITION BY ORDER ROWS UNBOUNDED PRECEDING ROUND( SUBSTRING( TRIM( LEADING FROM COALESCE( NULLIF( GREATEST( EXTRACT( YEAR DATE_TRUNC( "
-    "REGEXP_LIKE( SPLIT_PART( LAG( ROW_NUMBER() FILTER WHERE SELECT -- /* */ $1 @ # \\ ' \" ` é".split(" ")
-)
+WORDS = r"""
+x y "a b" `c` 'text' 'it''s' '2024-01-01' 1 2.5 1e3 NULL TRUE ( ) , . + - * / // % || = <> < >= :: [ ] ; ? : {
+} AND OR NOT IS IN LIKE ILIKE ESCAPE BETWEEN CASE WHEN THEN ELSE END CAST( TRY_CAST( AS INT DATE TIMESTAMP
+INTERVAL DAY COUNT( SUM( MAX( DISTINCT OVER PARTITION BY ORDER ROWS UNBOUNDED PRECEDING ROUND( SUBSTRING(
+TRIM( LEADING FROM COALESCE( NULLIF( GREATEST( EXTRACT( YEAR DATE_TRUNC( REGEXP_LIKE( SPLIT_PART( LAG(
+ROW_NUMBER() FILTER WHERE SELECT -- /* */ $1 @ # \ ' " ` é
+"""
 
 
 @settings(max_examples=300, deadline=3000)
-@given(st.lists(WORDS, max_size=14).map(" ".join) | st.text(max_size=50))
+@given(st.lists(st.sampled_from(WORDS.split()), max_size=14).map(" ".join) | st.text(max_size=50))
 def test_any_text_compiles_or_is_refused(text: str) -> None:
     try:
         compile_sql(text)
@@ -301,13 +308,15 @@ def test_any_text_compiles_or_is_refused(text: str) -> None:
 def nested(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     pair = st.tuples(inner, inner)
     return st.one_of(
-        st.tuples(st.sampled_from(["+", "-", "*", "/", "%", "//"]), pair).map(lambda p: f"({p[1][0]} {p[0]} {p[1][1]})"),
+        st.tuples(st.sampled_from(["+", "-", "*", "/", "%", "//"]), pair).map(
+            lambda p: f"({p[1][0]} {p[0]} {p[1][1]})"
+        ),
         pair.map(lambda p: f"COALESCE({p[0]}, {p[1]})"),
         pair.map(lambda p: f"NULLIF({p[0]}, {p[1]})"),
         pair.map(lambda p: f"CASE WHEN {p[0]} > {p[1]} THEN {p[0]} ELSE {p[1]} END"),
         pair.map(lambda p: f"CASE WHEN {p[0]} IN ({p[1]}, 2, NULL) THEN 1 ELSE 0 END"),
         inner.map(lambda value: f"ABS({value})"),
-        inner.map(lambda value: f"(-{value})"),
+        inner.map(lambda value: f"(- {value})"),
     )
 
 
@@ -322,5 +331,7 @@ def test_engines_agree_on_any_arithmetic(text: str) -> None:
     with duckdb.connect() as connection:
         for engine in ENGINES:
             frame = frame_of(data, engine, connection)
-            results.append(frame.with_columns(compile_sql(f"{text} + 0.0").alias("r")).sort("id").collect()["r"].to_list())
+            results.append(
+                frame.with_columns(compile_sql(f"{text} + 0.0").alias("r")).sort("id").collect()["r"].to_list()
+            )
     assert all(map(same, *results)), results

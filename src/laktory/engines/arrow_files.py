@@ -81,10 +81,15 @@ def write_file(frame: pl.DataFrame, path: str, format: str, kwargs: Mapping[str,
         # Avro knows 32 and 64 bits only
         small = (pl.Int8, pl.Int16, pl.UInt8, pl.UInt16)
         widths: dict[Any, Any] = {pl.UInt32: pl.Int64, **dict.fromkeys(small, pl.Int32)}
-        writer = frame.cast({pl.Datetime("ns"): pl.Datetime("us"), **widths}).write_avro
-    # the staged path need not end like a workbook
-    with Path(path).open("wb") as file:
-        writer(file, **kwargs)
+        writer = frame.cast(widths).write_avro
+    # through memory: the libraries hide what goes wrong with a file, and want it to end like a workbook
+    buffer = io.BytesIO()
+    try:
+        writer(buffer, **kwargs)
+    except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
+        msg = f"{path!r}: cannot be written as {format}: {reason(error)}"
+        raise SinkError(msg) from error
+    Path(path).write_bytes(buffer.getbuffer())
 
 
 def wrap_json_lines(lines: str, path: str) -> None:

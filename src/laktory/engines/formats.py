@@ -34,21 +34,40 @@ _EXTENSIONS = {
 }
 _COMPRESSED = (".gz", ".zst")
 
-_NOT_IN_EXCEL = frozenset({"Binary", "Duration", "List", "Struct", "Array", "Object", "Int128", "UInt128"})
+_NOT_IN_EXCEL = frozenset(
+    {"Binary", "Duration", "List", "Struct", "Array", "Object", "Int128", "UInt128", "zoned Datetime", "empty Struct"}
+)
 _NOT_IN_AVRO = frozenset(
-    {"Duration", "Time", "UInt64", "Int128", "UInt128", "Categorical", "Enum", "Array", "Object", "Unknown"}
+    {
+        "Duration",
+        "Time",
+        "UInt64",
+        "Int128",
+        "UInt128",
+        "Categorical",
+        "Enum",
+        "Array",
+        "Object",
+        "Unknown",
+        "ns Datetime",
+        "zoned Datetime",
+    }
 )
 _REFUSED = {
-    "CSV": frozenset({"Binary", "Duration", "List", "Struct", "Array", "Object"}),
+    "CSV": frozenset({"Binary", "Duration", "List", "Struct", "empty Struct", "Array", "Object"}),
     "JSON": frozenset({"Binary", "Object"}),
     "JSONL": frozenset({"Binary", "Object"}),
     "NDJSON": frozenset({"Binary", "Object"}),
-    "PARQUET": frozenset({"Object"}),
+    "PARQUET": frozenset({"Object", "empty Struct"}),
     "IPC": frozenset({"Object"}),
     "AVRO": _NOT_IN_AVRO,
     "EXCEL": _NOT_IN_EXCEL,
 }
-_WITHOUT_ZONES = frozenset({"AVRO", "EXCEL"})
+_WORDS = {
+    "empty Struct": "a struct without fields",
+    "ns Datetime": "a datetime in nanoseconds",
+    "zoned Datetime": "a datetime with a time zone",
+}
 
 
 def extension(format: str) -> str:  # noqa: A002 - the field's name
@@ -118,12 +137,9 @@ def refuse_types(schema: nw.Schema, format: str, path: str) -> None:  # noqa: A0
     """
     for name, dtype in schema.items():
         for kind, where in _kinds(dtype, name):
-            if kind in _REFUSED[format] or (kind == "zoned Datetime" and format in _WITHOUT_ZONES):
-                found = "a datetime with a time zone" if kind == "zoned Datetime" else f"type {kind}"
+            if kind in _REFUSED[format]:
+                found = _WORDS.get(kind, f"type {kind}")
                 msg = f"{path!r}: {format} cannot hold column {where!r}, {found}; cast it in the transformer"
-                raise SinkError(msg)
-            if kind == "empty Struct" and format == "PARQUET":
-                msg = f"{path!r}: PARQUET cannot hold column {where!r}, a struct without fields; drop it"
                 raise SinkError(msg)
 
 
@@ -140,6 +156,8 @@ def _kinds(dtype: nw.dtypes.DType, where: str) -> Iterable[tuple[str, str]]:
         yield from _kinds(inner() if isinstance(inner, type) else inner, f"{where}[]")
     elif isinstance(dtype, nw.Datetime) and dtype.time_zone is not None:
         yield "zoned Datetime", where
+    elif isinstance(dtype, nw.Datetime) and dtype.time_unit == "ns":
+        yield "ns Datetime", where
     else:
         yield type(dtype).__name__, where
 

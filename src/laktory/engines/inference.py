@@ -2,6 +2,7 @@
 
 - JSON: every row of every file counts. Columns stand in order of first appearance; integers with fractions give
   Float64; text, numbers and booleans in one column give String; objects or lists beside other values are refused.
+  (Fractions beside text keep their value, not always their spelling: ``3.0`` may become ``3``.)
   A column that is only null, or only ``{}``, is String. Text never becomes a date.
 - CSV: the whole text of a column decides between Int64, Float64, Boolean and String. What would not come back as it
   was (``007``, twenty digits) stays String.

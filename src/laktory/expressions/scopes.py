@@ -79,7 +79,8 @@ def looks_like_code(text: str, api: str = "NARWHALS", backend: str = "POLARS") -
     try:
         tree = parse(text)
     except ExpressionError:
-        return False
+        # meant as code, though not allowed or not finished: evaluating it says what is wrong
+        return any(text.lstrip().startswith((f"{name}.", f"{name}(")) for name in names)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _root(node) in names:
             return True

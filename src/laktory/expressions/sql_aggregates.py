@@ -77,7 +77,8 @@ def _count(node: Any, compile_: Compile) -> Any:
         inner.set("this", node.this.expressions[0])
         _column_argument(inner)
         value = compile_(node.this.expressions[0])
-        return _int64(value.n_unique()) - when(value.null_count() > 0, literal(1), literal(0))
+        distinct = _int64(value.n_unique()) - when(value.null_count() > 0, literal(1), literal(0))
+        return when(value.count() > 0, distinct, literal(0))
     _column_argument(node)
     return _int64(compile_(node.this).count())
 

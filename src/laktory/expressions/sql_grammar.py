@@ -253,6 +253,8 @@ def _check_node(node: Any, text: str, known: dict[str, tuple[Handler, str]]) -> 
         fail(f"{call_name(node)} needs OVER (…)")
     if isinstance(node, exp.Alias) and (node.parent is not None or not _has_as(node, text)):
         fail(f"unexpected {node.alias!r}; a name for the result is written at the end: … AS {node.alias}")
+    if isinstance(node, exp.Column) and re.fullmatch(r"\*|\^.*\$", node.parts[0].name, re.DOTALL):
+        fail(f"a column named {node.parts[0].name!r} cannot be used: the engines read such a name as a pattern")
     read = _WINDOW_ONLY.get(node.key) or known[node.key][1]
     extra = [name for name, value in node.args.items() if value and name not in {*read.split(), *_NOTES}]
     if extra:

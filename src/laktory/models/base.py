@@ -11,7 +11,8 @@ from pydantic._internal._model_construction import ModelMetaclass  # its place s
 
 from laktory.diagnostics import raise_problems
 from laktory.diagnostics.secrets import redact
-from laktory.models.problems import problems_of, unique_spelling
+from laktory.errors import DefinitionError
+from laktory.models.problems import problems_of, raise_located, unique_spelling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
 
     from laktory.diagnostics import Marks, Problem
 
-__all__ = ["BaseModel", "OrVariable", "children_of", "is_variable"]
+__all__ = ["SPELLINGS", "BaseModel", "OrVariable", "children_of", "is_variable"]
 
 T = TypeVar("T")
+
+SPELLINGS = {"source": "sources"}
+"""Older spelling → field that it fills as the only item of a list."""
 
 
 def is_variable(value: object) -> bool:
@@ -142,7 +146,7 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
         try:
             model = super().model_validate(value, **kwargs)
         except pydantic.ValidationError as error:
-            raise_problems(problems_of(cls, error, value), marks)
+            raise_located(problems_of(cls, error, value), marks, SPELLINGS)
         model._checked(marks)
         return model
 
@@ -151,7 +155,7 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
         self._marks = marks
         problems = self._problems()
         if problems:
-            raise_problems(problems, marks)
+            raise_located(problems, marks, SPELLINGS)
 
     def _problems(self) -> list[Problem]:
         """Problems that no single field shows. Overridden where there are any."""
@@ -251,7 +255,10 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
         from laktory.loading import resolve
 
         parents = [model.variables for model in self._ancestors() if model.variables]
-        plain = resolve(self.to_plain(), vars, strict=strict, objs=objs, parents=parents)
+        try:
+            plain = resolve(self.to_plain(), vars, strict=strict, objs=objs, parents=parents)
+        except DefinitionError as error:
+            raise_located(error.problems, self._marks, SPELLINGS)
         resolved = type(self)._build(plain, self._marks)
         if not inplace:
             resolved._parent = self._parent

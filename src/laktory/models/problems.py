@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Any, get_args
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 import pydantic
 from pydantic_core import PydanticCustomError
 
-from laktory.diagnostics import Problem, closest
+from laktory.diagnostics import Problem, closest, raise_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from laktory.diagnostics import Path
+    from laktory.diagnostics import Marks, Path
 
-__all__ = ["problem_error", "problems_of", "unique_spelling"]
+__all__ = ["problem_error", "problems_of", "raise_located", "unique_spelling"]
 
 _EXPECTED = {
     "string_type": "a text",
@@ -106,6 +107,29 @@ def _unknown(owner: type[pydantic.BaseModel] | None, path: Path) -> Problem:
 def _field_names(owner: type[pydantic.BaseModel]) -> Iterator[str]:
     for name, field in owner.model_fields.items():
         yield field.alias or name
+    yield from getattr(owner, "older_spellings", {})
+
+
+def raise_located(problems: Sequence[Problem], marks: Marks | None, older_spellings: Mapping[str, str]) -> NoReturn:
+    """Raise problems whose paths are those of models: they are shown under the spelling that the file uses.
+
+    Raises
+    ------
+    DefinitionError
+        Always.
+    """
+    if marks is not None:
+        problems = [replace(problem, path=_as_written(problem.path, marks, older_spellings)) for problem in problems]
+    raise_problems(problems, marks)
+
+
+def _as_written(path: Path, marks: Marks, older_spellings: Mapping[str, str]) -> Path:
+    for older, name in older_spellings.items():
+        for place, step in enumerate(path):
+            before = path[:place]
+            if step == name and (*before, name) not in marks.by_path and (*before, older) in marks.by_path:
+                return (*before, older, *path[place + 2 :])
+    return path
 
 
 def _walk(

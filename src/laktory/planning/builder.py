@@ -7,11 +7,12 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from laktory.diagnostics import raise_problems
 from laktory.engines.capabilities import ENGINES
 from laktory.graph import ancestors, group_tasks, select, sort
+from laktory.models.base import SPELLINGS
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
+from laktory.models.problems import raise_located
 from laktory.planning.checks import pipeline_problems
 from laktory.planning.plan import NodePlan, Plan, ReadPlan, WritePlan
 
@@ -59,7 +60,7 @@ def plan(
     order = snapshot.sorted_node_names
     problems = pipeline_problems(snapshot, named)
     if problems:
-        raise_problems(problems, snapshot._marks)
+        raise_located(problems, snapshot._marks, SPELLINGS)
     upstream = {name: nodes[name].upstream_node_names for name in order}
     chosen, implicit = _chosen(nodes, upstream, selects)
     inside = {name: [other for other in upstream[name] if other in chosen] for name in order if name in chosen}

@@ -133,28 +133,31 @@ def _import_problems(func_name: str, imports: Collection[str], path: Path) -> It
 
 
 def _expression_problems(source: Any) -> Iterator[Problem]:
-    """Post-read options hold SQL expressions: parse them now."""
+    """Post-read options hold SQL expressions: compile them now."""
     texts: list[tuple[Path, str]] = [(("filter",), source.filter)] if source.filter else []
     if isinstance(source.selects, dict):
         texts += [(("selects", key), key) for key in source.selects]
     elif source.selects:
-        texts += [(("selects", index), text) for index, text in enumerate(source.selects)]
+        texts += [(("selects", index), text) for index, text in enumerate(source.selects) if text.strip() != "*"]
     if not texts:
         return
-    from laktory.expressions.sql import parse_sql
+    from laktory.expressions.sql import columns, compile_sql, parse_sql
 
+    constant = []
     for path, text in texts:
         try:
-            parse_sql(text)
+            compile_sql(text)
+            constant.append(not columns(parse_sql(text)))
         except ExpressionError as error:
             column = None if error.offset is None else error.offset + 1
-            yield Problem(
-                str(error),
-                path,
-                on_key=isinstance(source.selects, dict) and path[0] == "selects",
-                line=1,
-                column=column,
-            )
+            on_key = isinstance(source.selects, dict) and path[0] == "selects"
+            yield Problem(str(error), path, on_key=on_key, line=1, column=column)
+            return
+    if source.filter and constant[0]:
+        yield Problem("the filter names no column, so it keeps all rows or none", ("filter",), hint="remove it")
+    selected = constant[1:] if source.filter else constant
+    if selected and all(selected) and "*" not in (source.selects or ()):
+        yield Problem("'selects' names no column", ("selects",), hint="name at least one")
 
 
 def _step_problems(node: PipelineNode, engine: Capabilities, named: Collection[str]) -> Iterator[Problem]:

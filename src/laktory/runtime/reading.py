@@ -78,15 +78,13 @@ def file_read(source: FileDataSource) -> FileRead:
 def post_read(source: BaseDataSource, frame: Frame) -> Frame:
     """Apply ``filter``, ``selects``, ``renames``, ``drops``, ``drop_duplicates``, in this order."""
     if source.filter or source.selects:
-        from laktory.expressions.sql import compile_sql, output_name, parse_sql
+        from laktory.expressions.sql import compile_sql
 
         if source.filter:
             frame = frame.filter(compile_sql(source.filter))
         if source.selects:
             items = source.selects.items() if isinstance(source.selects, dict) else [(t, None) for t in source.selects]
-            frame = frame.select(
-                *(compile_sql(text).alias(name or output_name(parse_sql(text))) for text, name in items)
-            )
+            frame = frame.select(*(_selected(text, name) for text, name in items))
     if source.renames or source.drops or isinstance(source.drop_duplicates, list):
         _require_columns(source, frame)
     if source.renames:
@@ -97,6 +95,16 @@ def post_read(source: BaseDataSource, frame: Frame) -> Frame:
         subset = source.drop_duplicates if isinstance(source.drop_duplicates, list) else None
         frame = frame.unique(subset, keep="any")
     return frame
+
+
+def _selected(text: str, name: str | None) -> Any:
+    import narwhals as nw
+
+    from laktory.expressions.sql import compile_sql
+
+    if text.strip() == "*":
+        return nw.all()
+    return compile_sql(text).alias(name) if name else compile_sql(text)
 
 
 def _require_columns(source: BaseDataSource, frame: Frame) -> None:

@@ -17,7 +17,7 @@ from laktory.diagnostics import Problem, render
 from laktory.diagnostics.secrets import redact
 from laktory.engines.capabilities import ENGINES
 from laktory.engines.protocol import FileRead
-from laktory.errors import LaktoryError, RunError
+from laktory.errors import LaktoryError, RunError, SinkError
 from laktory.log import current_node, get_logger
 from laktory.models.datasinks import FileDataSink
 from laktory.runtime import node as node_room
@@ -36,12 +36,14 @@ if TYPE_CHECKING:
     from laktory.models.pipeline.pipeline import Pipeline
     from laktory.planning import NodePlan, Plan
     from laktory.runtime.events import Listener, Status
+    from laktory.storage import Target
 
 __all__ = ["RunOptions", "RunOutcome", "run"]
 
 _log = get_logger(__name__)
 
 MAX_MESSAGE = 600
+WAKE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ class _Run:
         from laktory.settings import settings
 
         sinks = [sink for name in self.plan.node_names for sink in self.nodes[name].sinks]
-        targets = [sink_target(s) for s in sinks if isinstance(s, FileDataSink) and s.custom_writer is None]
+        targets = [_target(s) for s in sinks if isinstance(s, FileDataSink) and s.custom_writer is None]
         self.root.mkdir(parents=True, exist_ok=True)
         owner = f"run {self.run_id} of pipeline {self.plan.pipeline.name!r}"
         return Locks.acquire(targets, owner=owner, timeout=settings.lock_timeout, extra=str(self.root / "lock"))
@@ -219,7 +221,8 @@ class _Run:
                         release(name)
                     else:
                         running[self._start(pool, name, labelled=threads > 1)] = name
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                # woken now and then: an engine's signal handling may restart an endless wait
+                done, _ = wait(running, timeout=WAKE_SECONDS, return_when=FIRST_COMPLETED)
                 for future in done:
                     name = running.pop(future)
                     self._finish(name, future)
@@ -227,6 +230,9 @@ class _Run:
         except BaseException:
             self.sessions.interrupt()
             self.gate.close()
+            for name in running.values():
+                self._end(name, "interrupted", {})
+            self.sessions.abandon()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         pool.shutdown()
@@ -234,9 +240,10 @@ class _Run:
     def _threads(self) -> int:
         if self.options.threads is not None:
             return max(1, self.options.threads)
-        chain = all(len(node.upstream) <= 1 and len(self.downstream.get(node.name, ())) <= 1 for node in self.plan.nodes)
-        chain = chain and sum(not node.upstream for node in self.plan.nodes) == 1
-        side_by_side = not chain and all(ENGINES[node.engine].parallel for node in self.plan.nodes)
+        nodes = self.plan.nodes
+        links = max((max(len(node.upstream), len(self.downstream.get(node.name, ()))) for node in nodes), default=0)
+        chain = links <= 1 and sum(not node.upstream for node in nodes) <= 1
+        side_by_side = not chain and all(ENGINES[node.engine].parallel for node in nodes)
         return min(4, os.cpu_count() or 1) if side_by_side else 1
 
     def _settled(self, name: str) -> bool:
@@ -298,6 +305,15 @@ class _Run:
         outcome = {"name": name, "status": status, "engine": node.engine, "how": node.how, "seconds": seconds, **facts}
         self.outcomes[name] = outcome
         self.listener(NodeEnded(name, status, outcome))
+
+
+def _target(sink: FileDataSink) -> Target:
+    try:
+        return sink_target(sink)
+    except SinkError as error:
+        node = sink.parent_pipeline_node
+        error.args = (f"node {node.name!r}: {error}",)
+        raise
 
 
 def _read_of(entry: dict[str, Any]) -> FileRead | None:

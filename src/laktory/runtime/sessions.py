@@ -42,6 +42,10 @@ class Sessions:
         for session in list(self._open.values()):
             session.interrupt()
 
+    def abandon(self) -> None:
+        """Remove temporary files of sessions that may still be at work; the process is about to end."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
     def close(self) -> None:
         """Close the sessions and remove temporary files."""
         self._finalizer()

@@ -8,20 +8,27 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import polars as pl
+from narwhals.exceptions import NarwhalsError
 
 from laktory.diagnostics import closest
 from laktory.diagnostics.secrets import redact
 from laktory.engines.errors import os_reason, reason, sink_failure
-from laktory.engines.locate import broken_json_line
+from laktory.engines.locate import broken_json_line, ragged_csv_line
 from laktory.errors import RunError, RunInterrupted, SinkError, SourceError, StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["message_of", "statement_failure", "translated"]
+    from laktory.engines.protocol import FileRead
+
+__all__ = ["SOURCE_MARK", "message_of", "statement_failure", "translated"]
+
+SOURCE_MARK = "source: "
+"""Beginning of what queries over files raise themselves."""
 
 _KIND = re.compile(r"^(?:[A-Z][A-Za-z]* )+?(?:Error|Exception): |^Error: ")
 _LINE = re.compile(r"\s*\n+LINE \d+:.*", re.DOTALL)
+_STREAM = re.compile(r"registered as '(\w+)' (?:as Arrow data )?failed: (.*)", re.DOTALL)
 _FILE = re.compile(r"^\s*file = (.+)$", re.MULTILINE)
 _JSON_FILE = re.compile(r'in file "([^"]+)"')
 _CSV_LINE = re.compile(r"CSV Error on Line: (\d+)")
@@ -32,30 +39,37 @@ _PARQUET = re.compile(r"No magic bytes|Parquet file|Snappy|TProtocol", re.IGNORE
 _NO_TABLE = re.compile(r"Table with name (\S+) does not exist")
 _REWORDED = (
     (re.compile(r'Referenced column "(.+?)" (?:was )?not found (?:in FROM clause|because .*)!?'), r"no column '\1'"),
-    (re.compile(r'(?:Values list|Table) "(.+?)" does not have a column named "(.+?)"'), r"table '\1' has no column '\2'"),
+    (re.compile(r'(?:Values list|Table) "(.+?)" does not have a column named "(.+?)"'), r"table '\1' has no '\2'"),
     (re.compile(r"(?:Scalar|Aggregate|Table|Macro)? ?Function with name (\S+) does not exist!?"), r"no function '\1'"),
     (re.compile(r"Candidate bindings: "), "columns like it: "),
 )  # fmt: skip
 
 
 @contextmanager
-def translated(paths: Sequence[str] = (), staged: Iterable[str] = ()) -> Iterator[None]:
+def translated(
+    reads: Mapping[str, tuple[FileRead, Sequence[str]]],
+    staged: Iterable[str] = (),
+    scanned: tuple[FileRead, Sequence[str]] | None = None,
+) -> Iterator[None]:
     """Raise what DuckDB, or Polars below it, raises inside as `SourceError`, `StepError` or `SinkError`.
 
     Parameters
     ----------
-    paths : what is being read, when nothing else is computed
+    reads : table → what it reads, with the files
     staged : paths that are being written
+    scanned : what is being read, when nothing else is computed
     """
     try:
         yield
-    except RunError:
+    except RunError as error:
+        if (text := redact(str(error))) != str(error):
+            raise type(error)(text) from error.__cause__
         raise
     except duckdb.InterruptException as error:
         msg = "the query was stopped"
         raise RunInterrupted(msg) from error
-    except (duckdb.Error, pl.exceptions.PolarsError, OSError) as error:
-        raise _failure(error, paths, list(staged)) from error
+    except (duckdb.Error, pl.exceptions.PolarsError, pl.exceptions.PanicException, NarwhalsError, OSError) as error:
+        raise _failure(error, reads, list(staged), scanned) from error
 
 
 def message_of(error: BaseException) -> str:
@@ -77,23 +91,43 @@ def statement_failure(error: duckdb.Error, tables: Iterable[str]) -> StepError:
     return StepError(f"SQL: {text}")
 
 
-def _failure(error: BaseException, paths: Sequence[str], staged: list[str]) -> RunError:
+def _failure(
+    error: BaseException,
+    reads: Mapping[str, tuple[FileRead, Sequence[str]]],
+    staged: list[str],
+    scanned: tuple[FileRead, Sequence[str]] | None,
+) -> RunError:
     if staged and (sink := sink_failure(error, staged)):
         return sink
-    text = str(error)
+    text = _LINE.sub("", str(error))
+    if SOURCE_MARK in text:
+        return SourceError(message_of(error).partition(SOURCE_MARK)[2])
+    if stream := _STREAM.search(text):
+        return SourceError(_stream_fault(stream[2], reads.get(stream[1])))
     if staged and any(path in text for path in staged):
         return SinkError(message_of(error))
     if found := _text_file(text):
         return SourceError(redact(found))
-    named = next((path for path in paths if path in text), paths[0] if paths else None)
-    if named is not None:
-        words = os_reason(error) or message_of(error)
-        return SourceError(f"{named!r}: {words}" if named not in words else words)
+    if scanned is not None:
+        return SourceError(_stream_fault(os_reason(error) or message_of(error), scanned))
     if isinstance(error, (duckdb.IOException, duckdb.HTTPException, OSError)) or _PARQUET.search(text):
         return SourceError(message_of(error))
     if isinstance(error, duckdb.OutOfMemoryException):
         return StepError(f"out of memory: {message_of(error)}")
     return StepError(message_of(error) if isinstance(error, duckdb.Error) else reason(error))
+
+
+def _stream_fault(text: str, source: tuple[FileRead, Sequence[str]] | None) -> str:
+    """What is wrong with what Polars reads for DuckDB."""
+    said = redact(text.strip().partition("\n")[0])[:300]
+    if source is None:
+        return said
+    read, files = source
+    if read.format == "CSV" and ("more fields" in text or "utf" in text.casefold()):
+        separator = next((read.kwargs[name] for name in ("delim", "sep", "delimiter") if name in read.kwargs), ",")
+        if place := ragged_csv_line(files, separator, read.kwargs.get("quote", '"')):
+            return redact(place)
+    return said if read.path in said else f"{read.path!r}: {said}"
 
 
 def _text_file(text: str) -> str | None:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -13,11 +12,12 @@ import narwhals as nw
 import polars as pl
 
 from laktory.engines import arrow_files
+from laktory.engines._duckdb.failures import SOURCE_MARK
 from laktory.engines._duckdb.types import duckdb_type, identifier, literal
 from laktory.engines.errors import check_arguments, reason
 from laktory.engines.formats import hive_keys, is_url, list_files
 from laktory.engines.inference import infer_csv, infer_json_lines
-from laktory.engines.schemas import check_declared, unite_schemas
+from laktory.engines.schemas import check_declared, fit, unite_schemas
 from laktory.errors import SourceError, UnsupportedError
 from laktory.optional import require
 
@@ -30,68 +30,76 @@ if TYPE_CHECKING:
 
     Types = Mapping[str, Any]
 
-__all__ = ["Scan", "call_methods", "scan_files"]
+__all__ = ["call_methods", "files_of", "scan_files"]
 
-_TEXT_FILES = frozenset(
-    ["compression", "dateformat", "date_format", "hive_partitioning", "ignore_errors", "timestampformat", "timestamp_format"]
-)
-# options that decide on columns or types: then DuckDB reads the way it was told
-_CSV_TYPES = frozenset(
-    ["all_varchar", "auto_detect", "auto_type_candidates", "column_names", "column_types", "columns", "dtype", "dtypes", "filename", "force_not_null", "names", "normalize_names", "sample_size", "types", "union_by_name"]
-)
-_CSV = (
-    _TEXT_FILES
-    | _CSV_TYPES
-    | frozenset(
-        ["allow_quoted_nulls", "buffer_size", "comment", "decimal_separator", "delim", "delimiter", "encoding", "escape", "files_to_sniff", "header", "max_line_size", "maximum_line_size", "new_line", "null_padding", "nullstr", "parallel", "quote", "rejects_limit", "sep", "skip", "store_rejects", "strict_mode", "thousands"]
-    )
-)
-_JSON_TYPES = frozenset(
-    ["auto_detect", "columns", "convert_strings_to_integers", "field_appearance_threshold", "filename", "format", "map_inference_threshold", "maximum_depth", "maximum_sample_files", "records", "sample_size", "union_by_name"]
-)
+_TEXT_FILES = frozenset({
+    "compression", "date_format", "dateformat", "hive_partitioning", "ignore_errors", "timestamp_format",
+    "timestampformat",
+})  # fmt: skip
+# options that decide on columns or types: then DuckDB reads the way it is told
+_CSV_TYPES = frozenset({
+    "all_varchar", "auto_detect", "auto_type_candidates", "column_names", "column_types", "columns", "dtype",
+    "dtypes", "filename", "force_not_null", "names", "normalize_names", "sample_size", "types", "union_by_name",
+})  # fmt: skip
+_CSV = _TEXT_FILES | _CSV_TYPES | frozenset({
+    "allow_quoted_nulls", "buffer_size", "comment", "decimal_separator", "delim", "delimiter", "encoding", "escape",
+    "files_to_sniff", "header", "max_line_size", "maximum_line_size", "new_line", "null_padding", "nullstr",
+    "parallel", "quote", "rejects_limit", "sep", "skip", "store_rejects", "strict_mode", "thousands",
+})  # fmt: skip
+# options of DuckDB that Polars has too
+_CSV_DIALECT = {
+    "comment": "comment_prefix", "delim": "separator", "delimiter": "separator", "header": "has_header",
+    "quote": "quote_char", "sep": "separator", "skip": "skip_lines",
+}  # fmt: skip
+_JSON_TYPES = frozenset({
+    "auto_detect", "columns", "convert_strings_to_integers", "field_appearance_threshold", "filename", "format",
+    "map_inference_threshold", "maximum_depth", "maximum_sample_files", "records", "sample_size", "union_by_name",
+})  # fmt: skip
 _JSON = _TEXT_FILES | _JSON_TYPES | frozenset({"maximum_object_size"})
 _PARQUET_TYPES = frozenset({"file_row_number", "filename", "schema", "union_by_name"})
-_PARQUET = _PARQUET_TYPES | frozenset(
-    ["binary_as_string", "can_have_nan", "encryption_config", "explicit_cardinality", "hive_partitioning", "hive_types", "hive_types_autocast"]
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """A query over files, or a lazy frame of Polars that reads them."""
-
-    query: str | pl.LazyFrame
-    files: tuple[str, ...]
+_PARQUET = _PARQUET_TYPES | frozenset({
+    "binary_as_string", "can_have_nan", "encryption_config", "explicit_cardinality", "hive_partitioning",
+    "hive_types", "hive_types_autocast",
+})  # fmt: skip
 
 
 class _NoRows(Exception):  # noqa: N818 - a result, not an error
     pass
 
 
-def scan_files(read: FileRead, con: duckdb.DuckDBPyConnection) -> Scan:
-    """What reads the files, `rows` and `methods` left out.
+def files_of(read: FileRead) -> tuple[str, ...]:
+    """The files a read is about; of a Delta table, its folder.
 
     Raises
     ------
     SourceError
-        Missing, empty, of another format, or not what `schema` declares.
+        Nothing is there, or nothing of the format.
     """
     if read.format == "DELTA":
-        return Scan(_declared_frame(_scan_delta(read), read), (read.path,))
-    files = read.files if read.files is not None else list_files(read.path, read.format)
+        return (read.path,)
+    return tuple(read.files) if read.files is not None else list_files(read.path, read.format)
+
+
+def scan_files(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnection) -> str | pl.LazyFrame:
+    """A query that reads the files, or a plan of Polars that does; `rows` and `methods` left out.
+
+    Raises
+    ------
+    SourceError
+        Empty, of another format, or not what `schema` declares.
+    """
+    if read.format == "DELTA":
+        return _as_declared(_scan_delta(read), read)
     scan = _SCANS.get(read.format)
     if scan is None:
-        return Scan(_declared_frame(arrow_files.read_files(read, files), read), tuple(files))
+        return _as_declared(arrow_files.read_files(read, files), read)
     try:
-        return Scan(scan(read, files, con), tuple(files))
+        return scan(read, files, con)
     except _NoRows:
         if read.schema is None:
             msg = f"{read.path!r} is empty, so there are no columns; declare them in 'schema'"
             raise SourceError(msg) from None
-        columns = ", ".join(
-            f"CAST(NULL AS {duckdb_type(dtype)}) AS {identifier(name)}" for name, dtype in read.schema.items()
-        )
-        return Scan(f"SELECT {columns} WHERE false", tuple(files))
+        return pl.LazyFrame(schema=read.schema.to_polars())
 
 
 def call_methods(relation: duckdb.DuckDBPyRelation, read: FileRead) -> duckdb.DuckDBPyRelation:
@@ -138,64 +146,68 @@ _METHODS: dict[str, Callable[..., Any]] = {"distinct": _distinct, "limit": _limi
 # ---- CSV -----------------------------------------------------------------------------------------
 
 
-def _scan_csv(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnection) -> str:
+def _scan_csv(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnection) -> str | pl.LazyFrame:
+    """Through Polars: DuckDB drops blank lines, ends an open quote silently, and needs one thread for short lines."""
     check_arguments(read.kwargs, _CSV, "the CSV reader")
     files = _with_content(files)
-    if is_url(files[0]) or read.kwargs.keys() & _CSV_TYPES:
-        typed = read.kwargs.keys() & {"auto_type_candidates", "column_types", "columns", "dtype", "dtypes", "types"}
-        options = {"header": read.has_header, "sample_size": -1, "union_by_name": True, **read.kwargs}
-        options.setdefault("all_varchar", not (read.infer_schema or typed))
-        return f"SELECT * FROM {_call('read_csv', files, options)}"
-    options = {
-        "header": read.has_header, "delim": ",", "quote": '"', "escape": '"',
-        "auto_detect": False, "allow_quoted_nulls": False,
-        # a short line ends in NULLs, a long one is an error; with line breaks in quotes that takes one thread
-        "null_padding": True, "parallel": False,
-        **read.kwargs,
-    }  # fmt: skip
-    for other in ("sep", "delimiter"):
-        if other in options:
-            options["delim"] = options.pop(other)
-    headers = {file: _header(file, options) for file in files}
-    if read.schema is not None:
-        return _declared_csv(read, headers, options)
-    text = dict.fromkeys((name for header in headers.values() for name in header), nw.String())
-    query = _csv_query(headers, options, text)
-    return _csv_query(headers, options, infer_csv(nw.from_native(con.sql(query)))) if read.infer_schema else query
+    if is_url(files[0]) or not read.kwargs.keys() <= _CSV_DIALECT.keys():
+        return _csv_as_told(read, files, con)
+    options: dict[str, Any] = {"has_header": read.has_header, "infer_schema": False}
+    options |= {_CSV_DIALECT[name]: value for name, value in read.kwargs.items()}
+    options |= {name: None for name in ("comment_prefix", "quote_char") if options.get(name) == ""}
 
+    def scan(types: Mapping[str, Any]) -> pl.LazyFrame:
+        parts = [pl.scan_csv(group, glob=False, schema_overrides=types, **options) for group in groups]
+        return parts[0] if len(parts) == 1 else pl.concat(parts, how="diagonal")
 
-def _csv_query(headers: Mapping[str, Sequence[str]], options: Mapping[str, Any], types: Types) -> str:
-    """Columns united by name. Their texts are known to fit the types."""
-    parts = []
-    for header, group in groupby(headers, headers.__getitem__):
-        kinds = {name: duckdb_type(types[name]) for name in header}
-        columns = ", ".join(
-            identifier(name) if name in header else f"CAST(NULL AS {duckdb_type(dtype)}) AS {identifier(name)}"
-            for name, dtype in types.items()
-        )
-        parts.append(f"SELECT {columns} FROM {_call('read_csv', list(group), {**options, 'columns': kinds})}")
-    return " UNION ALL ".join(parts)
-
-
-def _declared_csv(read: FileRead, headers: Mapping[str, Sequence[str]], options: Mapping[str, Any]) -> str:
-    assert read.schema is not None
-    names = _declared_names(read, next(iter(headers.values())))
+    headers = {file: tuple(pl.scan_csv([file], glob=False, **options).collect_schema()) for file in files}
+    groups = [list(group) for _, group in groupby(files, headers.__getitem__)]
+    if read.schema is None:
+        return scan(infer_csv(nw.from_native(scan({}))).to_polars() if read.infer_schema else {})
+    names = _declared_names(read, headers[files[0]], header=bool(options["has_header"]))
     for file, header in headers.items():
         check_declared(dict.fromkeys(header, pl.Null()), dict.fromkeys(names, pl.Null()), file)
-    columns = []
-    for found, name in names.items():
-        dtype = read.schema[name]
-        if isinstance(dtype, (nw.Binary, nw.Duration, nw.List, nw.Struct, nw.Array, nw.Object)):
-            msg = f"column {name!r}: CSV has no form of the type {dtype}, which 'schema' declares"
-            raise SourceError(msg)
-        columns.append(f"{_strict(identifier(found), dtype)} AS {identifier(name)}")
-    text = dict.fromkeys((name for header in headers.values() for name in header), nw.String())
-    return f"SELECT {', '.join(columns)} FROM ({_csv_query(headers, options, text)})"
+    declared = read.schema.to_polars()
+    types = {found: _csv_type(name, declared[name]) for found, name in names.items()}
+    return scan(types).select(pl.col(found).alias(name) for found, name in names.items())
 
 
-def _declared_names(read: FileRead, first: Sequence[str]) -> dict[str, str]:
+def _csv_as_told(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnection) -> str:
+    """With the reader of DuckDB, whose options were asked for. All columns are text unless told otherwise."""
+    if read.schema is not None:
+        msg = f"{read.path!r}: 'schema' goes with the CSV options {', '.join(sorted(_CSV_DIALECT))} only; use 'columns'"
+        raise SourceError(msg)
+    typed = read.kwargs.keys() & {"auto_type_candidates", "column_types", "columns", "dtype", "dtypes", "types"}
+    options: dict[str, Any] = {"header": read.has_header, "all_varchar": not typed, "union_by_name": True}
+    # by itself the reader guesses which lines are data, from the first ones
+    if not read.kwargs.keys() & (_CSV_TYPES | {"auto_detect"}) and not is_url(files[0]):
+        options = {"header": read.has_header, "delim": ",", "quote": '"', "escape": '"', "auto_detect": False}
+        separator = next((read.kwargs[name] for name in ("delim", "sep", "delimiter") if name in read.kwargs), ",")
+        header = pl.scan_csv(
+            files[0],
+            glob=False,
+            infer_schema=False,
+            separator=separator,
+            quote_char=read.kwargs.get("quote", '"') or None,
+            has_header=bool(read.kwargs.get("header", read.has_header)),
+            skip_lines=read.kwargs.get("skip", 0),
+        )
+        options["columns"] = dict.fromkeys(header.collect_schema(), "VARCHAR")
+        if read.kwargs.keys() & {"sep", "delimiter"}:
+            del options["delim"]
+    query = f"SELECT * FROM {_call('read_csv', files, {**options, **read.kwargs})}"
+    if not read.infer_schema or typed:
+        return query
+    types = infer_csv(nw.from_native(con.sql(query)))
+    columns = ", ".join(
+        f"CAST({identifier(name)} AS {duckdb_type(dtype)}) AS {identifier(name)}" for name, dtype in types.items()
+    )
+    return f"SELECT {columns} FROM ({query})"
+
+
+def _declared_names(read: FileRead, first: Sequence[str], *, header: bool) -> dict[str, str]:
     declared = list(read.schema or ())
-    if read.has_header:
+    if header:
         return dict(zip(declared, declared, strict=True))
     if len(first) != len(declared):
         msg = f"{read.path!r} has {len(first)} columns, but 'schema' declares {len(declared)}"
@@ -203,19 +215,11 @@ def _declared_names(read: FileRead, first: Sequence[str]) -> dict[str, str]:
     return dict(zip(first, declared, strict=True))
 
 
-def _header(file: str, options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the columns, found by the same reader as for the Polars engine."""
-    frame = pl.scan_csv(
-        [file],
-        glob=False,
-        infer_schema=False,
-        has_header=bool(options["header"]),
-        separator=options["delim"],
-        quote_char=options["quote"] or None,
-        skip_lines=int(options.get("skip", 0)),
-        comment_prefix=options.get("comment") or None,
-    )
-    return tuple(frame.collect_schema())
+def _csv_type(name: str, dtype: Any) -> Any:
+    if isinstance(dtype, (pl.Binary, pl.Duration, pl.List, pl.Struct, pl.Array, pl.Object)):
+        msg = f"column {name!r}: CSV has no form of the type {dtype}, which 'schema' declares"
+        raise SourceError(msg)
+    return dtype
 
 
 # ---- JSON ----------------------------------------------------------------------------------------
@@ -232,14 +236,32 @@ def _scan_json_lines(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyC
     if read.schema is not None:
         raw = {name: _json_type(dtype, name) for name, dtype in read.schema.items()}
         columns = ", ".join(
-            f"{_strict(identifier(name), dtype)} AS {identifier(name)}" for name, dtype in read.schema.items()
+            f"{_strict(identifier(name), dtype, name)} AS {identifier(name)}" for name, dtype in read.schema.items()
         )
         return f"SELECT {columns} FROM {_call('read_json', files, {**options, 'columns': raw})}"
     schema, _ = infer_json_lines(files)
     if not schema:
         raise _NoRows
+    _refuse_names(schema, read.path)
     types = {name: duckdb_type(dtype) for name, dtype in schema.items()}
     return f"SELECT * FROM {_call('read_json', files, {**options, 'columns': types})}"
+
+
+def _refuse_names(schema: Mapping[str, Any], where: str) -> None:
+    """Refuse names of columns or fields that DuckDB takes for one, or has no way to write."""
+    seen: dict[str, str] = {}
+    for name, dtype in schema.items():
+        if not name:
+            msg = f"{where!r}: a column without a name; DUCKDB cannot hold it"
+            raise SourceError(msg)
+        if (other := seen.setdefault(name.casefold(), name)) != name:
+            msg = f"{where!r}: the names {other!r} and {name!r} differ only by case, which DUCKDB does not tell apart"
+            raise SourceError(msg)
+        inner = _made(dtype)
+        while isinstance(inner, (nw.List, nw.Array)):
+            inner = _made(inner.inner)
+        if isinstance(inner, nw.Struct):
+            _refuse_names({field.name: field.dtype for field in inner.fields}, where)
 
 
 def _json_type(dtype: Any, where: str) -> str:
@@ -254,7 +276,7 @@ def _json_type(dtype: Any, where: str) -> str:
     if isinstance(dtype, (nw.Binary, nw.Duration, nw.Object)):
         msg = f"column {where!r}: JSON has no form of the type {dtype}"
         raise SourceError(msg)
-    return "VARCHAR" if dtype.is_integer() or isinstance(dtype, nw.Decimal) else duckdb_type(dtype)
+    return "VARCHAR" if dtype in _WRITTEN or isinstance(dtype, nw.Decimal) else duckdb_type(dtype)
 
 
 # ---- Parquet -------------------------------------------------------------------------------------
@@ -315,7 +337,7 @@ def _file_schema(file: str) -> pl.Schema:
         raise SourceError(msg) from error
 
 
-_SCANS: dict[str, Callable[[FileRead, Sequence[str], Any], str]] = {
+_SCANS: dict[str, Callable[[FileRead, Sequence[str], Any], str | pl.LazyFrame]] = {
     "CSV": _scan_csv,
     "JSONL": _scan_json_lines,
     "NDJSON": _scan_json_lines,
@@ -346,11 +368,9 @@ def _scan_delta(read: FileRead) -> pl.LazyFrame:
     return frame
 
 
-def _declared_frame(frame: pl.LazyFrame, read: FileRead) -> pl.LazyFrame:
+def _as_declared(frame: pl.LazyFrame, read: FileRead) -> pl.LazyFrame:
     if read.schema is None:
         return frame
-    from laktory.engines.schemas import fit
-
     declared = read.schema.to_polars()
     check_declared(frame.collect_schema(), declared, read.path)
     return fit(frame, declared)
@@ -359,23 +379,36 @@ def _declared_frame(frame: pl.LazyFrame, read: FileRead) -> pl.LazyFrame:
 # ---- values --------------------------------------------------------------------------------------
 
 
-def _strict(value: str, dtype: Any, depth: int = 0) -> str:
-    """Text made the declared type; a fraction is no integer, where DuckDB would round it."""
+_INTEGERS = (nw.Int8, nw.Int16, nw.Int32, nw.Int64, nw.Int128, nw.UInt8, nw.UInt16, nw.UInt32, nw.UInt64)
+_WRITTEN: dict[Any, str] = {
+    **{kind(): "[+-]?[0-9]+" for kind in _INTEGERS},
+    nw.Boolean(): "true|false",
+    nw.Date(): "[0-9]{4}-[0-9]{2}-[0-9]{2}",
+}
+"""How JSON writes types of which DuckDB takes more than that: 1.5 as 2, 7 as true."""
+
+
+def _strict(value: str, dtype: Any, where: str, depth: int = 0) -> str:
+    """Text made the declared type. A fraction is no integer, where DuckDB would round it."""
     kind = duckdb_type(dtype)
     if isinstance(dtype, nw.Struct):
         fields = [
-            f"{identifier(f.name)} := {_strict(f'{value}.{identifier(f.name)}', _made(f.dtype), depth)}"
+            f"{identifier(f.name)} := "
+            + _strict(f"{value}.{identifier(f.name)}", _made(f.dtype), f"{where}.{f.name}", depth)
             for f in dtype.fields
         ]
         return f"CASE WHEN {value} IS NOT NULL THEN struct_pack({', '.join(fields)}) END"
     if isinstance(dtype, (nw.List, nw.Array)):
-        inner = _strict(f"x{depth}", _made(dtype.inner), depth + 1)
+        inner = _strict(f"x{depth}", _made(dtype.inner), f"{where}[]", depth + 1)
         return f"CAST(list_transform({value}, lambda x{depth}: {inner}) AS {kind})"
-    if dtype.is_integer():
-        said = f"concat('''', {value}, ''' is no integer')"
-        fits = f"{value} IS NULL OR regexp_full_match({value}, '[+-]?[0-9]+')"
-        return f"CASE WHEN {fits} THEN CAST({value} AS {kind}) ELSE error({said}) END"
-    return value if isinstance(dtype, nw.String) else f"CAST({value} AS {kind})"
+    if isinstance(dtype, nw.String):
+        return value
+    fits = f"TRY_CAST({value} AS {kind}) IS NOT NULL"
+    if pattern := _WRITTEN.get(dtype):
+        fits += f" AND regexp_full_match({value}, '{pattern}')"
+    start, end = f"{SOURCE_MARK}column {where!r}: '", f"' is no {dtype}, which 'schema' declares"
+    fault = f"error(concat({literal(start)}, {value}, {literal(end)}))"
+    return f"CASE WHEN {value} IS NULL THEN NULL WHEN {fits} THEN CAST({value} AS {kind}) ELSE {fault} END"
 
 
 def _made(dtype: Any) -> Any:

@@ -13,9 +13,10 @@ import polars as pl
 
 from laktory.engines._duckdb.failures import translated
 from laktory.engines._duckdb.methods import METHODS
-from laktory.engines._duckdb.readers import call_methods, scan_files
+from laktory.engines._duckdb.readers import call_methods, files_of, scan_files
 from laktory.engines._duckdb.sql import query, refuse_equal_names, syntax_error
-from laktory.engines._duckdb.storing import stored
+from laktory.engines._duckdb.storing import stored, stored_schema
+from laktory.engines._duckdb.streams import PolarsStream
 from laktory.engines._duckdb.types import identifier, literal
 from laktory.engines._duckdb.writers import stage_outputs
 from laktory.engines.capabilities import DUCKDB
@@ -51,6 +52,7 @@ class DuckDBSession:
         self._lock = threading.RLock()
         self._numbers = count()
         self._registered: list[str] = []
+        self._reads: dict[str, tuple[FileRead, Sequence[str]]] = {}
         self._con = duckdb.connect(
             config={
                 "allow_community_extensions": "false",
@@ -75,13 +77,16 @@ class DuckDBSession:
         SourceError
             Missing, broken, or not what the declaration says.
         """
-        with self._lock, translated([read.path]):
-            found = scan_files(read, self._con)
-            if isinstance(found.query, str):
+        with self._lock, translated(self._reads):
+            files = files_of(read)
+        with self._lock, translated(self._reads, scanned=(read, files)):
+            found = scan_files(read, files, self._con)
+            if isinstance(found, str):
                 name = self._unique("laktory_scan")
-                self._con.execute(f"CREATE TEMP VIEW {identifier(name)} AS {found.query}")
+                self._con.execute(f"CREATE TEMP VIEW {identifier(name)} AS {found}")
             else:
-                name = self._register(found.query)
+                name = self._register(PolarsStream(found))
+                self._reads[name] = (read, files)
             relation = call_methods(self._con.view(name), read)
             _checked(relation.columns)
             return nw.from_native(relation)
@@ -97,7 +102,7 @@ class DuckDBSession:
             It is none of these, or its values do not make columns.
         """
         native = nw.to_native(frame, pass_through=True)
-        with self._lock, translated():
+        with self._lock, translated(self._reads):
             if isinstance(native, duckdb.DuckDBPyRelation):
                 return nw.from_native(self._own(native))
             try:
@@ -110,7 +115,7 @@ class DuckDBSession:
                 path = self._scratch / f"{self._unique('adopted')}.arrow"
                 taken.sink_ipc(path)
                 taken = pl.scan_ipc(path, glob=False)
-            return nw.from_native(self._con.view(self._register(_wide_integers_as_decimals(taken))))
+            return nw.from_native(self._con.view(self._register(PolarsStream(taken.lazy()))))
 
     def sql(self, statement: str, frames: Mapping[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any]:
         """One query over exactly the named frames.
@@ -120,7 +125,7 @@ class DuckDBSession:
         StepError
             The statement cannot be planned.
         """
-        with self._lock, translated():
+        with self._lock, translated(self._reads):
             views = {}
             for name, frame in frames.items():
                 views[name] = self._register(self._own(nw.to_native(frame)))
@@ -139,10 +144,10 @@ class DuckDBSession:
         StepError
             Two columns have one name.
         """
-        with self._lock, translated():
+        with self._lock, translated(self._reads):
             native = nw.to_native(frame)
             refuse_equal_names(native.columns)
-            return nw.from_native(stored(native)).collect_schema()
+            return stored_schema(native)
 
     def collect(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """Compute now, into a temporary table.
@@ -153,7 +158,7 @@ class DuckDBSession:
             A source, or a step on it, fails.
         """
         name = self._unique("laktory_result")
-        with self._lock, translated():
+        with self._lock, translated(self._reads):
             stored(nw.to_native(frame)).query(
                 "laktory_frame", f"CREATE TEMP TABLE {identifier(name)} AS FROM laktory_frame"
             )
@@ -167,7 +172,7 @@ class DuckDBSession:
         SourceError, StepError, SinkError
             A source, a step on it, or a place to write to fails.
         """
-        with self._lock, translated(staged=[output.path for output in outputs]):
+        with self._lock, translated(self._reads, staged=[output.path for output in outputs]):
             return stage_outputs(outputs, self._con, self._unique)
 
     def interrupt(self) -> None:
@@ -229,9 +234,3 @@ def _in_memory(native: Any) -> pl.DataFrame:
     lazy = nw.from_native(native)
     eager = lazy.collect(backend="polars") if isinstance(lazy, nw.LazyFrame) else lazy
     return eager.to_polars()
-
-
-def _wide_integers_as_decimals(frame: Any) -> Any:
-    """Arrow has no integers of 128 bits."""
-    wide = [name for name, dtype in frame.collect_schema().items() if dtype in {pl.Int128, pl.UInt128}]
-    return frame.with_columns(pl.col(wide).cast(pl.Decimal(38, 0))) if wide else frame

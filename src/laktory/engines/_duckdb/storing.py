@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import narwhals as nw
+
 from laktory.engines._duckdb.types import identifier, literal, stored_type
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["UNSTORABLE", "as_csv", "as_json", "stored", "stored_columns"]
+__all__ = ["UNSTORABLE", "as_csv", "as_json", "stored", "stored_columns", "stored_schema"]
 
 UNSTORABLE = frozenset({"interval", "time with time zone", "union", "bignum", "varint", "variant", "geometry"})
 """Ids of types that no file format gives back as they were."""
@@ -33,6 +35,18 @@ def stored_columns(relation: duckdb.DuckDBPyRelation) -> str:
     )
 
 
+def stored_schema(relation: duckdb.DuckDBPyRelation) -> nw.Schema:
+    """Columns and types of `stored`."""
+    types = nw.from_native(stored(relation)).collect_schema()
+    # Narwhals does not know this one
+    return nw.Schema(
+        {
+            name: nw.Time() if kind.id == "time_ns" else types[name]
+            for name, kind in zip(types, relation.types, strict=True)
+        }
+    )
+
+
 def as_csv(value: str, dtype: Any) -> str:
     """A column as text of CSV: timestamps in ISO form with all digits, NaN."""
     kind = dtype.id
@@ -52,7 +66,9 @@ def as_json(value: str, dtype: Any, depth: int = 0) -> str:
     """A column as a value of JSON: NaN and infinities are null, decimals and times text."""
     kind = dtype.id
     if kind in {"float", "double"}:
-        return f"CASE WHEN isfinite({value}) THEN {value} END"
+        # 0.1 of 32 bits is not written as 0.10000000149
+        shown = value if kind == "double" else f"CAST(CAST({value} AS VARCHAR) AS DOUBLE)"
+        return f"CASE WHEN isfinite({value}) THEN {shown} END"
     if kind in {"time", "time_ns"} or (kind in _FRACTIONS and kind != _ZONED):
         return _by_thousands(f"CAST({value} AS VARCHAR)")
     if kind == _ZONED:

@@ -14,7 +14,7 @@ import narwhals as nw
 from laktory.diagnostics import closest
 from laktory.engines import arrow_files
 from laktory.engines._duckdb.sharing import share
-from laktory.engines._duckdb.storing import UNSTORABLE, as_csv, as_json, stored, stored_columns
+from laktory.engines._duckdb.storing import UNSTORABLE, as_csv, as_json, stored, stored_columns, stored_schema
 from laktory.engines._duckdb.types import identifier, literal
 from laktory.engines.errors import check_arguments
 from laktory.engines.formats import extension, refuse_types
@@ -31,15 +31,17 @@ __all__ = ["stage_outputs"]
 
 _TEXT = frozenset({"compression", "dateformat", "timestampformat"})
 _OPTIONS = {
-    "PARQUET": frozenset(
-        ["bloom_filter_false_positive_ratio", "compression", "compression_level", "dictionary_size_limit", "parquet_version", "row_group_size", "row_group_size_bytes", "row_groups_per_file", "string_dictionary_page_size_limit"]
-    ),
+    "PARQUET": frozenset({
+        "bloom_filter_false_positive_ratio", "compression", "compression_level", "dictionary_size_limit",
+        "parquet_version", "row_group_size", "row_group_size_bytes", "row_groups_per_file",
+        "string_dictionary_page_size_limit",
+    }),
     "CSV": _TEXT | {"delim", "delimiter", "escape", "force_quote", "header", "null", "nullstr", "quote", "sep"},
     "JSON": _TEXT,
     "JSONL": _TEXT,
     "NDJSON": _TEXT,
     "IPC": frozenset({"compression"}),
-}
+}  # fmt: skip
 _THROUGH_POLARS = frozenset({"AVRO", "EXCEL"})
 _COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 
@@ -125,9 +127,9 @@ def _check(output: Output, relation: duckdb.DuckDBPyRelation) -> None:
     for name, dtype in zip(columns, relation.types, strict=True):
         if where := _unstorable(dtype, name):
             column, kind = where
-            msg = f"{output.path!r}: {output.format} cannot hold column {column!r}, type {kind}; cast it in the transformer"
+            msg = f"{output.path!r}: {output.format} cannot hold column {column!r}, type {kind}; cast it"
             raise SinkError(msg)
-    refuse_types(nw.from_native(stored(relation)).collect_schema(), output.format, output.path)
+    refuse_types(stored_schema(relation), output.format, output.path)
     if output.format in _THROUGH_POLARS:
         arrow_files.check_writer(output.format, output.kwargs)
         return

@@ -10,9 +10,10 @@ from pydantic import BeforeValidator, Field, PrivateAttr, computed_field
 
 from laktory.diagnostics import Problem, closest
 from laktory.graph import find_cycle, sort
-from laktory.models.base import OrVariable, is_variable
+from laktory.models.base import SPELLINGS, OrVariable, is_variable
 from laktory.models.pipeline.pipelinenode import NameText, PipelineNode
 from laktory.models.pipelinechild import PipelineChild
+from laktory.models.problems import raise_located
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,7 +83,8 @@ class Pipeline(PipelineChild):
                 if "${" not in name and name not in names:
                     message = f"node {name!r} is not defined in pipeline {self.name!r}"
                     path = _reference_path(node, index, name)
-                    problems.append(Problem(message, path, sorted(names)[:20], closest(name, names)))
+                    others = sorted(names - {node.name})
+                    problems.append(Problem(message, path, others[:20], closest(name, others)))
         cycle = None if problems else find_cycle(self._upstream())
         if cycle:
             message = (
@@ -130,9 +132,7 @@ class Pipeline(PipelineChild):
         self._adopt()
         problems = self._problems()
         if problems:
-            from laktory.diagnostics import raise_problems
-
-            raise_problems(problems, self._marks)
+            raise_located(problems, self._marks, SPELLINGS)
         return sort(self._upstream())
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, computed_field, field_validator
 
-from laktory.models.base import is_variable
+from laktory.models.base import SPELLINGS, is_variable
 from laktory.models.dataframe.dataframetransformer import DataFrameTransformer
 from laktory.models.datasinks import DataSinksUnion
 from laktory.models.datasources import DataSourcesUnion, PipelineNodeDataSource
@@ -45,7 +45,7 @@ def _sources(value: Any) -> Any:
 class PipelineNode(PipelineChild):
     """Reads its sources, applies its transformer, writes its sinks."""
 
-    older_spellings: ClassVar[Mapping[str, str]] = {"source": "sources"}
+    older_spellings: ClassVar[Mapping[str, str]] = SPELLINGS
     planned: ClassVar = {
         "expectations": "data quality expectations",
         "expectations_checkpoint_path": "data quality expectations",
