@@ -26,7 +26,7 @@ demo: $(READY) ## real stock prices from JSONL through bronze, silver and gold t
 	@cd $(STOCKS) && "$(BIN)/laktory" show gold.yaml gld_stock_prices_monthly --limit 10
 	@echo "Written:" && ls $(STOCKS)/data/*.parquet | sed 's/^/  /'
 
-test: $(READY) ## the whole test suite
+test: check ## the checks, then the whole test suite
 	@"$(BIN)/python" -m pytest --numprocesses auto
 
 check: $(READY) ## format, lint, types and layers
