@@ -465,6 +465,34 @@ def test_resume_does_not_append_twice(backend):
     assert Path("a.csv").read_text().count("\n") == 5, "nothing was left to resume: a new run"
 
 
+def test_resuming_again_and_again_does_not_append_twice(backend):
+    numbers(n=2)
+    sink = {"path": "a.csv", "format": "CSV", "mode": "APPEND"}
+    first = [node("a", "in.parquet", sink), node("b", "a", "b.parquet")]
+    failing = node("c", "in.parquet", "c.parquet", steps=["SELECT CAST(s AS INTEGER) AS i FROM {df}"])
+    for resume in (False, True, True, True):
+        with pytest.raises(RunError):
+            pipeline(backend, *first, failing).execute(resume=resume)
+    last = pipeline(backend, *first, node("c", "a", "c.parquet"))
+    last.execute(resume=True)
+    assert Path("a.csv").read_text().count("\n") == 3
+    assert pl.read_parquet("c.parquet").height == 2
+    assert [n["status"] for n in last.last_run["nodes"]] == ["resumed", "resumed", "succeeded"]
+
+
+def test_what_was_appended_and_lost_is_not_appended_again(backend):
+    numbers(n=2)
+    sink = {"path": "a.csv", "format": "CSV", "mode": "APPEND"}
+    broken = node("b", "a", "b.parquet", steps=["SELECT CAST(s AS INTEGER) AS i FROM {df}"])
+    with pytest.raises(RunError):
+        pipeline(backend, node("a", "in.parquet", sink), broken).execute()
+    for file in Path(".laktory").rglob("scratch/*"):
+        file.unlink()
+    with pytest.raises(RunError, match="cannot resume"):
+        pipeline(backend, node("a", "in.parquet", sink), broken).execute(resume=True)
+    assert Path("a.csv").read_text().count("\n") == 3
+
+
 def test_resume_runs_what_changed(backend):
     numbers(n=2)
     bad = node("b", "a", "b.parquet", steps=["SELECT CAST(s AS INTEGER) AS i FROM {df}"])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from laktory.planning import Plan
-    from laktory.planning.plan import NodePlan
+    from laktory.planning.plans import NodePlan
 
 __all__ = [
     "BROKEN_PIPE",

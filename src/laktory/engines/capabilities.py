@@ -114,7 +114,6 @@ DUCKDB = Capabilities(
             **_THROUGH_ARROW,
         }
     ),
-    url_schemes=frozenset({"http", "https", "s3", "s3a", "gs", "gcs"}),
 )
 
 ENGINES: Mapping[str, Capabilities] = MappingProxyType({"POLARS": POLARS, "DUCKDB": DUCKDB})

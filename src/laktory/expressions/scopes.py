@@ -80,7 +80,7 @@ def looks_like_code(text: str, api: str = "NARWHALS", backend: str = "POLARS") -
         tree = parse(text)
     except ExpressionError:
         # meant as code, though not allowed or not finished: evaluating it says what is wrong
-        return any(text.lstrip().startswith((f"{name}.", f"{name}(")) for name in names)
+        return text.lstrip().startswith(tuple(f"{name}." for name in names if name in _ATTRIBUTES))
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _root(node) in names:
             return True

@@ -1,5 +1,7 @@
 """The declarative public API."""
 
+from typing import Any
+
 from laktory.models.base import BaseModel
 from laktory.models.custom import CustomReader, CustomWriter, LaktoryContext
 from laktory.models.dataframe import (
@@ -19,7 +21,7 @@ from laktory.models.datasources import (
     FileDataSource,
     PipelineNodeDataSource,
 )
-from laktory.models.dtypes import DField, DType
+from laktory.models.dtype import NAMES, DField, DType
 from laktory.models.pipeline import Pipeline, PipelineNode
 from laktory.models.pipelinechild import PipelineChild
 from laktory.models.readerwritermethod import ReaderWriterMethod
@@ -52,3 +54,13 @@ __all__ = [
     "PipelineNodeDataSource",
     "ReaderWriterMethod",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # one class per data type, made when one is asked for
+    if name in NAMES:
+        from laktory.models import dtypes
+
+        return getattr(dtypes, name)
+    msg = f"module 'laktory.models' has no attribute {name!r}"
+    raise AttributeError(msg)

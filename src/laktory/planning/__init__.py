@@ -1,6 +1,6 @@
 """Declarations and capability records → Plan. Pure: reads and writes nothing."""
 
 from laktory.planning.builder import plan
-from laktory.planning.plan import NodePlan, Plan, ReadPlan, WritePlan
+from laktory.planning.plans import NodePlan, Plan, ReadPlan, WritePlan
 
 __all__ = ["NodePlan", "Plan", "ReadPlan", "WritePlan", "plan"]

@@ -14,14 +14,14 @@ from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
 from laktory.models.problems import raise_located
 from laktory.planning.checks import pipeline_problems
-from laktory.planning.plan import NodePlan, Plan, ReadPlan, WritePlan
+from laktory.planning.plans import NodePlan, Plan, ReadPlan, WritePlan
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from laktory.models.pipeline.pipeline import Pipeline
     from laktory.models.pipeline.pipelinenode import PipelineNode
-    from laktory.planning.plan import How
+    from laktory.planning.plans import How
 
 __all__ = ["plan"]
 

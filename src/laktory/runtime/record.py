@@ -7,22 +7,25 @@ tells how the run ended. A run without a record, or whose record does not say ``
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 import sys
 import uuid
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laktory._version import __version__
 from laktory.diagnostics.secrets import redact
-from laktory.storage import append_line, write_text
+from laktory.engines.protocol import FileRead
+from laktory.storage import write_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
-__all__ = ["RunFolder", "last_unfinished", "new_run_id", "prune", "versions"]
+__all__ = ["RunFolder", "keep_scratch", "last_unfinished", "new_run_id", "prune", "read_of", "versions"]
 
 KEPT_RUNS = 50
 
@@ -42,10 +45,10 @@ class RunFolder:
         self.ledger = self.path / "ledger.jsonl"
         self.record = self.path / "record.json"
 
-    def open(self, header: dict[str, Any]) -> None:
-        """Create the folder; the first ledger line says what the run is."""
-        self.path.mkdir(parents=True)
-        append_line(str(self.ledger), json.dumps(header))
+    def open(self, header: dict[str, Any], entries: Iterable[dict[str, Any]] = ()) -> None:
+        """Create the folder. The ledger begins, in one step, with what the run is and what it takes over."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(str(self.ledger), "".join(json.dumps(line) + "\n" for line in (header, *entries)))
 
     def entries(self) -> list[dict[str, Any]]:
         """Ledger lines; a torn last line (the machine died while it was written) is left out."""
@@ -66,14 +69,34 @@ class RunFolder:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
 
+def read_of(entry: dict[str, Any]) -> FileRead | None:
+    """How a ledger entry says to read what its node committed."""
+    if not entry["read"]:
+        return None
+    facts: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry["read"].items()}
+    return FileRead(**facts)
+
+
+def keep_scratch(entry: dict[str, Any], before: RunFolder, now: RunFolder) -> dict[str, Any]:
+    """The entry of a run that takes over from another: an intermediate result gets a second name in its folder."""
+    old = Path(entry["read"]["path"]) if entry["read"] else None
+    if old is None or old.parent != before.scratch.resolve() or not old.exists():
+        return entry
+    now.scratch.mkdir(parents=True, exist_ok=True)
+    path = str(now.scratch.resolve() / old.name)
+    try:
+        os.link(old, path)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(old, path)
+    return entry | {"read": entry["read"] | {"path": path, "files": [path]}}
+
+
 def last_unfinished(root: Path) -> RunFolder | None:
     """The latest run if it did not succeed, else None."""
-    folders = _run_folders(root)
-    if not folders:
+    runs = [run for run in (RunFolder(root, folder.name) for folder in _run_folders(root)) if run.ledger.exists()]
+    if not runs:
         return None
-    run = RunFolder(root, folders[-1].name)
-    if not run.ledger.exists():
-        return None
+    run = runs[-1]
     if run.record.exists() and json.loads(run.record.read_text(encoding="utf-8"))["status"] == "succeeded":
         return None
     return run

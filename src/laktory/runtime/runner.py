@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import ChainMap, deque
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from laktory.diagnostics import Problem, render
 from laktory.diagnostics.secrets import redact
 from laktory.engines.capabilities import ENGINES
-from laktory.engines.protocol import FileRead
 from laktory.errors import LaktoryError, RunError, SinkError
 from laktory.log import current_node, get_logger
 from laktory.models.datasinks import FileDataSink
@@ -25,10 +23,10 @@ from laktory.runtime.custom import import_modules
 from laktory.runtime.events import NodeEnded, NodeStarted, RunEnded, RunStarted
 from laktory.runtime.gate import Gate
 from laktory.runtime.node import NodeContext, NodeResult
-from laktory.runtime.record import RunFolder, last_unfinished, new_run_id, prune, versions
+from laktory.runtime.record import RunFolder, keep_scratch, last_unfinished, new_run_id, prune, read_of, versions
 from laktory.runtime.sessions import Sessions
 from laktory.runtime.writing import sink_target
-from laktory.storage import Locks, append_line
+from laktory.storage import Locks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,30 +147,45 @@ class _Run:
     def _open_folder(self) -> None:
         (self.root / "intents").mkdir(parents=True, exist_ok=True)
         before = last_unfinished(self.root) if self.options.resume else None
-        if self.options.resume and before is None:
-            _log.info(
-                "Nothing to resume: the last run of pipeline '%s' succeeded or there is none", self.plan.pipeline.name
-            )
-        self.folder.open({"run": self.run_id, "pipeline": self.plan.pipeline.name, "started": self.started.isoformat()})
+        entries: list[dict[str, Any]] = []
         if before is not None:
-            self._resume(before)
+            entries = self._take_over(before)
+        elif self.options.resume:
+            _log.info("Nothing to resume: the last run of '%s' succeeded or there is none", self.plan.pipeline.name)
+        name = self.plan.pipeline.name
+        self.folder.open({"run": self.run_id, "pipeline": name, "started": self.started.isoformat()}, entries)
 
-    def _resume(self, before: RunFolder) -> None:
-        """Take over what the unfinished run committed, where the definition is still the same."""
+    def _take_over(self, before: RunFolder) -> list[dict[str, Any]]:
+        """What the unfinished run committed, where the definition is still the same, as entries for our ledger.
+
+        Raises
+        ------
+        RunError
+            If a node that appended cannot be read any more: running it again would double its rows.
+        """
         self.resumed_from = before.run_id
         committed = {entry["node"]: entry for entry in before.entries() if "node" in entry}
+        kept = []
         for node in self.plan.nodes:
             entry = committed.get(node.name)
             if entry is None or entry["digest"] != node.digest:
                 continue
-            read = _read_of(entry)
-            if read is None and node.consumers:
+            entry = keep_scratch(entry, before, self.folder)
+            read = read_of(entry)
+            lost = read is not None and not all(Path(path).exists() for path in read.files or (read.path,))
+            if lost or (read is None and node.consumers):
+                if any(write.mode != "OVERWRITE" for write in node.writes):
+                    msg = (
+                        f"cannot resume: what node {node.name!r} appended cannot be read any more; run without resuming"
+                    )
+                    raise RunError(msg, node=node.name)
                 continue
             frame = self.sessions.get(node.engine).scan(read) if read else None
             self.results[node.name] = NodeResult(
                 frame, node.engine, read=read, rows=entry["rows"], sessions=self.sessions
             )
-            append_line(str(self.folder.ledger), json.dumps(entry))
+            kept.append(entry)
+        return kept
 
     def _record(self, status: Status) -> dict[str, Any]:
         finished = datetime.now(UTC)
@@ -314,16 +327,6 @@ def _target(sink: FileDataSink) -> Target:
         node = sink.parent_pipeline_node
         error.args = (f"node {node.name!r}: {error}",)
         raise
-
-
-def _read_of(entry: dict[str, Any]) -> FileRead | None:
-    """How the ledger says to read what a node committed."""
-    if not entry["read"]:
-        return None
-    facts: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in entry["read"].items()
-    }
-    return FileRead(**facts)
 
 
 def _facts(node: NodePlan, result: NodeResult, results: Mapping[str, NodeResult]) -> dict[str, Any]:

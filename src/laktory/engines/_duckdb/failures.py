@@ -26,11 +26,11 @@ __all__ = ["SOURCE_MARK", "message_of", "statement_failure", "translated"]
 SOURCE_MARK = "source: "
 """Beginning of what queries over files raise themselves."""
 
-_KIND = re.compile(r"^(?:[A-Z][A-Za-z]* )+?(?:Error|Exception): |^Error: ")
+_KIND = re.compile(r"^(?:[A-Z][A-Za-z]* |of )+?(?:Error|Exception): |^Error: ")
 _LINE = re.compile(r"\s*\n+LINE \d+:.*", re.DOTALL)
 _STREAM = re.compile(r"registered as '(\w+)' (?:as Arrow data )?failed: (.*)", re.DOTALL)
 _FILE = re.compile(r"^\s*file = (.+)$", re.MULTILINE)
-_JSON_FILE = re.compile(r'in file "([^"]+)"')
+_JSON_FILE = re.compile(r'in file "([^"]+)", (?:at byte \d+ )?in (?:line|record/value) (\d+): (.*)', re.DOTALL)
 _CSV_LINE = re.compile(r"CSV Error on Line: (\d+)")
 _CSV_WIDTH = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 _NOT_CONVERTED = re.compile(r'Could not convert string "(.*?)" to \'(.+?)\'', re.DOTALL)
@@ -41,6 +41,10 @@ _REWORDED = (
     (re.compile(r'Referenced column "(.+?)" (?:was )?not found (?:in FROM clause|because .*)!?'), r"no column '\1'"),
     (re.compile(r'(?:Values list|Table) "(.+?)" does not have a column named "(.+?)"'), r"table '\1' has no '\2'"),
     (re.compile(r"(?:Scalar|Aggregate|Table|Macro)? ?Function with name (\S+) does not exist!?"), r"no function '\1'"),
+    (
+        re.compile(r'UNION \(ALL\) BY NAME .* the name ""(.*?)"" occurs .*'),
+        r"two columns are named '\1', case ignored; give one another name with AS",
+    ),
     (re.compile(r"Candidate bindings: "), "columns like it: "),
 )  # fmt: skip
 
@@ -104,17 +108,21 @@ def _failure(
         return SourceError(message_of(error).partition(SOURCE_MARK)[2])
     if stream := _STREAM.search(text):
         return SourceError(_stream_fault(stream[2], reads.get(stream[1])))
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return StepError(f"out of memory: {message_of(error).partition(' Possible solutions')[0]}")
     if staged and any(path in text for path in staged):
         return SinkError(message_of(error))
     if found := _text_file(text):
         return SourceError(redact(found))
     if scanned is not None:
-        return SourceError(_stream_fault(os_reason(error) or message_of(error), scanned))
+        return SourceError(_stream_fault(os_reason(error) or _words(error), scanned))
     if isinstance(error, (duckdb.IOException, duckdb.HTTPException, OSError)) or _PARQUET.search(text):
         return SourceError(message_of(error))
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return StepError(f"out of memory: {message_of(error)}")
-    return StepError(message_of(error) if isinstance(error, duckdb.Error) else reason(error))
+    return StepError(_words(error))
+
+
+def _words(error: BaseException) -> str:
+    return message_of(error) if isinstance(error, duckdb.Error) else reason(error)
 
 
 def _stream_fault(text: str, source: tuple[FileRead, Sequence[str]] | None) -> str:
@@ -143,5 +151,6 @@ def _text_file(text: str) -> str | None:
         said = [part for part in lines[1:] if part and not part.startswith(("Original Line", "Possible", "*"))]
         return f"{file!r} line {line[1]}: {said[0] if said else 'cannot be read'}"
     if "JSON" in text and (file_ := _JSON_FILE.search(text)):
-        return broken_json_line([file_[1]]) or _KIND.sub("", text.partition("\nTry setting")[0]).strip()
+        words = redact(file_[3].partition("\n")[0].strip())
+        return broken_json_line([file_[1]]) or f"{file_[1]!r} line {file_[2]}: {words}"
     return None

@@ -15,7 +15,7 @@ from laktory.engines import arrow_files
 from laktory.engines._duckdb.failures import SOURCE_MARK
 from laktory.engines._duckdb.types import duckdb_type, identifier, literal
 from laktory.engines.errors import check_arguments, reason
-from laktory.engines.formats import hive_keys, is_url, list_files
+from laktory.engines.formats import hive_keys, list_files
 from laktory.engines.inference import infer_csv, infer_json_lines
 from laktory.engines.schemas import check_declared, fit, unite_schemas
 from laktory.errors import SourceError, UnsupportedError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Types = Mapping[str, Any]
 
-__all__ = ["call_methods", "files_of", "scan_files"]
+__all__ = ["call_methods", "files_of", "refuse_names", "scan_files"]
 
 _TEXT_FILES = frozenset({
     "compression", "date_format", "dateformat", "hive_partitioning", "ignore_errors", "timestamp_format",
@@ -102,6 +102,29 @@ def scan_files(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnect
         return pl.LazyFrame(schema=read.schema.to_polars())
 
 
+def refuse_names(schema: Mapping[str, Any], where: str) -> None:
+    """Refuse names of columns or fields that DuckDB changes by itself: empty ones, and those that differ by case only.
+
+    Raises
+    ------
+    SourceError
+        Names the columns.
+    """
+    seen: dict[str, str] = {}
+    for name, dtype in schema.items():
+        if not name:
+            msg = f"{where}: a column has no name, which DUCKDB cannot hold"
+            raise SourceError(msg)
+        if (other := seen.setdefault(name.casefold(), name)) != name:
+            msg = f"{where}: the names {other!r} and {name!r} differ only by case, which DUCKDB does not tell apart"
+            raise SourceError(msg)
+        inner = _made(dtype)
+        while isinstance(inner, (nw.List, nw.Array)):
+            inner = _made(inner.inner)
+        if isinstance(inner, nw.Struct):
+            refuse_names({field.name: field.dtype for field in inner.fields}, where)
+
+
 def call_methods(relation: duckdb.DuckDBPyRelation, read: FileRead) -> duckdb.DuckDBPyRelation:
     """Apply `rows` and `methods` of a read.
 
@@ -150,7 +173,7 @@ def _scan_csv(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnecti
     """Through Polars: DuckDB drops blank lines, ends an open quote silently, and needs one thread for short lines."""
     check_arguments(read.kwargs, _CSV, "the CSV reader")
     files = _with_content(files)
-    if is_url(files[0]) or not read.kwargs.keys() <= _CSV_DIALECT.keys():
+    if not read.kwargs.keys() <= _CSV_DIALECT.keys():
         return _csv_as_told(read, files, con)
     options: dict[str, Any] = {"has_header": read.has_header, "infer_schema": False}
     options |= {_CSV_DIALECT[name]: value for name, value in read.kwargs.items()}
@@ -180,7 +203,7 @@ def _csv_as_told(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConne
     typed = read.kwargs.keys() & {"auto_type_candidates", "column_types", "columns", "dtype", "dtypes", "types"}
     options: dict[str, Any] = {"header": read.has_header, "all_varchar": not typed, "union_by_name": True}
     # by itself the reader guesses which lines are data, from the first ones
-    if not read.kwargs.keys() & (_CSV_TYPES | {"auto_detect"}) and not is_url(files[0]):
+    if not read.kwargs.keys() & _CSV_TYPES:
         options = {"header": read.has_header, "delim": ",", "quote": '"', "escape": '"', "auto_detect": False}
         separator = next((read.kwargs[name] for name in ("delim", "sep", "delimiter") if name in read.kwargs), ",")
         header = pl.scan_csv(
@@ -230,7 +253,7 @@ def _scan_json_lines(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyC
     check_arguments(read.kwargs, _JSON, "the JSON lines reader")
     files = _with_content(files)
     options: dict[str, Any] = {"format": "newline_delimited", "auto_detect": False, **read.kwargs}
-    if is_url(files[0]) or read.kwargs.keys() & _JSON_TYPES:
+    if read.kwargs.keys() & _JSON_TYPES:
         options = {"sample_size": -1, "maximum_sample_files": 2**31, **options, "auto_detect": "columns" not in options}
         return f"SELECT * FROM {_call('read_json', files, options)}"
     if read.schema is not None:
@@ -242,26 +265,10 @@ def _scan_json_lines(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyC
     schema, _ = infer_json_lines(files)
     if not schema:
         raise _NoRows
-    _refuse_names(schema, read.path)
-    types = {name: duckdb_type(dtype) for name, dtype in schema.items()}
+    refuse_names(schema, repr(read.path))
+    # a HUGEINT would have to fit 64 bits in files
+    types = {name: duckdb_type(dtype, wide="DECIMAL(38,0)") for name, dtype in schema.items()}
     return f"SELECT * FROM {_call('read_json', files, {**options, 'columns': types})}"
-
-
-def _refuse_names(schema: Mapping[str, Any], where: str) -> None:
-    """Refuse names of columns or fields that DuckDB takes for one, or has no way to write."""
-    seen: dict[str, str] = {}
-    for name, dtype in schema.items():
-        if not name:
-            msg = f"{where!r}: a column without a name; DUCKDB cannot hold it"
-            raise SourceError(msg)
-        if (other := seen.setdefault(name.casefold(), name)) != name:
-            msg = f"{where!r}: the names {other!r} and {name!r} differ only by case, which DUCKDB does not tell apart"
-            raise SourceError(msg)
-        inner = _made(dtype)
-        while isinstance(inner, (nw.List, nw.Array)):
-            inner = _made(inner.inner)
-        if isinstance(inner, nw.Struct):
-            _refuse_names({field.name: field.dtype for field in inner.fields}, where)
 
 
 def _json_type(dtype: Any, where: str) -> str:
@@ -285,11 +292,12 @@ def _json_type(dtype: Any, where: str) -> str:
 def _scan_parquet(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnection) -> str:
     del con
     check_arguments(read.kwargs, _PARQUET, "the PARQUET reader")
-    if is_url(files[0]) or read.kwargs.keys() & _PARQUET_TYPES:
+    if read.kwargs.keys() & _PARQUET_TYPES:
         return f"SELECT * FROM {_call('read_parquet', files, {'union_by_name': True, **read.kwargs})}"
     schemas = {file: _file_schema(file) for file in files}
     united = unite_schemas(files, list(schemas.values()))
     keys = [key for key in hive_keys(files, read.path) if key not in united] if read.files is None else []
+    refuse_names(nw.Schema.from_polars(united), repr(read.path))
     declared = read.schema.to_polars() if read.schema is not None else None
     if declared is not None:
         check_declared({**united, **dict.fromkeys(keys, pl.Null())}, declared, read.path)
@@ -423,13 +431,13 @@ def _call(function: str, files: Sequence[str], options: Mapping[str, Any]) -> st
 
 def _escaped(file: str) -> str:
     """A path DuckDB takes as it is, not as a glob."""
-    if is_url(file) or not any(sign in file for sign in "*?["):
+    if not any(sign in file for sign in "*?["):
         return file
     return "".join(f"[{char}]" if char in "*?[" else char for char in file)
 
 
 def _with_content(files: Sequence[str]) -> list[str]:
-    found = [file for file in files if is_url(file) or _size(file)]
+    found = [file for file in files if _size(file)]
     if not found:
         raise _NoRows
     return found

@@ -13,7 +13,7 @@ import polars as pl
 
 from laktory.engines._duckdb.failures import translated
 from laktory.engines._duckdb.methods import METHODS
-from laktory.engines._duckdb.readers import call_methods, files_of, scan_files
+from laktory.engines._duckdb.readers import call_methods, files_of, refuse_names, scan_files
 from laktory.engines._duckdb.sql import query, refuse_equal_names, syntax_error
 from laktory.engines._duckdb.storing import stored, stored_schema
 from laktory.engines._duckdb.streams import PolarsStream
@@ -21,7 +21,7 @@ from laktory.engines._duckdb.types import identifier, literal
 from laktory.engines._duckdb.writers import stage_outputs
 from laktory.engines.capabilities import DUCKDB
 from laktory.engines.errors import reason
-from laktory.errors import SourceError, StepError
+from laktory.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -50,6 +50,7 @@ class DuckDBSession:
         self._scratch = Path(scratch).absolute()
         # relations of one connection only can be joined, and it takes one query at a time
         self._lock = threading.RLock()
+        self._closed = False
         self._numbers = count()
         self._registered: list[str] = []
         self._reads: dict[str, tuple[FileRead, Sequence[str]]] = {}
@@ -85,10 +86,10 @@ class DuckDBSession:
                 name = self._unique("laktory_scan")
                 self._con.execute(f"CREATE TEMP VIEW {identifier(name)} AS {found}")
             else:
+                refuse_names(nw.Schema.from_polars(found.collect_schema()), repr(read.path))
                 name = self._register(PolarsStream(found))
                 self._reads[name] = (read, files)
             relation = call_methods(self._con.view(name), read)
-            _checked(relation.columns)
             return nw.from_native(relation)
 
     def adopt(self, frame: Any) -> nw.LazyFrame[Any]:
@@ -110,7 +111,7 @@ class DuckDBSession:
             except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
                 msg = f"the data of type {type(native).__name__!r} cannot be taken in: {reason(error)}"
                 raise SourceError(msg) from error
-            _checked(taken.collect_schema().names())
+            refuse_names(nw.Schema.from_polars(taken.collect_schema()), "the data")
             if isinstance(taken, pl.LazyFrame):
                 path = self._scratch / f"{self._unique('adopted')}.arrow"
                 taken.sink_ipc(path)
@@ -172,17 +173,19 @@ class DuckDBSession:
         SourceError, StepError, SinkError
             A source, a step on it, or a place to write to fails.
         """
-        with self._lock, translated(self._reads, staged=[output.path for output in outputs]):
+        with self._lock, translated(self._reads, [str(Path(output.path).absolute()) for output in outputs]):
             return stage_outputs(outputs, self._con, self._unique)
 
     def interrupt(self) -> None:
         """Stop the query that is running."""
-        self._con.interrupt()
+        if not self._closed:
+            self._con.interrupt()
 
     def close(self) -> None:
         """Close the connection; its frames end with it."""
-        self._con.interrupt()
+        self.interrupt()
         with self._lock:
+            self._closed = True
             for name in self._registered:
                 self._con.unregister(name)
             self._registered.clear()
@@ -205,13 +208,6 @@ class DuckDBSession:
             return self._con.view(self._register(relation.to_arrow_table()))
         self._con.unregister(name)
         return relation
-
-
-def _checked(names: Sequence[str]) -> None:
-    try:
-        refuse_equal_names(list(names))
-    except StepError as error:
-        raise SourceError(str(error)) from None
 
 
 def _in_memory(native: Any) -> pl.DataFrame:

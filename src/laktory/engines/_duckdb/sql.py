@@ -14,9 +14,9 @@ from laktory.engines._duckdb.types import identifier
 from laktory.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["query", "syntax_error"]
+__all__ = ["query", "refuse_equal_names", "syntax_error"]
 
 _PLACE = re.compile(r"\n+LINE (\d+): (.*)\n( *)\^")
 
@@ -39,32 +39,29 @@ def query(con: duckdb.DuckDBPyConnection, statement: str, views: Mapping[str, st
         tables = ", ".join(
             f"{identifier(name)} AS NOT MATERIALIZED (FROM {identifier(view)})" for name, view in views.items()
         )
-        inner = _without_end(statement)
-        relation = con.sql(f"{f'WITH {tables} ' if tables else ''}SELECT * FROM (\n{inner}\n)")
+        inner = f"(\n{_without_end(statement)}\n)"
+        names = f"WITH {tables} " if tables else ""
+        # a union by name is refused where a subquery gives a column another name and says nothing
+        con.sql(f"{names}{inner} UNION ALL BY NAME (SELECT 1 AS laktory_probe)")
+        return con.sql(f"{names}SELECT * FROM {inner}")
     except duckdb.Error as error:
         raise statement_failure(error, views) from error
-    refuse_equal_names(relation.columns)
-    return relation
 
 
-def refuse_equal_names(columns: list[str]) -> None:
-    """DuckDB does not tell apart names that differ only by case.
+def refuse_equal_names(columns: Sequence[str]) -> None:
+    """Refuse what a native join can give: DuckDB would write only one of the columns, or rename one.
 
     Raises
     ------
     StepError
-        Two names are the same for DuckDB.
+        Two columns have one name, case ignored.
     """
-    seen: dict[str, str] = {}
+    seen: set[str] = set()
     for name in columns:
-        other = seen.setdefault(name.casefold(), name)
-        if other is not name and seen[name.casefold()] != name:
-            msg = f"columns {other!r} and {name!r} differ only by case, which DUCKDB does not tell apart; rename one"
+        if name.casefold() in seen:
+            msg = f"two columns are named {name!r}, case ignored; give one another name"
             raise StepError(msg)
-    if len(seen) < len(columns):
-        twice = next(name for name in columns if columns.count(name) > 1)
-        msg = f"SQL: two columns are named {twice!r}; give one of them another name with AS"
-        raise StepError(msg)
+        seen.add(name.casefold())
 
 
 def syntax_error(con: duckdb.DuckDBPyConnection, statement: str) -> tuple[str, int | None, int | None] | None:

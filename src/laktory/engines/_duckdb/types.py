@@ -20,7 +20,6 @@ _NAMES: dict[type[nw.dtypes.DType], str] = {
     nw.Int16: "SMALLINT",
     nw.Int32: "INTEGER",
     nw.Int64: "BIGINT",
-    nw.Int128: "HUGEINT",
     nw.UInt8: "UTINYINT",
     nw.UInt16: "USMALLINT",
     nw.UInt32: "UINTEGER",
@@ -37,7 +36,13 @@ _NAMES: dict[type[nw.dtypes.DType], str] = {
     nw.Duration: "INTERVAL",
 }
 _TIMESTAMPS = {"s": "TIMESTAMP_S", "ms": "TIMESTAMP_MS", "us": "TIMESTAMP", "ns": "TIMESTAMP_NS"}
-_STORED = {"hugeint": "BIGINT", "uhugeint": "UBIGINT", "uuid": "VARCHAR", "bit": "VARCHAR", "enum": "VARCHAR"}
+_STORED = {
+    "hugeint": "BIGINT",
+    "uhugeint": "UBIGINT",
+    "timestamp_s": "TIMESTAMP",
+    "timestamp_ms": "TIMESTAMP",
+    **dict.fromkeys(("bit", "enum", "null", "uuid"), "VARCHAR"),
+}
 
 
 def identifier(name: str) -> str:
@@ -69,8 +74,12 @@ def literal(value: Any) -> str:
     raise UnsupportedError(msg)
 
 
-def duckdb_type(dtype: nw.dtypes.DType | type[nw.dtypes.DType]) -> str:
+def duckdb_type(dtype: nw.dtypes.DType | type[nw.dtypes.DType], *, wide: str = "HUGEINT") -> str:
     """The type of DuckDB, as SQL text, that holds a Narwhals type.
+
+    Parameters
+    ----------
+    wide : type of integers of 128 bits
 
     Raises
     ------
@@ -83,16 +92,18 @@ def duckdb_type(dtype: nw.dtypes.DType | type[nw.dtypes.DType]) -> str:
     if isinstance(made, nw.Datetime):
         return _TIMESTAMPS[made.time_unit] if made.time_zone is None else "TIMESTAMP WITH TIME ZONE"
     if isinstance(made, nw.List):
-        return f"{duckdb_type(made.inner)}[]"
+        return f"{duckdb_type(made.inner, wide=wide)}[]"
     if isinstance(made, nw.Array):
         inner: Any = made
         while isinstance(inner, nw.Array):
             inner = inner.inner
-        return duckdb_type(inner) + "".join(f"[{size}]" for size in reversed(made.shape))
+        return duckdb_type(inner, wide=wide) + "".join(f"[{size}]" for size in reversed(made.shape))
     if isinstance(made, nw.Struct) and made.fields:
-        return _struct((field.name, duckdb_type(field.dtype)) for field in made.fields)
+        return _struct((field.name, duckdb_type(field.dtype, wide=wide)) for field in made.fields)
     if isinstance(made, nw.Enum):
         return f"ENUM({', '.join(map(literal, made.categories))})"
+    if isinstance(made, nw.Int128):
+        return wide
     name = _NAMES.get(type(made))
     if name is None:
         msg = f"DUCKDB has no type for {made}"
@@ -104,17 +115,14 @@ def stored_type(dtype: DuckDBPyType) -> str:
     """What a type becomes in files and intermediate results, as SQL text.
 
     ``SUM`` of integers is a HUGEINT, which files would give back as a fraction: it is stored as BIGINT, as other
-    engines have it, and a value beyond 64 bits is an error.
+    engines have it, and a value beyond 64 bits is an error. Arrays become lists, enums and UUIDs text.
     """
     kind = dtype.id
     children: Any = dtype.children if kind in {"struct", "list", "array", "map"} else ()
     if kind == "struct":
         return _struct((name, stored_type(inner)) for name, inner in children)
-    if kind == "list":
+    if kind in {"list", "array"}:
         return f"{stored_type(children[0][1])}[]"
-    if kind == "array":
-        (_, inner), (_, size) = children
-        return f"{stored_type(inner)}[{size}]"
     if kind == "map":
         (_, key), (_, value) = children
         return f"MAP({stored_type(key)}, {stored_type(value)})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from laktory.models.base import BaseModel
-from laktory.models.dtypes import DType
+from laktory.models.dtype import DType
 
 __all__ = ["DataFrameColumn"]
 

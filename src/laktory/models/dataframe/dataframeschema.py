@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from laktory.errors import UnsupportedError
 from laktory.models.base import BaseModel, is_variable
 from laktory.models.dataframe.dataframecolumn import DataFrameColumn
-from laktory.models.dtypes import DType
+from laktory.models.dtype import DType
 from laktory.models.problems import problem_error
 
 if TYPE_CHECKING:
