@@ -480,6 +480,17 @@ def test_resuming_again_and_again_does_not_append_twice(backend):
     assert [n["status"] for n in last.last_run["nodes"]] == ["resumed", "resumed", "succeeded"]
 
 
+def test_resume_knows_a_frame_held_by_python(backend):
+    numbers(n=2)
+    sink = {"path": "a.csv", "format": "CSV", "mode": "APPEND"}
+    held = node("a", {"df": pl.DataFrame({"x": [1]})}, sink)
+    broken = node("b", "in.parquet", "b.parquet", steps=["SELECT CAST(s AS INTEGER) AS i FROM {df}"])
+    for resume in (False, True):
+        with pytest.raises(RunError):
+            pipeline(backend, held, broken).execute(resume=resume)
+    assert Path("a.csv").read_text() == "x\n1\n"
+
+
 def test_what_was_appended_and_lost_is_not_appended_again(backend):
     numbers(n=2)
     sink = {"path": "a.csv", "format": "CSV", "mode": "APPEND"}

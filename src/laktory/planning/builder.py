@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from laktory.engines.capabilities import ENGINES
@@ -194,8 +193,8 @@ class _Builder:
             "imports": self.pipeline.imports,
             "reads": [self.digests.get(other, other) for other in self.reads[name]],
         }
-        # a frame held by Python has no lasting identity: never equal to that of an earlier run
-        text = json.dumps(plain, sort_keys=True, default=lambda value: f"{type(value).__name__}-{uuid.uuid4()}")
+        # a frame held by Python counts as the same: taken for another one, it would be appended twice by a resumed run
+        text = json.dumps(plain, sort_keys=True, default=lambda value: f"<{type(value).__name__}>")
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
