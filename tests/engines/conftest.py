@@ -19,3 +19,9 @@ def session(engine, tmp_path_factory, monkeypatch, tmp_path):
     opened = getattr(importlib.import_module(module), name)(str(tmp_path_factory.mktemp("scratch")))
     yield opened
     opened.close()
+
+
+@pytest.fixture(params=list(ENGINES))
+def backend(request, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return request.param

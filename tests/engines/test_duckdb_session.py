@@ -392,6 +392,16 @@ def test_csv_options_of_duckdb(session):
     assert rows(typed) == [(1, "N/A"), (2, "x")]
 
 
+def test_csv_files_of_different_columns_with_options_of_duckdb(session):
+    Path("in").mkdir()
+    put("in/1.csv", "a,b\n1,-\n")
+    put("in/2.csv", "b,a\n2,3\n")
+    message = refused(SourceError, session.scan, FileRead("in", "CSV", kwargs={"nullstr": "-"}))
+    assert "'in/2.csv' has other columns than 'in/1.csv'" in message
+    frame = session.scan(FileRead("in", "CSV", kwargs={"nullstr": "-", "union_by_name": True}))
+    assert rows(frame) == [("1", None), ("3", "2")]
+
+
 def test_ragged_csv_with_options_of_duckdb(session):
     put("in.csv", "a,b\n1,2\n3,4,5\n")
     message = refused(

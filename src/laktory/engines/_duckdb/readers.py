@@ -202,22 +202,16 @@ def _csv_as_told(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConne
         raise SourceError(msg)
     typed = read.kwargs.keys() & {"auto_type_candidates", "column_types", "columns", "dtype", "dtypes", "types"}
     options: dict[str, Any] = {"header": read.has_header, "all_varchar": not typed, "union_by_name": True}
-    # by itself the reader guesses which lines are data, from the first ones
     if not read.kwargs.keys() & _CSV_TYPES:
-        options = {"header": read.has_header, "delim": ",", "quote": '"', "escape": '"', "auto_detect": False}
-        separator = next((read.kwargs[name] for name in ("delim", "sep", "delimiter") if name in read.kwargs), ",")
-        header = pl.scan_csv(
-            files[0],
-            glob=False,
-            infer_schema=False,
-            separator=separator,
-            quote_char=read.kwargs.get("quote", '"') or None,
-            has_header=bool(read.kwargs.get("header", read.has_header)),
-            skip_lines=read.kwargs.get("skip", 0),
-        )
-        options["columns"] = dict.fromkeys(header.collect_schema(), "VARCHAR")
-        if read.kwargs.keys() & {"sep", "delimiter"}:
-            del options["delim"]
+        # by itself the reader guesses which lines are data, and takes columns of several files by position
+        options = {"header": read.has_header, "quote": '"', "escape": '"', "auto_detect": False}
+        options["allow_quoted_nulls"] = False
+        headers = {file: _header(file, {**options, **read.kwargs}) for file in files}
+        options["columns"] = dict.fromkeys(headers[files[0]], "VARCHAR")
+        for file, header in headers.items():
+            if header != headers[files[0]]:
+                msg = f"{file!r} has other columns than {files[0]!r}; with these CSV options that needs 'union_by_name'"
+                raise SourceError(msg)
     query = f"SELECT * FROM {_call('read_csv', files, {**options, **read.kwargs})}"
     if not read.infer_schema or typed:
         return query
@@ -226,6 +220,21 @@ def _csv_as_told(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConne
         f"CAST({identifier(name)} AS {duckdb_type(dtype)}) AS {identifier(name)}" for name, dtype in types.items()
     )
     return f"SELECT {columns} FROM ({query})"
+
+
+def _header(file: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the columns, found by the same reader as without options."""
+    frame = pl.scan_csv(
+        [file],
+        glob=False,
+        infer_schema=False,
+        separator=next((options[name] for name in ("delim", "sep", "delimiter") if name in options), ","),
+        quote_char=options["quote"] or None,
+        has_header=bool(options["header"]),
+        skip_lines=int(options.get("skip", 0)),
+        comment_prefix=options.get("comment") or None,
+    )
+    return tuple(frame.collect_schema())
 
 
 def _declared_names(read: FileRead, first: Sequence[str], *, header: bool) -> dict[str, str]:

@@ -1,0 +1,55 @@
+"""Small pipelines and data for the tests of this folder."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+
+from laktory import models
+
+
+def events(folder="data/stock_prices", n=40):
+    """Events in the seed's shape: n of them in two files, every fourth one repeated."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    rows = [
+        {
+            "name": "event",
+            "data": {
+                "created_at": f"2024-01-{1 + i // 2:02d}T09:30:00",
+                "symbol": "AAPL" if i % 2 else "MSFT",
+                "open": 100.0 + i,
+                "close": 101.5 + i,
+                "high": 102.0 + i,
+                "low": 99.5 + i,
+                "volume": 1000.0 * i,
+            },
+        }
+        for i in range(n)
+    ]
+    rows += rows[::4]
+    half = len(rows) // 2
+    for name, part in (("a.json", rows[:half]), ("b.json", rows[half:])):
+        Path(folder, name).write_text("".join(json.dumps(row) + "\n" for row in part))
+    return n
+
+
+def rows_of(frame, *by):
+    return frame.collect("polars").to_native().sort(*by).rows(named=True)
+
+
+def numbers(path="in.parquet", n=6):
+    pl.DataFrame(
+        {"id": list(range(n)), "x": [float(i) for i in range(n)], "s": [f"s{i}" for i in range(n)]}
+    ).write_parquet(path)
+
+
+def pipeline(backend, *nodes, **kwargs):
+    return models.Pipeline(name="p", dataframe_backend=backend, nodes=list(nodes), **kwargs)
+
+
+def node(name, source, *sinks, steps=None, **kwargs):
+    source = {"node_name": source} if isinstance(source, str) and "." not in source else source
+    source = {"path": source, "format": source.rpartition(".")[2].upper()} if isinstance(source, str) else source
+    made = [s if isinstance(s, dict) else {"path": s, "format": s.rpartition(".")[2].upper()} for s in sinks]
+    transformer = {"nodes": [{"expr": s} if isinstance(s, str) else s for s in steps]} if steps else None
+    return {"name": name, "source": source, "sinks": made, "transformer": transformer, **kwargs}

@@ -1,0 +1,181 @@
+"""What fails, what is resumed, what is refused. Every engine."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from building import node, numbers, pipeline
+
+from laktory.errors import DefinitionError, RunError, SourceError, StepError, TargetLockedError
+
+SEED = Path(__file__).parents[1] / "seed"
+
+
+# ---- failures --------------------------------------------------------------------------------
+
+
+def test_a_failed_branch_leaves_the_others_running(backend):
+    numbers()
+    Path("bad.parquet").write_bytes(b"before")
+    p = pipeline(
+        backend,
+        node("a", "in.parquet", "a.parquet"),
+        node("bad", "a", "bad.parquet", steps=["SELECT nothing FROM {df}"]),
+        node("after", "bad", "after.parquet"),
+        node("good", "a", "good.parquet"),
+    )
+    with pytest.raises(StepError, match="node 'bad'.*nothing") as caught:
+        p.execute()
+    assert caught.value.node == "bad"
+    assert Path("bad.parquet").read_bytes() == b"before"
+    assert not Path("after.parquet").exists()
+    assert pl.read_parquet("good.parquet").height == 6
+    assert {n["name"]: n["status"] for n in p.last_run["nodes"]} == {
+        "a": "succeeded",
+        "bad": "failed",
+        "after": "skipped",
+        "good": "succeeded",
+    }
+    assert sorted(f.name for f in Path().iterdir()) == [
+        ".laktory",
+        "a.parquet",
+        "bad.parquet",
+        "good.parquet",
+        "in.parquet",
+    ]
+
+
+def test_several_failures_are_a_group(backend):
+    numbers()
+    p = pipeline(
+        backend,
+        node("a", "nothing_a.parquet", "a.parquet"),
+        node("b", "nothing_b.parquet", "b.parquet"),
+    )
+    with pytest.raises(ExceptionGroup) as caught:
+        p.execute()
+    assert [type(error) for error in caught.value.exceptions] == [SourceError, SourceError]
+
+
+def test_a_failure_while_writing_leaves_every_sink_of_the_node(backend):
+    numbers()
+    p = pipeline(backend, node("a", "in.parquet", "a.parquet", "a.csv"))
+    p.execute()
+    before = [Path(name).read_bytes() for name in ("a.parquet", "a.csv")]
+    p = pipeline(
+        backend, node("a", "in.parquet", "a.parquet", "a.csv", steps=["SELECT CAST(s AS INTEGER) AS i FROM {df}"])
+    )
+    with pytest.raises(RunError, match="node 'a'"):
+        p.execute()
+    assert [Path(name).read_bytes() for name in ("a.parquet", "a.csv")] == before
+    assert not [f for f in Path().iterdir() if f.name.startswith(".laktory-")]
+
+
+def test_resume_does_not_append_twice(backend):
+    numbers(n=2)
+    sink = {"path": "a.csv", "format": "CSV", "mode": "APPEND"}
+    broken = [
+        node("a", "in.parquet", sink),
+        node("b", "a", "b.parquet", steps=["SELECT CAST(s AS INTEGER) AS i FROM {df}"]),
+    ]
+    mended = [broken[0], node("b", "a", "b.parquet", steps=["SELECT id, s FROM {df}"])]
+    with pytest.raises(RunError):
+        pipeline(backend, *broken).execute()
+    assert Path("a.csv").read_text().count("\n") == 3
+    p = pipeline(backend, *mended)
+    p.execute(resume=True)
+    assert Path("a.csv").read_text().count("\n") == 3
+    assert pl.read_parquet("b.parquet")["s"].sort().to_list() == ["s0", "s1"]
+    assert [n["status"] for n in p.last_run["nodes"]] == ["resumed", "succeeded"]
+    p.execute(resume=True)
+    assert Path("a.csv").read_text().count("\n") == 5, "nothing was left to resume: a new run"
+
+
+def test_resuming_again_and_again_does_not_append_twice(backend):
+    numbers(n=2)
+    sink = {"path": "a.csv", "format": "CSV", "mode": "APPEND"}
+    first = [node("a", "in.parquet", sink), node("b", "a", "b.parquet")]
+    failing = node("c", "in.parquet", "c.parquet", steps=["SELECT CAST(s AS INTEGER) AS i FROM {df}"])
+    for resume in (False, True, True, True):
+        with pytest.raises(RunError):
+            pipeline(backend, *first, failing).execute(resume=resume)
+    last = pipeline(backend, *first, node("c", "a", "c.parquet"))
+    last.execute(resume=True)
+    assert Path("a.csv").read_text().count("\n") == 3
+    assert pl.read_parquet("c.parquet").height == 2
+    assert [n["status"] for n in last.last_run["nodes"]] == ["resumed", "resumed", "succeeded"]
+
+
+def test_resume_knows_a_frame_held_by_python(backend):
+    numbers(n=2)
+    sink = {"path": "a.csv", "format": "CSV", "mode": "APPEND"}
+    held = node("a", {"df": pl.DataFrame({"x": [1]})}, sink)
+    broken = node("b", "in.parquet", "b.parquet", steps=["SELECT CAST(s AS INTEGER) AS i FROM {df}"])
+    for resume in (False, True):
+        with pytest.raises(RunError):
+            pipeline(backend, held, broken).execute(resume=resume)
+    assert Path("a.csv").read_text() == "x\n1\n"
+
+
+def test_what_was_appended_and_lost_is_not_appended_again(backend):
+    numbers(n=2)
+    sink = {"path": "a.csv", "format": "CSV", "mode": "APPEND"}
+    broken = node("b", "a", "b.parquet", steps=["SELECT CAST(s AS INTEGER) AS i FROM {df}"])
+    with pytest.raises(RunError):
+        pipeline(backend, node("a", "in.parquet", sink), broken).execute()
+    for file in Path(".laktory").rglob("scratch/*"):
+        file.unlink()
+    with pytest.raises(RunError, match="cannot resume"):
+        pipeline(backend, node("a", "in.parquet", sink), broken).execute(resume=True)
+    assert Path("a.csv").read_text().count("\n") == 3
+
+
+def test_resume_runs_what_changed(backend):
+    numbers(n=2)
+    bad = node("b", "a", "b.parquet", steps=["SELECT CAST(s AS INTEGER) AS i FROM {df}"])
+    with pytest.raises(RunError):
+        pipeline(backend, node("a", "in.parquet", "a.parquet"), bad).execute()
+    p = pipeline(backend, node("a", "in.parquet", "a.parquet", comment="new"), node("b", "a", "b.parquet"))
+    p.execute(resume=True)
+    assert [n["status"] for n in p.last_run["nodes"]] == ["succeeded", "succeeded"]
+
+
+def test_full_refresh_replaces_and_a_failed_one_keeps(backend):
+    numbers(n=2)
+    sink = {"path": "a.parquet", "format": "PARQUET", "mode": "APPEND"}
+    p = pipeline(backend, node("a", "in.parquet", sink))
+    p.execute()
+    p.execute()
+    assert pl.read_parquet("a.parquet").height == 4
+    failing = pipeline(backend, node("a", "in.parquet", sink, steps=["SELECT CAST(s AS INTEGER) AS i FROM {df}"]))
+    with pytest.raises(RunError):
+        failing.execute(full_refresh=True)
+    assert pl.read_parquet("a.parquet").height == 4
+    p.execute(refresh="full")
+    assert pl.read_parquet("a.parquet").height == 2
+    with pytest.raises(DefinitionError, match="INCREMENTAL"):
+        p.execute(refresh="SOME")
+
+
+def test_two_runs_on_one_target(backend):
+    numbers()
+    p = pipeline(backend, node("a", "in.parquet", "a.parquet"))
+    from laktory.runtime.writing import sink_target
+    from laktory.storage import Locks
+
+    target = sink_target(p.nodes[0].sinks[0])
+    with Locks.acquire([target], owner="another run"), pytest.raises(TargetLockedError, match="another run"):
+        p.execute()
+    p.execute()
+
+
+def test_two_sinks_on_one_target_are_refused(backend):
+    numbers()
+    p = pipeline(backend, node("a", "in.parquet", "o.parquet"), node("b", "in.parquet", "./x/../o.parquet"))
+    with pytest.raises(DefinitionError, match="one would undo the other"):
+        p.execute()
+    folder = {"path": "o/", "format": "CSV"}
+    p = pipeline(backend, node("a", "in.parquet", folder), node("b", "in.parquet", "o/b.parquet"))
+    with pytest.raises(DefinitionError, match="lies inside the place"):
+        p.execute()
+    assert not Path(".laktory").exists()

@@ -1,0 +1,142 @@
+"""Sinks of whole pipelines: formats, modes, several of one node. Every engine."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from building import node, numbers, pipeline, rows_of
+
+from laktory import models
+from laktory.engines.capabilities import ENGINES
+from laktory.errors import SinkError
+
+SEED = Path(__file__).parents[1] / "seed"
+
+
+# ---- sinks -----------------------------------------------------------------------------------
+
+CELLS = [
+    (engine, format_, mode)
+    for engine, found in ENGINES.items()
+    for format_, support in found.formats.items()
+    for mode in support.modes
+]
+
+
+@pytest.mark.parametrize(("engine", "format_", "mode"), CELLS)
+def test_every_format_and_mode(engine, format_, mode, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    target = {"DELTA": "out", "EXCEL": "out.xlsx"}.get(format_, f"out.{format_.lower()}")
+    sink = {"path": target, "format": format_, "mode": mode}
+    p = models.Pipeline(name="p", dataframe_backend=engine, nodes=[node("a", "in.parquet", sink)])
+
+    def held():
+        source = {"path": target, "format": format_}
+        if format_ == "CSV":
+            source["infer_schema"] = True
+        return models.FileDataSource(**source, dataframe_backend=engine).read().collect("polars").to_native().sort("id")
+
+    numbers(n=3)
+    p.execute()
+    first = held()
+    assert first["id"].to_list() == [0, 1, 2]
+    assert first["s"].to_list() == ["s0", "s1", "s2"]
+    pl.DataFrame(
+        {"id": [7], "x": [7.5], "s": [None]}, schema={"id": pl.Int64, "x": pl.Float64, "s": pl.String}
+    ).write_parquet("in.parquet")
+    if mode == "ERROR":
+        with pytest.raises(SinkError, match="exists and the mode is ERROR"):
+            p.execute()
+    else:
+        p.execute()
+        assert p.nodes[0].output_df.collect("polars")["id"].to_list() == [7]
+    expected = {"OVERWRITE": [7], "APPEND": [0, 1, 2, 7], "IGNORE": [0, 1, 2], "ERROR": [0, 1, 2]}[mode]
+    assert held()["id"].to_list() == expected
+    assert sorted(f.name for f in Path().iterdir()) == sorted([".laktory", "in.parquet", target])
+
+
+@pytest.mark.parametrize("format_", ["PARQUET", "CSV", "JSONL"])
+@pytest.mark.parametrize("mode", ["OVERWRITE", "APPEND"])
+def test_directories_of_files(backend, format_, mode):
+    numbers(n=3)
+    sink = {"path": "out/", "format": format_, "mode": mode}
+    p = pipeline(backend, node("a", "in.parquet", sink))
+    p.execute()
+    p.execute()
+    back = models.FileDataSource(path="out/", format=format_, dataframe_backend=backend).read().collect("polars")
+    assert len(back) == (6 if mode == "APPEND" else 3)
+    assert len(p.nodes[0].output_df.collect("polars")) == 3
+    assert sorted(f.name for f in Path().iterdir()) == [".laktory", "in.parquet", "out"]
+
+
+def test_hive_partitions(backend):
+    numbers(n=4)
+    sink = {"path": "out/", "format": "PARQUET", "writer_kwargs": {"partition_by": "s"}}
+    p = pipeline(backend, node("a", "in.parquet", sink), node("b", "a", "b.parquet"))
+    p.execute()
+    assert sorted(f.name for f in Path("out").iterdir()) == ["s=s0", "s=s1", "s=s2", "s=s3"]
+    assert pl.read_parquet("b.parquet").select("id", "x", "s").sort("id").rows() == [
+        (i, float(i), f"s{i}") for i in range(4)
+    ]
+
+
+def test_appending_other_columns_is_refused_and_leaves_the_file(backend):
+    numbers()
+    for format_ in ("PARQUET", "CSV", "JSONL", "JSON", "IPC"):
+        sink = {"path": f"out.{format_.lower()}", "format": format_, "mode": "APPEND"}
+        pipeline(backend, node("a", "in.parquet", sink)).execute()
+        before = Path(sink["path"]).read_bytes()
+        with pytest.raises(SinkError, match="appending wants the same columns"):
+            pipeline(backend, node("a", "in.parquet", sink, steps=["SELECT id, x AS other FROM {df}"])).execute()
+        assert Path(sink["path"]).read_bytes() == before
+
+
+def test_delta_append_adds_columns_and_refuses_changed_types(backend):
+    numbers(n=2)
+    sink = {"path": "out", "format": "DELTA", "mode": "APPEND"}
+    pipeline(backend, node("a", "in.parquet", sink)).execute()
+    pipeline(backend, node("a", "in.parquet", sink, steps=["SELECT id, x, s, id + 1 AS more FROM {df}"])).execute()
+    back = (
+        models.FileDataSource(path="out", format="DELTA", dataframe_backend=backend)
+        .read()
+        .collect("polars")
+        .to_native()
+    )
+    assert back.sort("id", "more", nulls_last=False).select("id", "more").rows() == [
+        (0, None),
+        (0, 1),
+        (1, None),
+        (1, 2),
+    ]
+    with pytest.raises(SinkError, match="'x'"):
+        pipeline(
+            backend, node("a", "in.parquet", sink, steps=["SELECT id, CAST(x AS VARCHAR) AS x, s FROM {df}"])
+        ).execute()
+    assert (
+        len(models.FileDataSource(path="out", format="DELTA", dataframe_backend=backend).read().collect("polars")) == 4
+    )
+
+
+def test_several_sinks_of_one_node(backend):
+    numbers()
+    sinks = ["o.parquet", "o.csv", "o.jsonl", "o.json", "o.ipc", {"path": "o", "format": "DELTA"}]
+    p = pipeline(backend, node("a", "in.parquet", *sinks), node("b", "a", "b.parquet"))
+    p.execute()
+    for path in sinks:
+        source = path if isinstance(path, dict) else {"path": path, "format": path.rpartition(".")[2].upper()}
+        frame = models.FileDataSource(**source, dataframe_backend=backend).read()
+        assert [str(row["id"]) for row in rows_of(frame, "id")] == [str(i) for i in range(6)], source
+    assert pl.read_parquet("b.parquet").height == 6
+
+
+def test_consumers_get_exact_types_when_the_sink_has_none(backend):
+    numbers()
+    p = pipeline(
+        backend,
+        node("a", "in.parquet", "a.csv", steps=["SELECT id, CAST(x AS DECIMAL(10, 2)) AS d, '' AS e FROM {df}"]),
+        node("b", "a", "b.parquet"),
+    )
+    p.execute()
+    out = pl.read_parquet("b.parquet")
+    assert out.schema["d"] == pl.Decimal(10, 2)
+    assert out["e"].to_list() == [""] * 6
