@@ -111,7 +111,7 @@ def _failure(
     if isinstance(error, duckdb.OutOfMemoryException):
         return StepError(f"out of memory: {message_of(error).partition(' Possible solutions')[0]}")
     if staged and any(path in text for path in staged):
-        return SinkError(message_of(error))
+        return SinkError(f"cannot write: {message_of(error)}")
     if found := _text_file(text):
         return SourceError(redact(found))
     if scanned is not None:

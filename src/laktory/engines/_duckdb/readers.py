@@ -261,9 +261,11 @@ def _scan_json_lines(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyC
     del con
     check_arguments(read.kwargs, _JSON, "the JSON lines reader")
     files = _with_content(files)
-    options: dict[str, Any] = {"format": "newline_delimited", "auto_detect": False, **read.kwargs}
+    # types are given, yet each binding would read a sample of this many rows
+    options: dict[str, Any] = {"format": "newline_delimited", "auto_detect": False, "sample_size": 1, **read.kwargs}
     if read.kwargs.keys() & _JSON_TYPES:
-        options = {"sample_size": -1, "maximum_sample_files": 2**31, **options, "auto_detect": "columns" not in options}
+        every_row = {"sample_size": -1, "maximum_sample_files": 2**31, **read.kwargs}
+        options = {**options, **every_row, "auto_detect": "columns" not in options}
         return f"SELECT * FROM {_call('read_json', files, options)}"
     if read.schema is not None:
         raw = {name: _json_type(dtype, name) for name, dtype in read.schema.items()}
