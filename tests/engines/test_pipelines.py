@@ -137,6 +137,16 @@ def test_named_dfs_and_post_read_options(backend):
     assert pl.read_parquet("o.parquet").sort("id").rows() == [(2, 4.0, "S2"), (3, 6.0, "S3")]
 
 
+def test_methods_that_need_help_on_some_engine(backend):
+    pl.DataFrame({"id": [1, 2], "x": [1.0, 2.0], "y": [3.0, 4.0]}).write_parquet("in.parquet")
+    steps = [
+        {"func_name": "unpivot", "func_kwargs": {"on": ["x", "y"], "index": ["id"]}},
+        {"func_name": "top_k", "func_args": [3], "func_kwargs": {"by": "value"}},
+    ]
+    pipeline(backend, node("a", "in.parquet", "a.parquet", steps=steps)).execute()
+    assert pl.read_parquet("a.parquet").sort("value").rows() == [(2, "x", 2.0), (1, "y", 3.0), (2, "y", 4.0)]
+
+
 # ---- one evaluation --------------------------------------------------------------------------
 
 COUNTING = """

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import narwhals as nw
 
@@ -90,6 +90,8 @@ class Session(Protocol):
     only when `capabilities.parallel`."""
 
     capabilities: Capabilities
+    methods: Mapping[str, Callable[..., nw.LazyFrame[Any]]]
+    """Methods of frames to call, with the frame first, where Narwhals does not do them right on this engine."""
 
     def scan(self, read: FileRead) -> nw.LazyFrame[Any]:
         """Read files lazily. Missing or unreadable: `SourceError`, now or when the frame is computed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from laktory.diagnostics import closest
@@ -76,7 +77,11 @@ def call_method(
     relation = native and frame.implementation.is_duckdb()
     target = frame.to_native() if native else frame
     engine = session.capabilities.name
-    function = _find(step.func_name, target, f"{engine} frame" if native else "frame", relation=relation)
+    own = None if native else session.methods.get(step.func_name)
+    if own is not None:
+        function: Callable[..., Any] = partial(own, frame)
+    else:
+        function = _find(step.func_name, target, f"{engine} frame" if native else "frame", relation=relation)
     args, kwargs = resolve(step, engine, frames, read, native=native)
     if relation:
         guard_fragments(step.func_name, [args, kwargs])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import narwhals as nw
@@ -36,6 +37,7 @@ class PolarsSession:
     """
 
     capabilities = POLARS
+    methods: Mapping[str, Callable[..., nw.LazyFrame[Any]]] = MappingProxyType({})
 
     def __init__(self, scratch: str) -> None:
         self._scratch = scratch
