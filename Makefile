@@ -33,7 +33,7 @@ check: $(READY) ## format, lint, types and layers
 	@"$(BIN)/ruff" format --check .
 	@"$(BIN)/ruff" check .
 	@"$(BIN)/mypy"
-	@"$(BIN)/lint-imports"
+	@"$(BIN)/lint-imports" --no-cache
 
 format: $(READY) ## format and mend what ruff can
 	@"$(BIN)/ruff" format .
