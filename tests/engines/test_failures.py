@@ -1,11 +1,14 @@
 """What fails, what is resumed, what is refused. Every engine."""
 
+import os
+import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 from building import node, numbers, pipeline
 
+from laktory import models
 from laktory.errors import DefinitionError, RunError, SourceError, StepError, TargetLockedError
 
 SEED = Path(__file__).parents[1] / "seed"
@@ -135,7 +138,8 @@ def test_resume_runs_what_changed(backend):
     bad = node("b", "a", "b.parquet", steps=["SELECT CAST(s AS INTEGER) AS i FROM {df}"])
     with pytest.raises(RunError):
         pipeline(backend, node("a", "in.parquet", "a.parquet"), bad).execute()
-    p = pipeline(backend, node("a", "in.parquet", "a.parquet", comment="new"), node("b", "a", "b.parquet"))
+    changed = node("a", "in.parquet", "a.parquet", steps=["SELECT * FROM {df}"])
+    p = pipeline(backend, changed, node("b", "a", "b.parquet"))
     p.execute(resume=True)
     assert [n["status"] for n in p.last_run["nodes"]] == ["succeeded", "succeeded"]
 
@@ -179,3 +183,99 @@ def test_two_sinks_on_one_target_are_refused(backend):
     with pytest.raises(DefinitionError, match="lies inside the place"):
         p.execute()
     assert not Path(".laktory").exists()
+
+
+# ---- resuming, case by case -------------------------------------------------------------------
+
+APPENDED = {"path": "a.csv", "format": "CSV", "mode": "APPEND"}
+BROKEN = "SELECT CAST(s AS INTEGER) AS i FROM {df}"
+
+
+def appended_and_failed(backend, **kwargs):
+    """A run whose node `a` appended two rows and whose node `c` failed."""
+    numbers(n=2)
+    a, c = node("a", "in.parquet", APPENDED, **kwargs), node("c", "in.parquet", "c.parquet", steps=[BROKEN])
+    with pytest.raises(RunError):
+        pipeline(backend, a, c).execute()
+    return a, node("c", "in.parquet", "c.parquet")
+
+
+def lines(path="a.csv"):
+    return Path(path).read_text().count("\n") - 1
+
+
+def test_words_that_change_no_row_do_not_stop_a_resume(backend):
+    a, c = appended_and_failed(backend)
+    a |= {"comment": "better", "tags": ["t"]}
+    pipeline(backend, a, c, imports=["json"]).execute(resume=True)
+    assert lines() == 2
+
+
+def test_a_changed_node_that_appended_is_not_resumed(backend):
+    a, c = appended_and_failed(backend)
+    a["sinks"] = [*a["sinks"], {"path": "more.csv", "format": "CSV"}]
+    with pytest.raises(RunError, match="cannot resume: node 'a' has appended rows, and its definition"):
+        pipeline(backend, a, c).execute(resume=True)
+    assert lines() == 2
+
+
+def test_a_deleted_sink_that_was_appended_to_is_not_resumed(backend):
+    a, c = appended_and_failed(backend)
+    Path("a.csv").unlink()
+    with pytest.raises(RunError, match="cannot resume"):
+        pipeline(backend, a, c).execute(resume=True)
+
+
+def test_resuming_a_part_keeps_what_the_others_committed(backend):
+    a, c = appended_and_failed(backend)
+    pipeline(backend, a, c).execute(resume=True, selects=["c"])
+    pipeline(backend, a, c).execute(resume=True)
+    assert lines() == 2
+
+
+def test_other_runs_in_between_do_not_hide_an_unfinished_one(backend):
+    a, c = appended_and_failed(backend)
+    p = pipeline(backend, a, c, node("d", "in.parquet", "d.parquet"))
+    p.nodes_dict["d"].execute()
+    models.Pipeline(
+        name="other", root_path=p.root_path, dataframe_backend=backend, nodes=[node("e", "in.parquet", "e.parquet")]
+    ).execute()
+    p.execute(resume=True)
+    assert lines() == 2
+
+
+def test_a_full_refresh_is_resumed_as_one(backend):
+    a, c = appended_and_failed(backend)
+    with pytest.raises(RunError, match="full refresh"):
+        pipeline(backend, a, c).execute(resume=True, full_refresh=True)
+    assert lines() == 2
+
+
+def test_a_custom_writer_that_failed_runs_again_alone(backend, tmp_path, monkeypatch):
+    name = f"flaky_{os.urandom(4).hex()}"
+    (tmp_path / f"{name}.py").write_text(
+        "CALLS = []\n"
+        "def write(df):\n"
+        "    CALLS.append(sorted(df.collect('polars')['id'].to_list()))\n"
+        "    if len(CALLS) == 1:\n"
+        "        raise OSError('no line')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    numbers(n=2)
+    p = pipeline(backend, node("a", "in.parquet", APPENDED, {"custom_writer": f"{name}.write"}), imports=[name])
+    with pytest.raises(RunError, match="no line"):
+        p.execute()
+    p.execute(resume=True)
+    assert lines() == 2
+    assert sys.modules[name].CALLS == [[0, 1], [0, 1]]
+
+
+def test_a_resumed_consumer_sees_what_the_others_saw(backend):
+    numbers(n=1)
+    once = node("a", "in.parquet", steps=["SELECT id, s FROM {df}"])
+    nodes = [once, node("b", "a", "b.parquet"), node("d", "a", "d.parquet", steps=[BROKEN])]
+    with pytest.raises(RunError):
+        pipeline(backend, *nodes).execute()
+    numbers(n=3)
+    pipeline(backend, *nodes[:2], node("d", "a", "d.parquet")).execute(resume=True)
+    assert (pl.read_parquet("b.parquet").height, pl.read_parquet("d.parquet").height) == (1, 1)

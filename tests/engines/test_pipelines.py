@@ -188,6 +188,19 @@ def test_a_node_with_several_consumers_is_evaluated_once(backend, counting, with
         assert len(sys.modules[counting].CALLS) == 1
 
 
+def test_a_file_that_the_run_replaces_is_read_before(backend):
+    numbers("x.parquet", 3)
+    p = pipeline(
+        backend,
+        node("a", "x.parquet"),
+        node("b", "a", "x.parquet", steps=["SELECT * FROM {df} WHERE id = 0"]),
+        node("c", "a", "c.parquet", depends_on=["b"]),
+    )
+    p.execute()
+    assert (pl.read_parquet("x.parquet").height, pl.read_parquet("c.parquet").height) == (1, 3)
+    assert len(p.nodes_dict["a"].output_df.collect("polars")) == 3
+
+
 def test_a_long_chain_of_sinkless_nodes(backend):
     numbers(n=2)
     chain = [node("n0", "in.parquet")]

@@ -140,3 +140,60 @@ def test_consumers_get_exact_types_when_the_sink_has_none(backend):
     out = pl.read_parquet("b.parquet")
     assert out.schema["d"] == pl.Decimal(10, 2)
     assert out["e"].to_list() == [""] * 6
+
+
+@pytest.mark.parametrize("mode", ["OVERWRITE", "APPEND"])
+@pytest.mark.parametrize("format_", ["PARQUET", "DELTA"])
+def test_partition_columns_come_back_as_they_were(backend, format_, mode):
+    pl.DataFrame({"k": ["01", "02"], "v": [1, 2]}).write_parquet("in.parquet")
+    path = "o/" if format_ == "PARQUET" else "o"
+    sink = {"path": path, "format": format_, "mode": mode, "writer_kwargs": {"partition_by": ["k"]}}
+    p = pipeline(backend, node("a", "in.parquet", sink), node("c", "a", "c.parquet"))
+    for _ in range(2):
+        for name in ("a", "c"):
+            p.nodes_dict[name].execute()
+        assert pl.read_parquet("c.parquet").sort("k").rows() == [("01", 1), ("02", 2)]
+        assert p.nodes_dict["a"].output_df.collect("polars").to_native().sort("k").rows() == [("01", 1), ("02", 2)]
+
+
+@pytest.mark.parametrize("mode", ["OVERWRITE", "APPEND"])
+def test_a_day_without_rows(backend, mode):
+    numbers(n=3)
+    sinks = [
+        {"path": "p/", "format": "PARQUET", "mode": mode, "writer_kwargs": {"partition_by": "s"}},
+        *({"path": f"o.{f.lower()}", "format": f, "mode": mode} for f in ("PARQUET", "CSV", "JSONL", "JSON", "IPC")),
+        {"path": "d", "format": "DELTA", "mode": mode},
+    ]
+    none, some = ["SELECT * FROM {df} WHERE id < 0"], ["SELECT * FROM {df}"]
+    for sink in sinks:
+        for steps in (none, some, none):
+            p = pipeline(backend, node("a", "in.parquet", sink, steps=steps))
+            p.execute()
+            assert len(p.nodes[0].output_df.collect("polars")) == (3 if steps is some else 0)
+
+
+def test_text_in_a_dialect_of_its_own(backend):
+    words = {"POLARS": {"separator": ";", "null_value": "NULL"}, "DUCKDB": {"sep": ";", "nullstr": "NULL"}}[backend]
+    pl.DataFrame({"a": [1, None], "b": ["x", None]}).write_parquet("in.parquet")
+    sink = {"path": "o.csv", "format": "CSV", "mode": "APPEND", "writer_kwargs": words}
+    for _ in range(2):
+        p = pipeline(backend, node("a", "in.parquet", sink))
+        p.execute()
+        assert p.nodes[0].output_df.collect("polars").to_native().rows() == [(1, "x"), (None, None)]
+    assert Path("o.csv").read_text() == "a;b\n1;x\nNULL;NULL\n1;x\nNULL;NULL\n"
+    with pytest.raises(SinkError, match="appending wants the same columns"):
+        pipeline(backend, node("a", "in.parquet", sink, steps=["SELECT b FROM {df}"])).execute()
+
+
+def test_outputs_of_one_node_agree_whatever_their_modes(backend):
+    numbers(n=50)
+    any_of_five = {"func_name": "unique", "func_kwargs": {"subset": ["p"], "keep": "any"}}
+    steps = ["SELECT id, random() AS r FROM {df}"] if backend == "DUCKDB" else [any_of_five]
+    source = {"path": "in.parquet", "format": "PARQUET", "selects": {"id": "id", "id % 5": "p"}}
+    sinks = [{"path": "o1.parquet", "format": "PARQUET", "mode": "APPEND"}, "o2.parquet"]
+    p = pipeline(backend, node("a", source, *sinks, steps=steps), node("b", "a", "b.parquet"))
+    p.execute()
+    p.execute()
+    second = pl.read_parquet("o2.parquet").sort("id").rows()
+    assert pl.read_parquet("o1.parquet").tail(len(second)).sort("id").rows() == second
+    assert pl.read_parquet("b.parquet").sort("id").rows() == second

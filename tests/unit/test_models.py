@@ -267,3 +267,32 @@ def test_any_field_may_hold_a_variable():
     )
     with pytest.raises(DefinitionError):
         models.PipelineNode(name="a", sinks=["vars.sink"])
+
+
+def test_a_full_dump_loads_again():
+    pl = models.Pipeline.model_validate(SEED)
+    for again in (
+        models.Pipeline.model_validate(pl.model_dump()),
+        models.Pipeline.model_validate(pl.model_dump(mode="json")),
+        models.Pipeline.model_validate_json(pl.model_dump_json()),
+        models.Pipeline.model_validate_yaml(pl.model_dump_yaml()),
+    ):
+        assert again.nodes[0].source.path == "./data/stock_prices/"
+        assert again.model_dump() == pl.model_dump()
+
+
+def test_secrets_do_not_show_before_they_are_used():
+    pl = models.Pipeline(name="p", variables={"db_password": "abcd1234efgh"})
+    options = {"storage_options": {"aws_secret_access_key": "zyxw9876vuts"}}
+    source = models.FileDataSource(path="s3://b/x.parquet", format="PARQUET", reader_kwargs=options)
+    assert "abcd1234efgh" not in repr(pl) + str(pl)
+    assert "zyxw9876vuts" not in repr(source) + str(source)
+
+
+def test_on_is_a_word_where_it_is_a_key():
+    text = (
+        "name: p\nnodes:\n- name: a\n  source: {path: x.csv, format: CSV}\n  transformer:\n    nodes:\n"
+        "    - func_name: join\n      func_kwargs: {other: '{nodes.b}', on: [id]}\n"
+        "- name: b\n  source: {path: y.csv, format: CSV}\n"
+    )
+    assert models.Pipeline.model_validate(text).nodes[0].transformer.nodes[0].func_kwargs["on"] == ["id"]

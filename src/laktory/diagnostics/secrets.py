@@ -144,11 +144,13 @@ def register(value: Any) -> None:
 
 
 def register_variables(variables: Any) -> None:
-    """Hide the values of variables whose name says that they are secrets. Values that are references are not."""
+    """Hide values whose name says that they are secrets, in nested mappings too. References are no secrets."""
     if isinstance(variables, dict):
         for name, value in variables.items():
             if isinstance(name, str) and is_secret_name(name) and not (isinstance(value, str) and "${" in value):
                 register(value)
+            elif isinstance(value, dict):
+                register_variables(value)
 
 
 def redact(text: str) -> str:

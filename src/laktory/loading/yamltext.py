@@ -208,6 +208,10 @@ class _Composer:
         placeholder = self._placeholder(opened)
         if placeholder is not None:
             return Node(placeholder, opened.event.start_mark, end, self.file)
+        for key in items[::2]:
+            if isinstance(key.value, bool) and key.start.line == key.end.line:
+                # `on: id` is the argument of a join, not the truth value that YAML 1.1 sees
+                key.value = self.file.lines[key.start.line][key.start.column : key.end.column]
         node = self._close(opened, {}, end)
         pairs = list(zip(items[::2], items[1::2], strict=True))
         try:

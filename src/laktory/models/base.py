@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, WrapValidator
 from pydantic._internal._model_construction import ModelMetaclass  # its place since pydantic 2.0
 
 from laktory.diagnostics import raise_problems
-from laktory.diagnostics.secrets import redact
+from laktory.diagnostics.secrets import redact, register_variables
 from laktory.errors import DefinitionError
 from laktory.models.problems import problems_of, raise_located, unique_spelling
 
@@ -79,6 +79,9 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
     older_spellings: ClassVar[Mapping[str, str]] = {}
     """Input key → field it becomes, as the only item of a list."""
 
+    secretive: ClassVar[frozenset[str]] = frozenset({"variables"})
+    """Fields whose entries may be secrets, told by their names."""
+
     variables: dict[str, Any] = Field(default={}, exclude=True, description="Values that `${vars.NAME}` stands for.")
 
     _parent: Any = PrivateAttr(default=None)
@@ -95,8 +98,10 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
         return value if is_variable(value) else handler(value)
 
     def model_post_init(self, context: Any, /) -> None:  # noqa: ARG002
-        """Link children to this model."""
+        """Link children to this model; what it names as a secret is hidden from now on."""
         self._adopt()
+        for name in self.secretive & self.model_fields_set:
+            register_variables(getattr(self, name))
 
     # ---- loading -----------------------------------------------------------------------------
 

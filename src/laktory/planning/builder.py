@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
+import os
+from itertools import takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laktory.engines.capabilities import ENGINES
@@ -12,7 +16,7 @@ from laktory.models.base import SPELLINGS
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
 from laktory.models.problems import raise_located
-from laktory.planning.checks import pipeline_problems
+from laktory.planning.checks import pipeline_problems, url_scheme
 from laktory.planning.plans import NodePlan, Plan, ReadPlan, WritePlan
 
 if TYPE_CHECKING:
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from laktory.planning.plans import How
 
 __all__ = ["plan"]
+
+_NO_EFFECT = ("comment", "tags", "execution_task_name", "root_path", "time_column", "primary_keys", "depends_on")
 
 
 def plan(
@@ -105,6 +111,12 @@ class _Builder:
             for other in self.reads[name]:
                 if other in self.consumers:
                     self.consumers[other].append(name)
+        self.targets = {
+            Path(os.path.realpath(sink.path))
+            for name in self.order
+            for sink in self.nodes[name].sinks
+            if isinstance(sink, FileDataSink)
+        }
         self.depth: dict[str, int] = {}
         self.digests: dict[str, str] = {}
 
@@ -147,6 +159,8 @@ class _Builder:
         self.depth[name] = 0
         if node.has_sinks and self.write_sinks:
             return "written", "has sinks: computed once, consumers read what was written"
+        if self._reads_a_target(node) and self.write_sinks:
+            return "materialised", "reads a place that this run writes to: computed before it changes"
         if not consumers:
             return "lazy", "no sink and no consumer: computed when its output is asked for"
         if self._crosses(name, node):
@@ -159,6 +173,17 @@ class _Builder:
             return "materialised", f"ends a chain of {depth} steps, longer ones get slow"
         self.depth[name] = max(depth, 1)
         return "fused", f"no sink, one consumer: computed as part of {consumers[0]}"
+
+    def _reads_a_target(self, node: PipelineNode) -> bool:
+        """Whether a source would show something else once the sinks of the run are committed."""
+        paths = [s.path for s in node.data_sources if isinstance(s, FileDataSource) and not url_scheme(s.path)]
+        return any(self._is_written_to(path) for path in paths)
+
+    def _is_written_to(self, path: str) -> bool:
+        # of a glob, the folder before its first pattern counts: rather read once too early than changed rows
+        parts = list(takewhile(lambda part: not glob.has_magic(part), Path(path).parts))
+        place = Path(os.path.realpath(Path(*parts)))
+        return any(place == target or place in target.parents for target in self.targets)
 
     def _crosses(self, name: str, node: PipelineNode) -> bool:
         return any(self.nodes[other].dataframe_backend != node.dataframe_backend for other in self.consumers[name])
@@ -187,10 +212,9 @@ class _Builder:
     def _digest(self, name: str, node: PipelineNode) -> str:
         """Definition, engine and everything read: equal digests give equal rows from equal sources."""
         plain = {
-            "node": node.to_plain(),
+            "node": {key: value for key, value in node.to_plain().items() if key not in _NO_EFFECT},
             "engine": node.dataframe_backend.value,
             "api": node.dataframe_api,
-            "imports": self.pipeline.imports,
             "reads": [self.digests.get(other, other) for other in self.reads[name]],
         }
         # a frame held by Python counts as the same: taken for another one, it would be appended twice by a resumed run

@@ -105,6 +105,8 @@ def sink_problems(sink: Any, engine: Capabilities, imports: Collection[str]) -> 
     if sink.write_mode not in support.modes:
         message = f"mode {sink.write_mode!r} is not possible for the format {sink.format!r}"
         yield Problem(message, ("mode",), support.modes)
+    if sink.format == "DELTA" and "%" in sink.path:
+        yield Problem("the path of a Delta table cannot hold '%'", ("path",), hint="use another name")
     if url_scheme(sink.path):
         message = f"writing to URLs is not supported by this version of Laktory: {sink.path!r}"
         yield Problem(message, ("path",), hint="write to a path of the file system")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,11 @@ from laktory.log import get_logger
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import PipelineNodeDataSource
 from laktory.runtime.reading import read
-from laktory.runtime.writing import Written, carrier, scratch_output, write_custom, write_files
-from laktory.storage import delta_schema
+from laktory.runtime.writing import Written, carrier, read_as_json, scratch_output, write_custom, write_files
+from laktory.storage import append_line, delta_schema, sync
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import narwhals as nw
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     Frame = nw.LazyFrame[Any]
 
-__all__ = ["NodeContext", "NodeResult", "execute"]
+__all__ = ["NodeContext", "NodeResult", "execute", "finish_custom"]
 
 _log = get_logger(__name__)
 
@@ -155,7 +156,11 @@ def _write(
     files = [sink for sink in node.sinks if isinstance(sink, FileDataSink) and sink.custom_writer is None]
     customs = [sink for sink in node.sinks if sink not in files]
     scratch, schema = None, session.schema(frame)
-    if (plan.consumers or customs) and not any(_will_be_readable(sink, schema, session, context) for sink in files):
+    readable = any(_will_be_readable(sink, schema, session, context) for sink in files)
+    if _differ(files, schema, context):
+        # outputs that are not simply the frame (old rows before it, other types) are made from one evaluation of it
+        frame, result.read = _to_scratch(node, plan, frame, session, context)
+    elif (plan.consumers or customs or _not_read_back(files)) and not readable:
         assert context.folder is not None
         scratch, result.read = scratch_output(frame, context.folder.scratch, node.name, _scratch_format(plan, session))
     assert context.folder is not None and context.intents is not None
@@ -176,9 +181,31 @@ def _write(
     found = result.read or next((item.read for item in result.written if item.read), None)
     if found is not None:
         result.output = session.scan(found)
-    for sink in customs:
-        assert result.output is not None
-        write_custom(result.output, sink)
+    if customs:
+        finish_custom(node, result, context)
+
+
+def finish_custom(node: PipelineNode, result: NodeResult, context: NodeContext) -> NodeResult:
+    """Run a node's custom writers on what it committed; the ledger says when they got through."""
+    assert result.output is not None
+    assert context.folder is not None
+    for sink in node.sinks:
+        if not isinstance(sink, FileDataSink) or sink.custom_writer is not None:
+            write_custom(result.output, sink)
+    append_line(str(context.folder.ledger), json.dumps({"node": node.name, "custom_writers": "done"}))
+    return result
+
+
+def _differ(sinks: Sequence[FileDataSink], schema: Any, context: NodeContext) -> bool:
+    """Whether several sinks would be written from frames of their own."""
+    appends = any(sink.write_mode == "APPEND" and not context.replace_all for sink in sinks)
+    casts = any(sink.format == "DELTA" and delta_schema(schema) != schema for sink in sinks)
+    return len(sinks) > 1 and (appends or casts)
+
+
+def _not_read_back(sinks: Sequence[FileDataSink]) -> bool:
+    """Whether reading a sink needs to know how it was written: partitions, dialects of text."""
+    return any("partition_by" in sink.writer_kwargs or (sink.format == "CSV" and sink.writer_kwargs) for sink in sinks)
 
 
 def _will_be_readable(sink: FileDataSink, schema: Any, session: Session, context: NodeContext) -> bool:
@@ -201,7 +228,24 @@ def _materialise(
     if context.folder is None:
         result.output = session.collect(frame)
         return
-    output, result.read = scratch_output(frame, context.folder.scratch, node.name, _scratch_format(plan, session))
+    result.output, result.read = _to_scratch(node, plan, frame, session, context, result)
+    entry: dict[str, Any] = {"node": node.name, "digest": plan.digest, "rows": result.rows, "writes": []}
+    with context.gate:
+        append_line(str(context.folder.ledger), json.dumps(entry | {"read": read_as_json(result.read)}))
+
+
+def _to_scratch(
+    node: PipelineNode,
+    plan: NodePlan,
+    frame: Frame,
+    session: Session,
+    context: NodeContext,
+    result: NodeResult | None = None,
+) -> tuple[Frame, FileRead]:
+    assert context.folder is not None
+    output, read_again = scratch_output(frame, context.folder.scratch, node.name, _scratch_format(plan, session))
     [staged] = session.stage([output])
-    result.rows = staged.rows
-    result.output = session.scan(result.read)
+    sync(output.path)
+    if result is not None:
+        result.rows = staged.rows
+    return session.scan(read_again), read_again

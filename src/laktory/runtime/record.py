@@ -23,7 +23,7 @@ from laktory.engines.protocol import FileRead
 from laktory.storage import write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
 __all__ = ["RunFolder", "keep_scratch", "last_unfinished", "new_run_id", "prune", "read_of", "versions"]
 
@@ -64,10 +64,6 @@ class RunFolder:
         """Write the record in one step, secrets redacted."""
         write_text(str(self.record), redact(json.dumps(record, indent=2, default=str)) + "\n")
 
-    def drop_scratch(self) -> None:
-        """Remove intermediate results."""
-        shutil.rmtree(self.scratch, ignore_errors=True)
-
 
 def read_of(entry: dict[str, Any]) -> FileRead | None:
     """How a ledger entry says to read what its node committed."""
@@ -91,24 +87,38 @@ def keep_scratch(entry: dict[str, Any], before: RunFolder, now: RunFolder) -> di
     return entry | {"read": entry["read"] | {"path": path, "files": [path]}}
 
 
-def last_unfinished(root: Path) -> RunFolder | None:
-    """The latest run if it did not succeed, else None."""
-    runs = [run for run in (RunFolder(root, folder.name) for folder in _run_folders(root)) if run.ledger.exists()]
-    if not runs:
-        return None
-    run = runs[-1]
-    if run.record.exists() and json.loads(run.record.read_text(encoding="utf-8"))["status"] == "succeeded":
-        return None
-    return run
+def last_unfinished(root: Path, pipeline: str, selects: Sequence[str]) -> RunFolder | None:
+    """The run to continue, or None.
+
+    A run has a scope: what was selected by the run that it goes back to. Runs of another pipeline, and complete runs
+    of a part, do not count. The latest run of the same scope, or of the whole pipeline, does, unless it is complete.
+    """
+    for folder in reversed(_run_folders(root)):
+        run = RunFolder(root, folder.name)
+        header = run.entries()[0] if run.ledger.exists() else None
+        if header is None or header.get("pipeline") != pipeline:
+            continue
+        complete = _succeeded(run) and header["selects"] == header["scope"]
+        if complete and not header["scope"]:
+            return None
+        if not complete and header["scope"] in ([], list(selects)):
+            return run
+    return None
 
 
-def prune(root: Path) -> None:
-    """Keep the last runs only; intermediate results only of the latest."""
+def _succeeded(run: RunFolder) -> bool:
+    return run.record.exists() and json.loads(run.record.read_text(encoding="utf-8"))["status"] == "succeeded"
+
+
+def prune(root: Path, live: Collection[str]) -> None:
+    """Keep the last runs only; intermediate results of the latest and of the `live` ones, whose frames are in use."""
     folders = _run_folders(root)
     for folder in folders[:-KEPT_RUNS]:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.name not in live:
+            shutil.rmtree(folder, ignore_errors=True)
     for folder in folders[-KEPT_RUNS:-1]:
-        shutil.rmtree(folder / "scratch", ignore_errors=True)
+        if folder.name not in live:
+            shutil.rmtree(folder / "scratch", ignore_errors=True)
 
 
 def _run_folders(root: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from collections import ChainMap, deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
@@ -42,6 +43,10 @@ _log = get_logger(__name__)
 
 MAX_MESSAGE = 600
 WAKE_SECONDS = 0.2
+
+
+_live: set[str] = set()
+"""Runs whose frames this process still holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,8 @@ class _Run:
         self.sessions = Sessions()
         self.gate = Gate()
         self.results: dict[str, NodeResult] = {}
+        self.unfinished: set[str] = set()
+        """Committed by the run that is resumed, but their custom writers did not get through."""
         self.outcomes: dict[str, dict[str, Any]] = {}
         self.errors: list[BaseException] = []
         self.resumed_from: str | None = None
@@ -126,7 +133,7 @@ class _Run:
                 record = self._record(status)
                 if self.options.write_sinks:
                     self.folder.write_record(record)
-                    prune(self.root)
+                    prune(self.root, _live)
                 self.listener(RunEnded(record))
         return RunOutcome(record, self.results, self.errors, self.sessions)
 
@@ -146,46 +153,81 @@ class _Run:
 
     def _open_folder(self) -> None:
         (self.root / "intents").mkdir(parents=True, exist_ok=True)
-        before = last_unfinished(self.root) if self.options.resume else None
-        entries: list[dict[str, Any]] = []
+        name, selects = self.plan.pipeline.name, list(self.plan.selects)
+        before = last_unfinished(self.root, name, selects) if self.options.resume else None
+        scope, entries = selects, []
         if before is not None:
-            entries = self._take_over(before)
+            header, *committed = before.entries()
+            self._refuse_other_refresh(header["full_refresh"])
+            scope, entries = header["scope"], self._take_over(before, committed)
         elif self.options.resume:
-            _log.info("Nothing to resume: the last run of '%s' succeeded or there is none", self.plan.pipeline.name)
-        name = self.plan.pipeline.name
-        self.folder.open({"run": self.run_id, "pipeline": name, "started": self.started.isoformat()}, entries)
+            _log.warning("Nothing to resume: the last run of '%s' succeeded or there is none. This is a new run.", name)
+        header = {
+            "run": self.run_id,
+            "pipeline": name,
+            "started": self.started.isoformat(),
+            "selects": selects,
+            "scope": scope,
+            "full_refresh": self.options.full_refresh,
+        }
+        self.folder.open(header, entries)
+        _live.add(self.run_id)
+        weakref.finalize(self.sessions, _live.discard, self.run_id)
 
-    def _take_over(self, before: RunFolder) -> list[dict[str, Any]]:
+    def _refuse_other_refresh(self, full_refresh: bool) -> None:
+        if full_refresh != self.options.full_refresh:
+            was, now = ("was", "is not") if full_refresh else ("was not", "is")
+            msg = f"cannot resume: the unfinished run {was} a full refresh and this one {now}; run both the same way"
+            raise RunError(msg)
+
+    def _take_over(self, before: RunFolder, committed: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """What the unfinished run committed, where the definition is still the same, as entries for our ledger.
 
         Raises
         ------
         RunError
-            If a node that appended cannot be read any more: running it again would double its rows.
+            If a node appended and was changed since, or cannot be read any more: again would double its rows.
         """
         self.resumed_from = before.run_id
-        committed = {entry["node"]: entry for entry in before.entries() if "node" in entry}
+        entries = {entry["node"]: keep_scratch(entry, before, self.folder) for entry in committed if "read" in entry}
+        finished = {entry["node"] for entry in committed if entry.get("custom_writers")}
         kept = []
-        for node in self.plan.nodes:
-            entry = committed.get(node.name)
-            if entry is None or entry["digest"] != node.digest:
+        for name, entry in entries.items():
+            node = self.plan.by_name.get(name)
+            if node is not None and not self._still_good(node, entry):
                 continue
-            entry = keep_scratch(entry, before, self.folder)
-            read = read_of(entry)
-            lost = read is not None and not all(Path(path).exists() for path in read.files or (read.path,))
-            if lost or (read is None and node.consumers):
-                if any(write.mode != "OVERWRITE" for write in node.writes):
-                    msg = (
-                        f"cannot resume: what node {node.name!r} appended cannot be read any more; run without resuming"
-                    )
-                    raise RunError(msg, node=node.name)
-                continue
-            frame = self.sessions.get(node.engine).scan(read) if read else None
-            self.results[node.name] = NodeResult(
-                frame, node.engine, read=read, rows=entry["rows"], sessions=self.sessions
-            )
             kept.append(entry)
+            if name in finished:
+                kept.append({"node": name, "custom_writers": "done"})
+            if node is None:
+                continue
+            read = read_of(entry)
+            frame = self.sessions.get(node.engine).scan(read) if read else None
+            self.results[name] = NodeResult(frame, node.engine, read=read, rows=entry["rows"], sessions=self.sessions)
+            if any(write.kind == "CUSTOM" for write in node.writes) and name not in finished:
+                self.unfinished.add(name)
         return kept
+
+    def _still_good(self, node: NodePlan, entry: dict[str, Any]) -> bool:
+        """Whether a committed node may be skipped.
+
+        Raises
+        ------
+        RunError
+            If it may not, and running it again would append again.
+        """
+        read = read_of(entry)
+        places = [write["path"] for write in entry["writes"] if write["rows"] is not None]
+        places += read.files or (read.path,) if read else ()
+        why = ""
+        if entry["digest"] != node.digest:
+            why = "its definition or something it reads was changed since"
+        elif not all(Path(path).exists() for path in places) or (read is None and node.consumers):
+            why = "what it wrote cannot be read any more"
+        if why and any(write["mode"] == "APPEND" and write["rows"] is not None for write in entry["writes"]):
+            msg = f"cannot resume: node {node.name!r} has appended rows, and {why}; run without resuming"
+            raise RunError(msg, node=node.name)
+        return not why
 
     def _record(self, status: Status) -> dict[str, Any]:
         finished = datetime.now(UTC)
@@ -261,7 +303,7 @@ class _Run:
 
     def _settled(self, name: str) -> bool:
         """Whether a node needs no work: committed by the resumed run, or its upstream failed."""
-        if name in self.results:
+        if name in self.results and name not in self.unfinished:
             self._end(name, "resumed", {"rows_out": self.results[name].rows})
             return True
         failed = [
@@ -297,6 +339,8 @@ class _Run:
             write_sinks=options.write_sinks,
             apply_transformer=options.apply_transformer,
         )
+        if name in self.unfinished:
+            return node_room.finish_custom(self.nodes[name], self.results[name], context)
         return node_room.execute(self.nodes[name], self.plan.by_name[name], context)
 
     def _finish(self, name: str, future: Future[NodeResult]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laktory.diagnostics.secrets import redact
-from laktory.engines.protocol import FileRead, Output
+from laktory.engines.protocol import FileRead, Output, Staged
 from laktory.errors import SinkError
 from laktory.log import get_logger
 from laktory.models.custom import LaktoryContext
@@ -20,18 +21,19 @@ if TYPE_CHECKING:
 
     import narwhals as nw
 
-    from laktory.engines.protocol import Session, Staged
+    from laktory.engines.protocol import Session
     from laktory.models.datasinks import FileDataSink
     from laktory.runtime.gate import Gate
     from laktory.storage import Change, Committed, Staging, Target
 
     Frame = nw.LazyFrame[Any]
 
-__all__ = ["Written", "carrier", "scratch_output", "sink_target", "write_custom", "write_files"]
+__all__ = ["Written", "carrier", "read_as_json", "scratch_output", "sink_target", "write_custom", "write_files"]
 
 _log = get_logger(__name__)
 
 _EXTENSIONS = {"EXCEL": "xlsx", "DELTA": "parquet"}
+SMALL = 64
 _BYTES_APPEND = ("CSV", "JSONL", "NDJSON")
 
 
@@ -114,13 +116,14 @@ def write_files(
         staged = session.stage(outputs) if outputs else []
         changes: list[Change] = []
         for job, done in zip(active, staged, strict=False):
+            done = done if done.files else _no_rows(job, session)  # noqa: PLW2901
             job.staged, job.bytes = done, sum(Path(file).stat().st_size for file in done.files)
             changes.append(_change(job))
         rows = _frame_rows(active, staged)
         written = [_written(sink, job, rows) for sink, job in zip(sinks, jobs, strict=True)]
         entry = note["entry"] | {
             "rows": rows,
-            "read": _read_as_json(scratch_read or carrier(written)),
+            "read": read_as_json(scratch_read or carrier(written)),
             "writes": [_as_json(item) for item in written],
         }
         line = {"ledger": note["ledger"], "ledger_line": redact(json.dumps(entry))}
@@ -163,6 +166,9 @@ def _job(sink: FileDataSink, frame: Frame, session: Session, run_id: str, *, rep
             raise SinkError(msg)
         mode = "APPEND" if mode == "APPEND" and there else "OVERWRITE"
     schema = session.schema(frame)
+    if not schema:
+        msg = f"cannot write {sink.path!r}: the frame has no columns"
+        raise SinkError(msg)
     typed = session.capabilities.formats[sink.format].typed
     if sink.format == "DELTA":
         held = delta_schema(schema)
@@ -187,7 +193,10 @@ def _append_to_file(job: _Job, session: Session) -> None:
 
     sink = job.sink
     lines = sink.format in _BYTES_APPEND
-    empty = lines and Path(job.target.path).stat().st_size == 0
+    empty = _holds_nothing(job.target.path, sink.format)
+    if sink.format == "CSV" and sink.writer_kwargs:
+        job.append_bytes, job.has_header = True, not empty
+        return
     old = None if empty else session.scan(FileRead(sink.path, sink.format, files=(job.target.path,)))
     if old is not None:
         _same_columns(job, session.schema(old))
@@ -196,6 +205,14 @@ def _append_to_file(job: _Job, session: Session) -> None:
         job.append_bytes, job.has_header = True, old is not None
     elif old is not None:
         job.frame = nw.concat([_as(old, job.schema), job.frame])
+
+
+def _holds_nothing(path: str, format_: str) -> bool:
+    """A file without rows and, for formats that only name columns in rows, without columns."""
+    size = Path(path).stat().st_size
+    if format_ == "JSON" and size < SMALL:
+        return not json.loads(Path(path).read_text(encoding="utf-8") or "[]")
+    return format_ in _BYTES_APPEND and size == 0
 
 
 def _as(old: Frame, schema: Any) -> Frame:
@@ -240,12 +257,14 @@ def _output(job: _Job) -> Output:
         stem=job.staging.stem,
         kwargs=kwargs,
         methods=tuple((method.name, method.args, method.kwargs) for method in sink.writer_methods),
-        header=not (job.append_bytes and job.has_header),
+        header=not (job.append_bytes and job.has_header) or bool(job.sink.writer_kwargs),
     )
 
 
 def _change(job: _Job) -> Change:
     assert job.staged is not None
+    if job.append_bytes and job.has_header and job.sink.writer_kwargs:
+        _drop_header(job)
     partition_by = job.sink.writer_kwargs.get("partition_by") or ()
     columns = (partition_by,) if isinstance(partition_by, str) else tuple(partition_by)
     # without lines to continue, old rows were staged before the new ones: the file is replaced by the longer one
@@ -258,6 +277,33 @@ def _change(job: _Job) -> Change:
         schema=job.schema,
         partition_by=columns,
     )
+
+
+def _drop_header(job: _Job) -> None:
+    """Lines in a dialect of the user's are appended if their header is that of the file, to the letter."""
+    kwargs, staged = job.sink.writer_kwargs, Path(job.staging.path)
+    if not (kwargs.get("include_header", True) and kwargs.get("header", True)):
+        return
+    with staged.open("rb") as new, Path(job.target.path).open("rb") as old:
+        ours, theirs = new.readline().rstrip(b"\r\n"), old.readline().rstrip(b"\r\n")
+        if ours != theirs:
+            shown = [line.decode("utf-8", "replace")[:100] for line in (theirs, ours)]
+            msg = f"cannot append to {job.sink.path!r}: its header is {shown[0]!r}, that of the rows is {shown[1]!r}"
+            raise SinkError(f"{msg}; appending wants the same columns")
+        rest = staged.with_name(f"{staged.name}.rest")
+        with rest.open("wb") as out:
+            shutil.copyfileobj(new, out, 1 << 20)
+    rest.replace(staged)
+
+
+def _no_rows(job: _Job, session: Session) -> Staged:
+    """An empty result makes no partition, yet a directory keeps its columns: one empty file."""
+    if job.target.kind == "delta":
+        assert job.staged is None
+        return Staged((), 0)
+    kwargs = {name: value for name, value in job.sink.writer_kwargs.items() if name != "partition_by"}
+    [staged] = session.stage([replace(_output(job), kwargs=kwargs)])
+    return staged
 
 
 def _frame_rows(jobs: Sequence[_Job], staged: Sequence[Staged]) -> int | None:
@@ -289,7 +335,8 @@ def carrier(written: Sequence[Written]) -> FileRead | None:
     return next((item.read for item in written if item.typed and item.read), None)
 
 
-def _read_as_json(read: FileRead | None) -> dict[str, Any] | None:
+def read_as_json(read: FileRead | None) -> dict[str, Any] | None:
+    """How to read it again, as the ledger keeps it."""
     return None if read is None else {"path": read.path, "format": read.format, "files": read.files, "rows": read.rows}
 
 
@@ -305,4 +352,11 @@ def _located(item: Written, job: _Job | None, committed: Committed | None) -> Wr
 
 
 def _as_json(item: Written) -> dict[str, Any]:
-    return {"path": item.sink.path, "format": item.sink.format, "rows": item.rows, "bytes": item.bytes}
+    sink = item.sink
+    return {
+        "path": sink_target(sink).path,
+        "format": sink.format,
+        "mode": sink.write_mode,
+        "rows": item.rows,
+        "bytes": item.bytes,
+    }

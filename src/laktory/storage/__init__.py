@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from laktory.storage.commits import Change, Committed, commit
 from laktory.storage.delta import delta_schema
-from laktory.storage.files import append_line, write_text
+from laktory.storage.files import append_line, sync, write_text
 from laktory.storage.locks import Locks, recover
 from laktory.storage.staging import Staging, discard, open_staging, prepare
 from laktory.storage.targets import Target, exists, target_of
@@ -29,6 +29,7 @@ __all__ = [
     "open_staging",
     "prepare",
     "recover",
+    "sync",
     "target_of",
     "write_text",
 ]

@@ -34,6 +34,7 @@ def _mode(value: Any) -> Any:
 class BaseDataSink(PipelineChild):
     """A place rows go to. What is written is staged first and becomes visible in one step."""
 
+    secretive: ClassVar = frozenset({"variables", "writer_kwargs"})
     planned: ClassVar = {
         "checkpoint_path": "streaming checkpoints",
         "is_quarantine": "data quality expectations",

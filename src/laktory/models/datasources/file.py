@@ -31,6 +31,7 @@ PathText = Annotated[str, BeforeValidator(_path_text)]
 class FileDataSource(BaseDataSource):
     """A file, a directory of files, a glob or a URL."""
 
+    secretive: ClassVar = frozenset({"variables", "reader_kwargs"})
     planned: ClassVar = {**BaseDataSource.planned, "schema_location": "streaming schema inference"}
 
     type: Annotated[Literal["FILE"], Upper] = Field(default="FILE", description="Kind of source.")
@@ -49,7 +50,8 @@ class FileDataSource(BaseDataSource):
         if is_variable(self.format):
             return self
         for name, formats in (("has_header", ("CSV", "EXCEL")), ("infer_schema", ("CSV",))):
-            if name in self.model_fields_set and self.format not in formats:
+            given = name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default
+            if given and self.format not in formats:
                 message = f"{name!r} has no meaning for the format {self.format!r}, only for {' and '.join(formats)}"
                 raise problem_error(message, hint=f"remove {name!r}", key=name)
         return self

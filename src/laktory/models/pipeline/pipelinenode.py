@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = ["NameText", "PipelineNode"]
 
-_NAME = re.compile(r"[\w][\w .@{}$|\[\]-]*", re.UNICODE)
+_NAME = re.compile(r"[\w][\w .@{}$|\[\]-]{0,119}", re.UNICODE)
 
 
 def _name(value: str) -> str:
     if "${" in value:
         return value
     if not _NAME.fullmatch(value) or ".." in value:
-        valid = "letters, digits, '_', '-', ' ' and '.', beginning with a letter, digit or '_'"
+        valid = "letters, digits, '_', '-', ' ' and '.', at most 120, beginning with a letter, digit or '_'"
         raise problem_error(f"{value!r} cannot be a name", valid=valid)
     return value
 
