@@ -18,6 +18,11 @@ class DataFrameBackends(str, Enum):
     PYSPARK = "PYSPARK"
 
     @classmethod
+    def _missing_(cls, value: object) -> DataFrameBackends | None:
+        """Accept a name in any case."""
+        return cls.__members__.get(value.upper()) if isinstance(value, str) else None
+
+    @classmethod
     def from_nw_implementation(cls, implementation: Any) -> DataFrameBackends:
         """Backend of a narwhals implementation.
 

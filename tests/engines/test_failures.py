@@ -279,3 +279,23 @@ def test_a_resumed_consumer_sees_what_the_others_saw(backend):
     numbers(n=3)
     pipeline(backend, *nodes[:2], node("d", "a", "d.parquet")).execute(resume=True)
     assert (pl.read_parquet("b.parquet").height, pl.read_parquet("d.parquet").height) == (1, 1)
+
+
+def test_a_failed_run_leaves_no_older_output_on_its_nodes(backend):
+    numbers(n=2)
+    p = pipeline(backend, node("a", "in.parquet", "a.parquet"))
+    p.execute()
+    p.nodes[0].transformer = {"nodes": [{"expr": BROKEN}]}
+    with pytest.raises(RunError):
+        p.execute()
+    assert p.nodes[0].output_df is None
+
+
+def test_a_pipeline_that_ran_can_be_copied(backend):
+    numbers(n=2)
+    p = pipeline(backend, node("a", "in.parquet", "a.parquet"))
+    p.execute()
+    copied = p.model_copy(deep=True)
+    assert copied == p
+    assert copied.nodes[0].output_df is None
+    assert len(p.nodes[0].output_df.collect("polars")) == 2

@@ -25,6 +25,8 @@ __all__ = ["SPELLINGS", "BaseModel", "OrVariable", "children_of", "is_variable"]
 
 T = TypeVar("T")
 
+_NOT_COPIED = frozenset({"_parent", "_result", "_last_run"})
+
 SPELLINGS = {"source": "sources"}
 """Older spelling → field that it fills as the only item of a list."""
 
@@ -226,6 +228,18 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
                 setattr(self, name, _merged(current, value))
             else:
                 setattr(self, name, value)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """A declaration of its own: what it belongs to and what a run left on it stay behind."""
+        held = self.__pydantic_private__ or {}
+        light = {name: None if name in _NOT_COPIED else value for name, value in held.items()}
+        object.__setattr__(self, "__pydantic_private__", light)
+        try:
+            copied = super().__deepcopy__(memo)
+        finally:
+            object.__setattr__(self, "__pydantic_private__", held)
+        copied._adopt()
+        return copied
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy whose children point to it. A deep copy shares nothing with the original."""

@@ -42,7 +42,20 @@ def pipeline_problems(pipeline: Pipeline, named: Collection[str] = ()) -> list[P
         found = node_problems(node, pipeline.imports, named)
         problems += [replace(problem, path=("nodes", index, *problem.path)) for problem in found]
     problems += _shared_targets(pipeline)
-    return problems
+    return _once_an_engine(problems)
+
+
+def _once_an_engine(problems: list[Problem]) -> list[Problem]:
+    """A missing engine is one problem, however many nodes want it."""
+    seen: set[str] = set()
+    kept = []
+    for problem in problems:
+        if problem.path[-1:] == ("dataframe_backend",):
+            if problem.message in seen:
+                continue
+            seen.add(problem.message)
+        kept.append(problem)
+    return kept
 
 
 def node_problems(node: PipelineNode, imports: Collection[str], named: Collection[str]) -> Iterator[Problem]:

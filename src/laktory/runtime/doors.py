@@ -115,8 +115,9 @@ def _keep_stand_ins(pipeline: Pipeline, made: Plan) -> None:
 def _hand_over(pipeline: Pipeline, outcome: RunOutcome) -> None:
     """What the run produced is reached from the nodes."""
     nodes = pipeline.nodes_dict
-    for name, result in outcome.results.items():
-        nodes[name]._result = result
+    for entry in outcome.record["nodes"]:
+        # a node that failed or was skipped has nothing of this run, and what an earlier one left is not its output
+        nodes[entry["name"]]._result = outcome.results.get(entry["name"])
     pipeline._last_run = outcome.record
 
 
