@@ -262,7 +262,10 @@ def _check_node(node: Any, text: str, known: dict[str, tuple[Handler, str]]) -> 
 
 
 def _has_as(node: Any, text: str) -> bool:
-    start = node.args["alias"].meta.get("start")
+    alias = node.args["alias"]
+    if alias is None:  # what sqlglot makes of two colons apart
+        return False
+    start = alias.meta.get("start")
     return start is not None and re.search(r"(?i)\bas\s*$", text[:start]) is not None
 
 
