@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import narwhals as nw
 
-__all__ = ["extension", "hive_keys", "is_url", "list_files", "refuse_types"]
+__all__ = ["extension", "hive_keys", "is_url", "list_files", "name_parts", "refuse_types"]
 
 _EXTENSIONS = {
     "CSV": (".csv", ".tsv", ".txt"),
@@ -210,3 +210,15 @@ def _suffix(file: str) -> str:
     if path.suffix.lower() in _COMPRESSED:
         path = path.with_suffix("")
     return path.suffix.lower()
+
+
+def name_parts(folder: str, stem: str, format: str) -> tuple[str, ...]:  # noqa: A002
+    """Give the files that an engine wrote below a folder their final names; absolute paths in order."""
+    root = Path(folder).absolute()
+    found = sorted(Path(below) / name for below, _, names in os.walk(root) for name in names)
+    files = []
+    for index, path in enumerate(found):
+        target = path.with_name(f"{stem}-{index:05}{extension(format)}")
+        path.rename(target)
+        files.append(str(target))
+    return tuple(files)

@@ -63,7 +63,6 @@ class NodeResult:
 class NodeContext:
     """What a node needs of its run."""
 
-    pipeline_imports: list[str]
     results: Mapping[str, NodeResult]
     sessions: Sessions
     named: Mapping[str, Any]
@@ -159,7 +158,7 @@ def _write(
     readable = any(_will_be_readable(sink, schema, session, context) for sink in files)
     if _differ(files, schema, context):
         # outputs that are not simply the frame (old rows before it, other types) are made from one evaluation of it
-        frame, result.read = _to_scratch(node, plan, frame, session, context)
+        frame, result.read, _ = _to_scratch(node, plan, frame, session, context)
     elif (plan.consumers or customs or _not_read_back(files)) and not readable:
         assert context.folder is not None
         scratch, result.read = scratch_output(frame, context.folder.scratch, node.name, _scratch_format(plan, session))
@@ -190,7 +189,7 @@ def finish_custom(node: PipelineNode, result: NodeResult, context: NodeContext) 
     assert result.output is not None
     assert context.folder is not None
     for sink in node.sinks:
-        if not isinstance(sink, FileDataSink) or sink.custom_writer is not None:
+        if sink.custom_writer is not None:
             write_custom(result.output, sink)
     append_line(str(context.folder.ledger), json.dumps({"node": node.name, "custom_writers": "done"}))
     return result
@@ -228,7 +227,7 @@ def _materialise(
     if context.folder is None:
         result.output = session.collect(frame)
         return
-    result.output, result.read = _to_scratch(node, plan, frame, session, context, result)
+    result.output, result.read, result.rows = _to_scratch(node, plan, frame, session, context)
     entry: dict[str, Any] = {"node": node.name, "digest": plan.digest, "rows": result.rows, "writes": []}
     with context.gate:
         append_line(str(context.folder.ledger), json.dumps(entry | {"read": read_as_json(result.read)}))
@@ -240,12 +239,10 @@ def _to_scratch(
     frame: Frame,
     session: Session,
     context: NodeContext,
-    result: NodeResult | None = None,
-) -> tuple[Frame, FileRead]:
+) -> tuple[Frame, FileRead, int]:
+    """Compute a frame into an intermediate file: the frame that reads it, how to read it again, its rows."""
     assert context.folder is not None
     output, read_again = scratch_output(frame, context.folder.scratch, node.name, _scratch_format(plan, session))
     [staged] = session.stage([output])
     sync(output.path)
-    if result is not None:
-        result.rows = staged.rows
-    return session.scan(read_again), read_again
+    return session.scan(read_again), read_again, staged.rows

@@ -327,7 +327,6 @@ class _Run:
     def _one(self, name: str) -> NodeResult:
         options = self.options
         context = NodeContext(
-            pipeline_imports=self.plan.pipeline.imports,
             results=ChainMap(self.results, options.given),  # type: ignore[arg-type]
             sessions=self.sessions,
             named=options.named,

@@ -21,6 +21,7 @@ from laktory.engines._duckdb.types import identifier, literal
 from laktory.engines._duckdb.writers import stage_outputs
 from laktory.engines.capabilities import DUCKDB
 from laktory.engines.errors import reason
+from laktory.engines.handover import in_memory
 from laktory.errors import SourceError
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class DuckDBSession:
             if isinstance(native, duckdb.DuckDBPyRelation):
                 return nw.from_native(self._own(native))
             try:
-                taken = native if isinstance(native, pl.LazyFrame) else _in_memory(native)
+                taken = native if isinstance(native, pl.LazyFrame) else in_memory(native)
             except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
                 msg = f"the data of type {type(native).__name__!r} cannot be taken in: {reason(error)}"
                 raise SourceError(msg) from error
@@ -208,25 +209,3 @@ class DuckDBSession:
             return self._con.view(self._register(relation.to_arrow_table()))
         self._con.unregister(name)
         return relation
-
-
-def _in_memory(native: Any) -> pl.DataFrame:
-    if isinstance(native, pl.DataFrame):
-        return native
-    if isinstance(native, dict):
-        numbers = all(
-            isinstance(values, list) and {type(value) for value in values} <= {int, float, type(None)}
-            for values in native.values()
-        )
-        return pl.DataFrame(native, strict=not numbers)
-    if isinstance(native, list):
-        for index, row in enumerate(native):
-            if not isinstance(row, dict):
-                msg = f"row {index} is {type(row).__name__!r}, not a mapping of columns to values"
-                raise TypeError(msg)
-        return pl.DataFrame(native, infer_schema_length=None)
-    if hasattr(native, "__arrow_c_stream__"):
-        return pl.DataFrame(native)
-    lazy = nw.from_native(native)
-    eager = lazy.collect(backend="polars") if isinstance(lazy, nw.LazyFrame) else lazy
-    return eager.to_polars()

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from laktory.engines._duckdb.sharing import share
 from laktory.engines._duckdb.storing import UNSTORABLE, as_csv, as_json, stored, stored_columns, stored_schema
 from laktory.engines._duckdb.types import identifier, literal
 from laktory.engines.errors import check_arguments
-from laktory.engines.formats import extension, refuse_types
+from laktory.engines.formats import extension, name_parts, refuse_types
 from laktory.engines.protocol import Output, Staged
 from laktory.errors import SinkError, UnsupportedError
 from laktory.optional import require
@@ -170,7 +169,9 @@ def _write(output: Output, relation: duckdb.DuckDBPyRelation) -> Staged:
     done = relation.query(name, f"COPY (SELECT {columns} FROM {name}) TO {literal(target)} ({options})")
     assert done is not None
     [(rows, files)] = done.fetchall()
-    return Staged(_name_parts(output) if many else tuple(map(str, files or (target,))), int(rows))
+    return Staged(
+        name_parts(output.path, output.stem, output.format) if many else tuple(map(str, files or (target,))), int(rows)
+    )
 
 
 def _columns(output: Output, relation: duckdb.DuckDBPyRelation) -> str:
@@ -233,18 +234,6 @@ def _keys(output: Output) -> list[str]:
 def _file(output: Output) -> str:
     name = f"{output.stem}-00000{extension(output.format)}"
     return str(Path(output.path).absolute() / name) if output.directory else str(Path(output.path).absolute())
-
-
-def _name_parts(output: Output) -> tuple[str, ...]:
-    """Give the files of a directory their final names."""
-    root = Path(output.path).absolute()
-    found = sorted(Path(folder) / name for folder, _, names in os.walk(root) for name in names)
-    files = []
-    for index, path in enumerate(found):
-        target = path.with_name(f"{output.stem}-{index:05}{extension(output.format)}")
-        path.rename(target)
-        files.append(str(target))
-    return tuple(files)
 
 
 def _literal_path(file: str) -> str:

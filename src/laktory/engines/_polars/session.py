@@ -16,6 +16,7 @@ from laktory.engines._polars.sql import query, syntax_error
 from laktory.engines._polars.writers import stage_outputs
 from laktory.engines.capabilities import POLARS
 from laktory.engines.errors import reason
+from laktory.engines.handover import in_memory
 from laktory.errors import SourceError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class PolarsSession:
         if isinstance(native, pl.LazyFrame):
             return nw.from_native(native)
         try:
-            return nw.from_native(self._run(lambda: _in_memory(native)).lazy())
+            return nw.from_native(self._run(lambda: in_memory(native)).lazy())
         except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
             msg = f"the data of type {type(native).__name__!r} cannot be taken in: {reason(error)}"
             raise SourceError(msg) from error
@@ -140,29 +141,3 @@ class PolarsSession:
             return pool.submit(compute).result()
         finally:
             pool.shutdown(wait=False)
-
-
-def _in_memory(native: Any) -> pl.DataFrame:
-    if isinstance(native, pl.DataFrame):
-        return native
-    if isinstance(native, dict):
-        return pl.DataFrame(native, strict=False) if _numbers_only(native) else pl.DataFrame(native)
-    if isinstance(native, list):
-        for index, row in enumerate(native):
-            if not isinstance(row, dict):
-                msg = f"row {index} is {type(row).__name__!r}, not a mapping of columns to values"
-                raise TypeError(msg)
-        return pl.DataFrame(native, infer_schema_length=None)
-    if hasattr(native, "__arrow_c_stream__"):
-        return pl.DataFrame(native)
-    lazy = nw.from_native(native)
-    eager = lazy.collect(backend="polars") if isinstance(lazy, nw.LazyFrame) else lazy
-    return eager.to_polars()
-
-
-def _numbers_only(columns: Mapping[str, Any]) -> bool:
-    """Integers and fractions may stand in one column."""
-    return all(
-        isinstance(values, list) and {type(value) for value in values} <= {int, float, type(None)}
-        for values in columns.values()
-    )

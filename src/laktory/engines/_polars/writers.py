@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import tempfile
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +15,7 @@ import polars as pl
 from laktory.diagnostics import closest
 from laktory.engines import arrow_files
 from laktory.engines.errors import check_arguments
-from laktory.engines.formats import extension, refuse_types
+from laktory.engines.formats import extension, name_parts, refuse_types
 from laktory.engines.protocol import Output, Staged
 from laktory.errors import SinkError, UnsupportedError
 
@@ -157,7 +156,7 @@ def _finish(job: _Job, result: pl.DataFrame, folder: str) -> Staged:
         return Staged((_file(output),), result.height)
     if output.format == "JSON":
         arrow_files.wrap_json_lines(_lines_file(output, folder), _file(output))
-    files = _name_parts(output) if _keys(output) else (_file(output),)
+    files = name_parts(output.path, output.stem, output.format) if _keys(output) else (_file(output),)
     return Staged(files, sum(job.batches))
 
 
@@ -168,18 +167,6 @@ def _file(output: Output) -> str:
 
 def _lines_file(output: Output, folder: str) -> str:
     return str(Path(folder) / f"{id(output)}.jsonl")
-
-
-def _name_parts(output: Output) -> tuple[str, ...]:
-    """Give the files of a partitioned directory their final names."""
-    root = Path(output.path).absolute()
-    found = sorted(Path(folder) / name for folder, _, names in os.walk(root) for name in names)
-    files = []
-    for index, path in enumerate(found):
-        target = path.with_name(f"{output.stem}-{index:05}{extension(output.format)}")
-        path.rename(target)
-        files.append(str(target))
-    return tuple(files)
 
 
 def _reopen(output: Output, staged: Staged) -> pl.LazyFrame:
