@@ -1,6 +1,6 @@
 """Registration of namespaces for Narwhals frames and expressions. Importing this registers Laktory's own."""
 
-from laktory.transforms.register import (
+from laktory.narwhals_ext.register import (
     register,
     register_anyframe_namespace,
     register_dataframe_namespace,

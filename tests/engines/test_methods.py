@@ -10,12 +10,13 @@ import narwhals as nw
 import polars as pl
 import pytest
 
+from laktory.api import register_anyframe_namespace
 from laktory.engines.capabilities import ENGINES
 from laktory.errors import DefinitionError, StepError
 from laktory.models.dataframe.dataframemethod import DataFrameMethod
 from laktory.models.dataframe.dataframetransformer import DataFrameTransformer
 from laktory.models.datasources import DataFrameDataSource, PipelineNodeDataSource
-from laktory.transforms import StatementError, apply, register_anyframe_namespace
+from laktory.transforms import StatementError, apply
 from laktory.transforms.arguments import resolve
 
 PRICES = {

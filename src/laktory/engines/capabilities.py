@@ -53,6 +53,8 @@ class Capabilities:
     parallel : independent nodes may run side by side in one session
     fuse_steps : steps a chain of sinkless nodes may hold before it is materialised
     scratch : format of intermediate results
+    native_frame : ``module:class`` whose methods steps call with `dataframe_api: NATIVE`, if they can be looked up
+    native_methods : the only methods of it that steps may call, None for all that neither compute nor write
     """
 
     name: str
@@ -65,6 +67,8 @@ class Capabilities:
     parallel: bool = False
     fuse_steps: int = 40
     scratch: str = "PARQUET"
+    native_frame: str | None = None
+    native_methods: frozenset[str] | None = None
 
 
 _THROUGH_ARROW = {
@@ -95,6 +99,7 @@ POLARS = Capabilities(
     url_schemes=frozenset({"s3", "s3a", "gs", "gcs", "az", "azure", "abfs", "abfss", "http", "https", "hf"}),
     parallel=True,
     scratch="IPC",
+    native_frame="polars:LazyFrame",
 )
 
 DUCKDB = Capabilities(
@@ -114,7 +119,15 @@ DUCKDB = Capabilities(
             **_THROUGH_ARROW,
         }
     ),
-)
+    # methods of a relation take SQL texts: only those that give a relation and read nothing else
+    native_methods=frozenset(
+        {
+            "aggregate", "cross", "distinct", "drop", "except_", "filter", "head", "intersect", "join", "limit",
+            "offset", "order", "pivot", "project", "rename", "sample", "select", "select_dtypes", "select_types",
+            "set_alias", "sort", "union", "union_by_name", "unique", "unnest", "unpivot", "with_columns",
+        }
+    ),
+)  # fmt: skip
 
 ENGINES: Mapping[str, Capabilities] = MappingProxyType({"POLARS": POLARS, "DUCKDB": DUCKDB})
 """Every engine of this version by the value of `dataframe_backend`."""

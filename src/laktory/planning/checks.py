@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import sys
 from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -35,11 +36,18 @@ def url_scheme(path: str) -> str | None:
     return match.group(1).lower() if match else None
 
 
-def pipeline_problems(pipeline: Pipeline, named: Collection[str] = ()) -> list[Problem]:
-    """Problems of all nodes and between them."""
+def pipeline_problems(pipeline: Pipeline, named: Collection[str] = (), *, imported: bool = False) -> list[Problem]:
+    """Problems of all nodes and between them.
+
+    Parameters
+    ----------
+    named : names of frames that will be given to the run
+    imported : the modules that the pipeline lists are imported; before, what they may register is not judged
+    """
+    complete = imported or not pipeline.imports
     problems: list[Problem] = []
     for index, node in enumerate(pipeline.nodes):
-        found = node_problems(node, pipeline.imports, named)
+        found = node_problems(node, pipeline.imports, named, complete=complete)
         problems += [replace(problem, path=("nodes", index, *problem.path)) for problem in found]
     problems += _shared_targets(pipeline)
     return _once_an_engine(problems)
@@ -58,7 +66,9 @@ def _once_an_engine(problems: list[Problem]) -> list[Problem]:
     return kept
 
 
-def node_problems(node: PipelineNode, imports: Collection[str], named: Collection[str]) -> Iterator[Problem]:
+def node_problems(
+    node: PipelineNode, imports: Collection[str], named: Collection[str], *, complete: bool
+) -> Iterator[Problem]:
     """Problems of one node; paths start at the node."""
     engine = ENGINES[node.dataframe_backend.value]
     if engine.module and importlib.util.find_spec(engine.module) is None:
@@ -72,7 +82,7 @@ def node_problems(node: PipelineNode, imports: Collection[str], named: Collectio
             yield replace(problem, path=("sinks", index, *problem.path))
     if not node.sources and node.transformer is None:
         yield Problem(f"node {node.name!r} reads nothing: it has neither a source nor a transformer", ("name",))
-    yield from _step_problems(node, engine, named)
+    yield from _step_problems(node, engine, named, complete=complete)
 
 
 def source_problems(source: Any, engine: Capabilities, imports: Collection[str]) -> Iterator[Problem]:
@@ -145,6 +155,11 @@ def _import_problems(func_name: str, imports: Collection[str], path: Path) -> It
     if not any(module == name or module.startswith(f"{name}.") for name in imports):
         message = f"{func_name!r} is not in a module that the pipeline lists in 'imports'"
         yield Problem(message, path, hint=f"add {module!r} to the pipeline's 'imports'")
+        return
+    # imported by now when a run asks, not yet when a definition is only validated
+    found, function = sys.modules.get(module), func_name.rpartition(".")[2]
+    if found is not None and not callable(getattr(found, function, None)):
+        yield Problem(f"module {module!r} has no function {function!r}", path, hint=closest(function, dir(found)))
 
 
 def _expression_problems(source: Any) -> Iterator[Problem]:
@@ -175,16 +190,19 @@ def _expression_problems(source: Any) -> Iterator[Problem]:
         yield Problem("'selects' names no column", ("selects",), hint="name at least one")
 
 
-def _step_problems(node: PipelineNode, engine: Capabilities, named: Collection[str]) -> Iterator[Problem]:
+def _step_problems(
+    node: PipelineNode, engine: Capabilities, named: Collection[str], *, complete: bool
+) -> Iterator[Problem]:
     if node.transformer is None:
         return
     from laktory.expressions.statement import statement_problems
+    from laktory.planning.methods import method_problems
     from laktory.settings import settings
 
     files: bool = settings.allow_sql_files
 
     steps = node.transformer.nodes
-    known = {"df", *named, *(f"nodes.{name}" for name in node.upstream_node_names)}
+    known = {*(["df"] if node.sources else []), *named, *(f"nodes.{name}" for name in node.upstream_node_names)}
     known |= {f"sources.{source.name}" for source in node.sources if source.name}
     for index, step in enumerate(steps):
         path: Path = ("transformer", "nodes", index)
@@ -194,6 +212,10 @@ def _step_problems(node: PipelineNode, engine: Capabilities, named: Collection[s
         elif index == 0 and not node.sources:
             message = f"node {node.name!r} has no source, so its first step must be SQL"
             yield Problem(message, path, hint="add a source, or start with an 'expr'")
+        else:
+            for problem in method_problems(step, engine, known, complete=complete):
+                yield replace(problem, path=(*path, *problem.path))
+        known.add("df")
         for position, source in enumerate(getattr(step, "data_sources", ())):
             for problem in source_problems(source, engine, ()):
                 yield replace(problem, path=path, message=f"source {position} in the arguments: {problem.message}")

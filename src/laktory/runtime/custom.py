@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.errors import DefinitionError, LaktoryError, RunError
 from laktory.log import get_logger
+from laktory.models.base import SPELLINGS
+from laktory.models.datasources import CustomDataSource
+from laktory.models.problems import raise_located
+from laktory.planning.checks import pipeline_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from laktory.models.custom import LaktoryContext, _CustomFunction
+    from laktory.models.pipeline.pipeline import Pipeline
 
-__all__ = ["call", "import_modules"]
+__all__ = ["call", "import_listed"]
 
 _log = get_logger(__name__)
 
@@ -34,6 +39,25 @@ def import_modules(names: Iterable[str]) -> None:
         except Exception as error:
             msg = f"module {name!r} in 'imports' cannot be imported: {type(error).__name__}: {error}"
             raise DefinitionError(msg) from error
+
+
+def import_listed(pipeline: Pipeline, named: Collection[str]) -> None:
+    """Import what the pipeline lists and judge again: what the modules register can be looked at only now.
+
+    Raises
+    ------
+    DefinitionError
+        If a module cannot be imported, or lacks what the definition asks of it. Nothing was read or written.
+    """
+    if not pipeline.imports:
+        return
+    sources = (source.custom_reader for source in pipeline.data_sources if isinstance(source, CustomDataSource))
+    writers = (sink.custom_writer for node in pipeline.nodes for sink in node.sinks if sink.custom_writer is not None)
+    functions = [function.func_name.rpartition(".")[0] for function in (*sources, *writers)]
+    import_modules(dict.fromkeys([*pipeline.imports, *functions]))
+    problems = pipeline_problems(pipeline, named, imported=True)
+    if problems:
+        raise_located(problems, pipeline._marks, SPELLINGS)
 
 
 def call(function: _CustomFunction, imports: Iterable[str], context: LaktoryContext, *first: Any) -> Any:

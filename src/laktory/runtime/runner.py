@@ -20,7 +20,7 @@ from laktory.errors import LaktoryError, RunError, SinkError
 from laktory.log import current_node, get_logger
 from laktory.models.datasinks import FileDataSink
 from laktory.runtime import node as node_room
-from laktory.runtime.custom import import_modules
+from laktory.runtime.custom import import_listed
 from laktory.runtime.events import NodeEnded, NodeStarted, RunEnded, RunStarted
 from laktory.runtime.gate import Gate
 from laktory.runtime.node import NodeContext, NodeResult
@@ -119,9 +119,9 @@ class _Run:
         self.clock = time.perf_counter()
 
     def execute(self) -> RunOutcome:
+        import_listed(self.plan.pipeline, self.options.named)
         with self._locks():
             _log.info("Executing pipeline '%s'", self.plan.pipeline.name)
-            import_modules(self.plan.pipeline.imports)
             if self.options.write_sinks:
                 self._open_folder()
             self.listener(RunStarted(self.run_id, self.plan))

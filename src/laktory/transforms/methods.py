@@ -6,10 +6,11 @@ import inspect
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from laktory.diagnostics import closest
+from laktory.diagnostics import Problem, closest
 from laktory.errors import LaktoryError, StepError
 from laktory.models.custom import LaktoryContext
 from laktory.models.datasources.base import BaseDataSource
+from laktory.planning.methods import GROUPING_HINT, argument_problem, find_method
 from laktory.transforms.arguments import guard_fragments, resolve
 
 if TYPE_CHECKING:
@@ -23,25 +24,6 @@ if TYPE_CHECKING:
     Frame = nw.LazyFrame[Any]
 
 __all__ = ["call_method", "call_text"]
-
-_PREFIXES = ("collect", "fetch", "from_", "read_", "scan_", "show", "sink_", "to_", "write_")
-_DENIED = frozenset(
-    {
-        "close", "create", "create_view", "deserialize", "execute", "explain", "insert", "insert_into", "inspect",
-        "iter_rows", "map", "map_batches", "materialize", "pipe", "pipe_with_schema", "profile", "query", "remote",
-        "serialize", "sql", "sql_query", "update_table",
-    }
-)  # fmt: skip
-# methods of a relation of DuckDB take SQL texts: only those that give a relation and read nothing else
-_DUCKDB = frozenset(
-    {
-        "aggregate", "cross", "distinct", "drop", "except_", "filter", "head", "intersect", "join", "limit", "offset",
-        "order", "pivot", "project", "rename", "sample", "select", "select_dtypes", "select_types", "set_alias", "sort",
-        "union", "union_by_name", "unique", "unnest", "unpivot", "with_columns",
-    }
-)  # fmt: skip
-_GROUPING_HINT = "use 'laktory.groupby_and_agg' with groupby_columns and agg_expressions"
-_GROUPING = ("group_by", "groupby", "groupBy", "group_by_dynamic", "rolling")
 
 
 def call_text(step: DataFrameMethod) -> str:
@@ -74,16 +56,16 @@ def call_method(
         msg = f"method {step.func_name!r} has no frame to work on: the node has no source, so begin with a SQL step"
         raise StepError(msg)
     native = step.dataframe_api == "NATIVE"
-    relation = native and frame.implementation.is_duckdb()
     target = frame.to_native() if native else frame
     engine = session.capabilities.name
     own = None if native else session.methods.get(step.func_name)
     if own is not None:
         function: Callable[..., Any] = partial(own, frame)
     else:
-        function = _find(step.func_name, target, f"{engine} frame" if native else "frame", relation=relation)
+        kind = f"{engine} frame" if native else "frame"
+        function = _find(step.func_name, target, kind, session.capabilities.native_methods if native else None)
     args, kwargs = resolve(step, engine, frames, read, native=native)
-    if relation:
+    if native and session.capabilities.native_methods is not None:
         guard_fragments(step.func_name, [args, kwargs])
     _refuse_unknown_columns(step.func_name, frame, args, kwargs)
     if _wants_context(function):
@@ -92,41 +74,17 @@ def call_method(
     return _as_frame(step.func_name, result, session)
 
 
-def _find(name: str, target: Any, kind: str, *, relation: bool) -> Callable[..., Any]:
-    """The method, after the refusals that need only its name."""
-    first, _, rest = name.partition(".")
-    if not rest:
-        _refuse(first, relation=relation)
-    found: Any = target
-    for part in name.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            public = [item for item in dir(found) if not item.startswith("_")]
-            hint = closest(part, public)
-            where = kind if found is target else f"namespace {first!r}"
-            msg = f"a {where} has no method {part!r}" + (f"; {hint}" if hint else "")
-            if found is target and rest:
-                msg += "; a namespace must be registered by a module of the pipeline's 'imports'"
-            raise StepError(msg) from None
-    if not callable(found):
-        msg = f"{name!r} is not a method of a {kind}"
-        raise StepError(msg)
-    return found  # type: ignore[no-any-return]
+def _find(name: str, target: Any, kind: str, allowed: frozenset[str] | None) -> Callable[..., Any]:
+    found = find_method(name, target, kind, allowed)
+    if isinstance(found, Problem):
+        raise StepError(_told(found))
+    assert found is not None
+    return found
 
 
-def _refuse(name: str, *, relation: bool) -> None:
-    if name in _GROUPING:
-        msg = f"{name!r} gives a grouping, not a frame; {_GROUPING_HINT}"
-        raise StepError(msg)
-    if name in _DENIED or name.startswith(_PREFIXES):
-        msg = f"method {name!r} is not allowed in a step: the run reads, computes and writes, steps only describe"
-        raise StepError(msg)
-    if relation and name not in _DUCKDB:
-        valid = ", ".join(sorted(_DUCKDB))
-        hint = closest(name, _DUCKDB)
-        msg = f"method {name!r} of a DUCKDB frame is not allowed in a step; {hint or f'valid: {valid}'}"
-        raise StepError(msg)
+def _told(problem: Problem) -> str:
+    more = problem.hint or (f"valid: {', '.join(problem.valid)}" if problem.valid else "")
+    return f"{problem.message}; {more}" if more else problem.message
 
 
 def _refuse_unknown_columns(name: str, frame: Frame, args: list[Any], kwargs: dict[str, Any]) -> None:
@@ -152,21 +110,9 @@ def _wants_context(function: Callable[..., Any]) -> bool:
 
 
 def _call(name: str, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # compiled functions have none
-        signature = None
-    if signature is not None:
-        try:
-            signature.bind(*args, **kwargs)
-        except TypeError as error:
-            parameters = [p for p in signature.parameters if p != "laktory_context"]
-            hint = next(
-                (found for key in kwargs if key not in parameters and (found := closest(key, parameters))), None
-            )
-            hint = hint or f"parameters: {', '.join(parameters)}"
-            msg = f"method {name!r} does not take these arguments: {error}; {hint}"
-            raise StepError(msg) from None
+    problem = argument_problem(name, function, args, kwargs)
+    if problem is not None:
+        raise StepError(_told(problem))
     try:
         return function(*args, **kwargs)
     except LaktoryError as error:
@@ -189,5 +135,5 @@ def _as_frame(name: str, result: Any, session: Session) -> Frame:
     kind = "nothing" if result is None else f"a {type(result).__name__}"
     msg = f"method {name!r} gives {kind}, not a frame"
     if type(result).__name__.endswith("GroupBy"):
-        msg += f"; {_GROUPING_HINT}"
+        msg += f"; {GROUPING_HINT}"
     raise StepError(msg)

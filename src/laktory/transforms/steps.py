@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from laktory.errors import StepError
 from laktory.log import get_logger
 from laktory.models.dataframe.dataframeexpr import DataFrameExpr
+from laktory.narwhals_ext.register import register
 from laktory.transforms.methods import call_method, call_text
-from laktory.transforms.register import register
 from laktory.transforms.sql import run_statement
 
 if TYPE_CHECKING:

@@ -92,8 +92,9 @@ def register() -> None:
 
     if not settings.register_nw_extensions or hasattr(narwhals, "laktory"):
         return
-    from laktory.transforms.exprs import LaktoryExpr, LaktoryFunctions
-    from laktory.transforms.frames import LaktoryFrame
+    from laktory.narwhals_ext.dataframe import LaktoryFrame
+    from laktory.narwhals_ext.expr import LaktoryExpr
+    from laktory.narwhals_ext.functions import LaktoryFunctions
 
     register_anyframe_namespace("laktory")(LaktoryFrame)
     register_expr_namespace("laktory")(LaktoryExpr)

@@ -1,0 +1,2 @@
+def read():
+    return {"id": [1]}
