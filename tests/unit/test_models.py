@@ -205,7 +205,10 @@ BAD = [
     ),
     ({"name": "p", "nodes": [node("a", sinks="abc")]}, "expected a list, found the text 'abc'", ""),
     (
-        {"name": "p", "nodes": [{"name": "a", "source": {"node_name": "b"}, "sources": [{"node_name": "b"}]}]},
+        {
+            "name": "p",
+            "nodes": [node("b"), {"name": "a", "source": {"node_name": "b"}, "sources": [{"node_name": "b"}]}],
+        },
         "two spellings of one field",
         "sources",
     ),

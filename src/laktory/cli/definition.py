@@ -71,7 +71,9 @@ def load_pipeline(file: str, variables: dict[str, Any], backend: str | None = No
     from laktory.models import Pipeline
 
     try:
-        pipeline = Pipeline._build(resolved.value, resolved.marks)  # noqa: SLF001 - the door for values with positions
+        pipeline = Pipeline._build(resolved.value, resolved.marks)
+        if problems:
+            problems += pipeline._plan_problems(())
     except DefinitionError as error:
         if not error.problems:
             raise

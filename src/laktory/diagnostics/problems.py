@@ -86,10 +86,25 @@ def raise_problems(problems: Sequence[Problem], marks: Marks | None = None) -> N
     DefinitionError
         Always.
     """
+    if marks is not None:
+        problems = _in_order(problems, marks)
     shown = [render(problem, marks) for problem in problems[:MAX_SHOWN]]
     if len(problems) > MAX_SHOWN:
         shown.append(f"… and {len(problems) - MAX_SHOWN} more problems")
     raise DefinitionError("\n".join(shown), problems)
+
+
+def _in_order(problems: Sequence[Problem], marks: Marks) -> list[Problem]:
+    """From the top of the first file to the bottom of the last."""
+    files = {path: number for number, path in enumerate(marks.lines)}
+
+    def place(problem: Problem) -> tuple[int, int, int]:
+        position, _ = _place(problem, marks)
+        if position is None:
+            return len(files), 0, 0
+        return files.get(position.path, len(files)), position.line, position.column
+
+    return sorted(problems, key=place)
 
 
 def _place(problem: Problem, marks: Marks | None) -> tuple[Position | None, int]:

@@ -92,7 +92,7 @@ def load(
     includer = Includer(folder, Path(root) if root is not None else folder, vars)
     value, marks = includer.build(file, path)
     if includer.problems:
-        raise_problems(_in_order(includer.problems, list(includer.lines)), marks)
+        raise_problems(includer.problems, marks)
     return Document(value, marks, file.name)
 
 
@@ -144,15 +144,3 @@ def _check_exists(path: Path, name: str) -> None:
         near = sorted(item.name for item in path.parent.iterdir()) if path.parent.is_dir() else []
         hint = closest(path.name, near) if near else f"the folder {str(path.parent)!r} does not exist or is empty"
         raise TextError(Problem(f"there is no file {name!r}", hint=hint))
-
-
-def _in_order(problems: list[Problem], files: list[str]) -> list[Problem]:
-    """Problems file by file, in the order they were read, from top to bottom."""
-
-    def place(problem: Problem) -> tuple[int, int, int]:
-        position = problem.position
-        if position is None or position.path not in files:
-            return len(files), 0, 0
-        return files.index(position.path), position.line, position.column
-
-    return sorted(problems, key=place)

@@ -15,13 +15,13 @@ from laktory.errors import DefinitionError
 from laktory.models.problems import problems_of, raise_located, unique_spelling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pydantic import ValidatorFunctionWrapHandler
 
     from laktory.diagnostics import Marks, Problem
 
-__all__ = ["SPELLINGS", "BaseModel", "OrVariable", "children_of", "is_variable"]
+__all__ = ["SPELLINGS", "BaseModel", "OrVariable", "children_of", "has_variable", "is_variable"]
 
 T = TypeVar("T")
 
@@ -34,6 +34,15 @@ SPELLINGS = {"source": "sources"}
 def is_variable(value: object) -> bool:
     """Whether a value is a text that stands for a value to come: ``${vars.x}``, ``${{ … }}``."""
     return isinstance(value, str) and value.startswith("${")
+
+
+def has_variable(value: object) -> bool:
+    """Whether plain values hold a reference anywhere."""
+    if isinstance(value, str):
+        return "${" in value
+    if isinstance(value, dict):
+        return any(has_variable(item) for item in value.values())
+    return isinstance(value, (list, tuple)) and any(has_variable(item) for item in value)
 
 
 def _keep_variable(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
@@ -151,11 +160,22 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
             # the seed shows a pipeline as the single item of a list
             value, marks = value[0], marks.below((0,)) if marks else None
         try:
-            model = super().model_validate(value, **kwargs)
+            model = cls._validated(value, **kwargs)
         except pydantic.ValidationError as error:
-            raise_located(problems_of(cls, error, value), marks, SPELLINGS)
+            problems = problems_of(cls, error, value)
+            raise_located([*problems, *cls._further_problems(value, problems)], marks, SPELLINGS)
         model._checked(marks)
         return model
+
+    @classmethod
+    def _validated(cls, value: Any, **kwargs: Any) -> Self:
+        """What pydantic makes of plain values; its error is not yet in the words of the definition."""
+        return super().model_validate(value, **kwargs)
+
+    @classmethod
+    def _further_problems(cls, value: Any, problems: Sequence[Problem]) -> list[Problem]:  # noqa: ARG003
+        """What else is wrong with plain values that are refused already, so that all is told at once."""
+        return []
 
     def _checked(self, marks: Marks | None) -> None:
         """Run the checks that look across the whole declaration; keep the positions for later ones."""

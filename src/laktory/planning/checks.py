@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from laktory.diagnostics import Problem, closest
 from laktory.engines.capabilities import ENGINES
 from laktory.errors import ExpressionError
+from laktory.models.base import is_variable
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import CustomDataSource, FileDataSource
 from laktory.optional import install_line
@@ -36,17 +37,26 @@ def url_scheme(path: str) -> str | None:
     return match.group(1).lower() if match else None
 
 
-def pipeline_problems(pipeline: Pipeline, named: Collection[str] = (), *, imported: bool = False) -> list[Problem]:
+def pipeline_problems(
+    pipeline: Pipeline,
+    named: Collection[str] = (),
+    *,
+    imported: bool = False,
+    only: Collection[int] | None = None,
+) -> list[Problem]:
     """Problems of all nodes and between them.
 
     Parameters
     ----------
+    only : places of the nodes to judge, None for all
     named : names of frames that will be given to the run
     imported : the modules that the pipeline lists are imported; before, what they may register is not judged
     """
     complete = imported or not pipeline.imports
     problems: list[Problem] = []
     for index, node in enumerate(pipeline.nodes):
+        if only is not None and index not in only:
+            continue
         found = node_problems(node, pipeline.imports, named, complete=complete)
         problems += [replace(problem, path=("nodes", index, *problem.path)) for problem in found]
     problems += _shared_targets(pipeline)
@@ -227,6 +237,8 @@ def _shared_targets(pipeline: Pipeline) -> list[Problem]:
     problems: list[Problem] = []
     places: list[tuple[str, str, Path]] = []
     for index, node in enumerate(pipeline.nodes):
+        if is_variable(node):
+            continue
         for position, sink in enumerate(node.sinks):
             if not isinstance(sink, FileDataSink) or sink.custom_writer is not None or url_scheme(sink.path):
                 continue

@@ -6,22 +6,26 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+import pydantic
 from pydantic import BeforeValidator, Field, PrivateAttr, computed_field
 
 from laktory.diagnostics import Problem, closest
 from laktory.graph import find_cycle, sort
-from laktory.models.base import SPELLINGS, OrVariable, is_variable
+from laktory.models.base import SPELLINGS, OrVariable, has_variable, is_variable
 from laktory.models.pipeline.pipelinenode import NameText, PipelineNode
 from laktory.models.pipelinechild import PipelineChild
-from laktory.models.problems import raise_located
+from laktory.models.problems import problems_of, raise_located
+from laktory.models.remainder import STAND_IN, is_plain, without
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from laktory.diagnostics import Marks
     from laktory.planning import Plan
 
 __all__ = ["Pipeline"]
 
+_ROUNDS = 6
 _UNSAFE = re.compile(r"[ .@{}\[\]$|]")
 
 
@@ -58,6 +62,48 @@ class Pipeline(PipelineChild):
     def _problems(self) -> list[Problem]:
         return [*self._name_problems(), *self._reference_problems()]
 
+    def _checked(self, marks: Marks | None) -> None:
+        self._marks = marks
+        problems = self._problems()
+        if problems:
+            raise_located([*problems, *self._plan_problems(())], marks, SPELLINGS)
+
+    @classmethod
+    def _further_problems(cls, value: Any, problems: Sequence[Problem]) -> list[Problem]:
+        nodes = value.get("nodes") if isinstance(value, dict) else None
+        if not isinstance(nodes, list) or not is_plain(value):
+            return []
+        rest, paths = {"name": STAND_IN, **value}, {problem.path for problem in problems}
+        at_fault: set[Any] = set()
+        for _ in range(_ROUNDS):
+            at_fault |= {path[1] for path in paths if path[:1] == ("nodes",) and len(path) > 1}
+            rest = without(rest, paths)
+            try:
+                pipeline = cls._validated(rest)
+            except pydantic.ValidationError as error:
+                paths = {problem.path for problem in problems_of(cls, error, rest)}
+                continue
+            named = [node.get("name") for node in nodes if isinstance(node, dict)]
+            return [
+                *pipeline._name_problems(),
+                *pipeline._reference_problems(named),
+                *pipeline._plan_problems(at_fault),
+            ]
+        return []
+
+    def _plan_problems(self, at_fault: Collection[int]) -> list[Problem]:
+        """What a plan would refuse, of the nodes that are neither at fault already nor hold variables."""
+        from laktory.planning.checks import pipeline_problems
+
+        if is_variable(self.dataframe_backend_) or is_variable(self.dataframe_api_):
+            return []
+        chosen = [
+            index
+            for index, node in enumerate(self.nodes)
+            if index not in at_fault and not is_variable(node) and not has_variable(node.to_plain())
+        ]
+        return pipeline_problems(self, only=chosen)
+
     def _name_problems(self) -> list[Problem]:
         problems: list[Problem] = []
         seen: dict[str, int] = {}
@@ -72,19 +118,22 @@ class Pipeline(PipelineChild):
             seen.setdefault(node.name, index)
         return problems
 
-    def _reference_problems(self) -> list[Problem]:
-        """Unknown upstream nodes and cycles; nothing is said while variables may still name nodes."""
+    def _reference_problems(self, others: Collection[object] = ()) -> list[Problem]:
+        """Unknown upstream nodes and cycles; nothing is said while variables may still name nodes.
+
+        `others` are names of nodes that exist, though not here.
+        """
         if any(is_variable(node) or "${" in node.name for node in self.nodes):
             return []
         names = {node.name for node in self.nodes}
         problems: list[Problem] = []
         for index, node in enumerate(self.nodes):
             for name in node.upstream_node_names:
-                if "${" not in name and name not in names:
+                if "${" not in name and name not in names and name not in others:
                     message = f"node {name!r} is not defined in pipeline {self.name!r}"
                     path = _reference_path(node, index, name)
-                    others = sorted(names - {node.name})
-                    problems.append(Problem(message, path, others[:20], closest(name, others)))
+                    valid = sorted(names - {node.name})
+                    problems.append(Problem(message, path, valid[:20], closest(name, valid)))
         cycle = None if problems else find_cycle(self._upstream())
         if cycle:
             message = (
