@@ -11,19 +11,23 @@ from typing import TYPE_CHECKING, Any
 from laktory._version import __version__
 
 if TYPE_CHECKING:
-    from laktory import api, cli, enums, exceptions, models, narwhals_ext, typing
+    from laktory import api, cli, datetime, enums, exceptions, models, narwhals_ext, typing, yaml
+    from laktory.expressions.sql import SQLParser
     from laktory.log import get_logger
-    from laktory.settings import Settings, settings
+    from laktory.settings import Settings, cache_dir, settings
     from laktory.versions import print_version, show_version_info
 
 VERSION = __version__
 
 __all__ = [
     "VERSION",
+    "SQLParser",
     "Settings",
     "__version__",
     "api",
+    "cache_dir",
     "cli",
+    "datetime",
     "enums",
     "exceptions",
     "get_logger",
@@ -33,13 +37,16 @@ __all__ = [
     "settings",
     "show_version_info",
     "typing",
+    "yaml",
 ]
 
-_MODULES = frozenset({"api", "cli", "enums", "exceptions", "models", "narwhals_ext", "typing"})
+_MODULES = frozenset({"api", "cli", "datetime", "enums", "exceptions", "models", "narwhals_ext", "typing", "yaml"})
 _ATTRIBUTES = {
+    "SQLParser": "laktory.expressions.sql",
     "Settings": "laktory.settings",
     "get_logger": "laktory.log",
     "print_version": "laktory.versions",
+    "cache_dir": "laktory.settings",
     "settings": "laktory.settings",
     "show_version_info": "laktory.versions",
 }

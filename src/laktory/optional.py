@@ -17,6 +17,7 @@ _EXTRAS = {
     "deltalake": "delta",
     "duckdb": "duckdb",
     "fastexcel": "excel",
+    "networkx": "graph",
     "planck": "units",
     "pyarrow": "arrow",
     "xlsxwriter": "excel",

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from laktory.diagnostics import Problem, closest, raise_problems
 
-__all__ = ["OLD_NAMES", "Settings", "settings"]
+__all__ = ["OLD_NAMES", "Settings", "cache_dir", "settings"]
 
 OLD_NAMES = {"laktory_root": "runtime_root", "workspace_laktory_root": "workspace_root"}
 """Older spelling → the field it became; both can be read, assigned and set from the environment."""
@@ -38,6 +38,10 @@ def _cache_dir() -> str:
         return str(Path.home() / "Library" / "Caches" / "laktory")
     base = os.environ.get("XDG_CACHE_HOME", "")
     return str((Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "laktory")
+
+
+cache_dir = _cache_dir()
+"""The user's cache folder for Laktory."""
 
 
 def _environment(field: str) -> AliasChoices:
@@ -84,7 +88,7 @@ class Settings(BaseSettings):
     cli_raise_external_exceptions: bool = False
     runtime_root: str = Field("./.laktory/", validation_alias=_environment("runtime_root"))
     workspace_root: str = Field("/.laktory/", validation_alias=_environment("workspace_root"))
-    build_root: str = Field(default_factory=_cache_dir)
+    build_root: str = Field(default_factory=lambda: cache_dir)
     register_nw_extensions: bool = True
     allow_outside_includes: bool = False
     allow_sql_files: bool = False

@@ -89,6 +89,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "storage": (set(), {"deltalake", "narwhals", "pyarrow"}),
     "transforms": (set(), {"narwhals", "polars"}),
     "typing": ({"pydantic"}, {"narwhals"}),
+    "yaml": ({"yaml"}, set()),
 }
 
 

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     import narwhals as nw
     from sqlglot import exp
 
-__all__ = ["columns", "compile_sql", "is_aggregate", "output_name", "parse_sql"]
+__all__ = ["SQLParser", "columns", "compile_sql", "is_aggregate", "output_name", "parse_sql"]
+
+
+class SQLParser:
+    """`compile_sql` under the name that scripts use."""
+
+    def parse(self, sql: str) -> nw.Expr:
+        """A SQL expression as a Narwhals expression; see `compile_sql`."""
+        return compile_sql(sql)
 
 
 def compile_sql(text: str) -> nw.Expr:

@@ -22,11 +22,12 @@ from laktory.models.datasources import (
     PipelineNodeDataSource,
 )
 from laktory.models.dtype import NAMES, DField, DType
-from laktory.models.pipeline import Pipeline, PipelineNode
+from laktory.models.pipeline import Pipeline, PipelineExecutionPlan, PipelineNode
 from laktory.models.pipelinechild import PipelineChild
 from laktory.models.readerwritermethod import ReaderWriterMethod
 
 __all__ = [
+    "BaseChild",
     "BaseDataSink",
     "BaseDataSource",
     "BaseModel",
@@ -48,12 +49,19 @@ __all__ = [
     "FileDataSink",
     "FileDataSource",
     "LaktoryContext",
+    "MemoryDataSource",
     "Pipeline",
     "PipelineChild",
+    "PipelineExecutionPlan",
     "PipelineNode",
     "PipelineNodeDataSource",
     "ReaderWriterMethod",
 ]
+
+
+BaseChild = BaseModel
+MemoryDataSource = DataFrameDataSource
+"""Older names."""
 
 
 def __getattr__(name: str) -> Any:

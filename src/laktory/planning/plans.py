@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from laktory.graph import Task
     from laktory.models.pipeline.pipeline import Pipeline
+    from laktory.models.pipeline.pipelinenode import PipelineNode
 
 __all__ = ["How", "NodePlan", "Plan", "ReadPlan", "WritePlan"]
 
@@ -101,6 +102,17 @@ class Plan:
     def node_names(self) -> list[str]:
         """Names in the order they run."""
         return [node.name for node in self.nodes]
+
+    @property
+    def nodes_dict(self) -> dict[str, PipelineNode]:
+        """Declaration of each node of the plan by its name."""
+        declared = self.pipeline.nodes_dict
+        return {name: declared[name] for name in self.node_names}
+
+    @property
+    def tasks_dict(self) -> dict[str, Task]:
+        """Task by name."""
+        return {task.name: task for task in self.tasks}
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON-ready data."""

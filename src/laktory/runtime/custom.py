@@ -11,7 +11,7 @@ from laktory.log import get_logger
 from laktory.models.base import SPELLINGS
 from laktory.models.datasources import CustomDataSource
 from laktory.models.problems import raise_located
-from laktory.planning.checks import pipeline_problems
+from laktory.planning import pipeline_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable

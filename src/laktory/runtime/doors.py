@@ -38,12 +38,17 @@ def execute_pipeline(
     named_dfs: Mapping[str, Any] | None,
     selects: Sequence[str] | None,
     use_orchestrator: bool,
+    reset_mode: str | None,
+    params: Mapping[str, str] | None,
     resume: bool,
     threads: int | None,
 ) -> None:
     """`Pipeline.execute`."""
     if use_orchestrator:
         msg = "use_orchestrator=True: orchestrators are not supported by this version of Laktory"
+        raise UnsupportedError(msg)
+    if reset_mode or params:
+        msg = "reset_mode and params are not supported by this version of Laktory; leave them out"
         raise UnsupportedError(msg)
     named = dict(named_dfs or {})
     made = plan(pipeline, selects, write_sinks=write_sinks, named=named)
@@ -96,9 +101,14 @@ def is_full(full_refresh: bool, refresh: str | None) -> bool:
     ------
     DefinitionError
         If `refresh` is neither INCREMENTAL nor FULL.
+    UnsupportedError
+        If it is RESET.
     """
     if refresh is None:
         return full_refresh
+    if refresh.upper() == "RESET":
+        msg = "refresh='RESET' is not supported by this version of Laktory; use purge() of the pipeline or of its nodes"
+        raise UnsupportedError(msg)
     if refresh.upper() not in ("INCREMENTAL", "FULL"):
         msg = f"refresh={refresh!r} is not valid; use 'INCREMENTAL' or 'FULL'"
         raise DefinitionError(msg)
@@ -140,7 +150,7 @@ def read_source(source: BaseDataSource) -> Any:
     return read(resolved, standing().get(source.dataframe_backend.value), upstream)
 
 
-def write_sink(sink: BaseDataSink, df: Any, mode: str | None) -> None:
+def write_sink(sink: BaseDataSink, df: Any, mode: str | None, *, full_refresh: bool) -> None:
     """`sink.write()`, outside any run."""
     node = sink.parent_pipeline_node
     if df is None:
@@ -167,7 +177,7 @@ def write_sink(sink: BaseDataSink, df: Any, mode: str | None) -> None:
             [resolved],
             session,
             run_id=folder.run_id,
-            replace_all=False,
+            replace_all=full_refresh,
             intent=str(root / "intents" / f"{folder.run_id}.json"),
             note={"ledger": str(folder.ledger), "entry": {}},
             gate=Gate(),

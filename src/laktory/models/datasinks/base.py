@@ -80,13 +80,14 @@ class BaseDataSink(PipelineChild):
     def purge(self) -> None:
         """Remove what the sink holds; nothing where there is no place."""
 
-    def write(self, df: Any = None, mode: str | None = None) -> None:
+    def write(self, df: Any = None, mode: str | None = None, full_refresh: bool = False) -> None:
         """Write a frame, narwhals or native: staged, then committed in one step.
 
         Parameters
         ----------
         df : frame to write; default: the output of the node this sink belongs to
         mode : instead of the sink's own
+        full_refresh : replace what the sink holds, whatever the mode
 
         Raises
         ------
@@ -95,4 +96,4 @@ class BaseDataSink(PipelineChild):
         """
         from laktory.runtime.doors import write_sink
 
-        write_sink(self, df, mode)
+        write_sink(self, df, mode, full_refresh=full_refresh)

@@ -25,15 +25,20 @@ class FileDataSink(BaseDataSink):
         """The path."""
         return self.path
 
-    def as_source(self) -> FileDataSource:
-        """A source that reads what this sink holds."""
-        source = FileDataSource(path=self.path, format=self.format, dataframe_backend_=self.dataframe_backend)
+    def as_source(self, as_stream: bool | None = None) -> FileDataSource:
+        """A source that reads what this sink holds; `as_stream` is that of the source."""
+        source = FileDataSource(
+            path=self.path,
+            format=self.format,
+            dataframe_backend_=self.dataframe_backend,
+            as_stream=bool(as_stream),
+        )
         source._parent = self._parent
         return source
 
-    def read(self) -> Any:
-        """What this sink holds, as a narwhals LazyFrame."""
-        return self.as_source().read()
+    def read(self, as_stream: bool | None = None) -> Any:
+        """What this sink holds, as a narwhals LazyFrame; `as_stream` as of a source."""
+        return self.as_source(as_stream).read()
 
     def exists(self) -> bool:
         """Whether something has been written at the path."""

@@ -16,14 +16,17 @@ from laktory.models.pipeline.pipelinenode import NameText, PipelineNode
 from laktory.models.pipelinechild import PipelineChild
 from laktory.models.problems import problems_of, raise_located
 from laktory.models.remainder import STAND_IN, is_plain, without
+from laktory.optional import require
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    import networkx as nx
+
     from laktory.diagnostics import Marks
     from laktory.planning import Plan
 
-__all__ = ["Pipeline"]
+__all__ = ["Pipeline", "PipelineExecutionPlan"]
 
 _ROUNDS = 6
 _UNSAFE = re.compile(r"[ .@{}\[\]$|]")
@@ -93,7 +96,7 @@ class Pipeline(PipelineChild):
 
     def _plan_problems(self, at_fault: Collection[int]) -> list[Problem]:
         """What a plan would refuse, of the nodes that are neither at fault already nor hold variables."""
-        from laktory.planning.checks import pipeline_problems
+        from laktory.planning import pipeline_problems
 
         if is_variable(self.dataframe_backend_) or is_variable(self.dataframe_api_):
             return []
@@ -191,6 +194,22 @@ class Pipeline(PipelineChild):
         return [by_name[name] for name in self.sorted_node_names]
 
     @property
+    def dag(self) -> nx.DiGraph[str]:
+        """Nodes and what they read, as a graph of `networkx`: edges lead from a node to its consumers.
+
+        Raises
+        ------
+        DefinitionError
+            If nodes are missing, doubled, or read each other in a circle.
+        MissingDependencyError
+            If `networkx` is not installed.
+        """
+        graph = require("networkx", "Pipeline.dag").DiGraph()
+        graph.add_nodes_from(self.sorted_node_names)
+        graph.add_edges_from((other, name) for name, others in self._upstream().items() for other in others)
+        return graph
+
+    @property
     def data_sources(self) -> list[Any]:
         """Sources of all nodes."""
         return [source for node in self.nodes for source in node.data_sources]
@@ -222,6 +241,8 @@ class Pipeline(PipelineChild):
         selects: Sequence[str] | None = None,
         use_orchestrator: bool = False,
         refresh: str | None = None,
+        reset_mode: str | None = None,
+        params: Mapping[str, str] | None = None,
         *,
         resume: bool = False,
         threads: int | None = None,
@@ -237,12 +258,13 @@ class Pipeline(PipelineChild):
         selects : node names, task names or tags; ``*x``, ``x*``, ``*x*`` add ancestors or descendants
         use_orchestrator : run by the orchestrator (none in this version)
         refresh : ``INCREMENTAL`` (default) or ``FULL``
+        reset_mode, params : None; resetting by truncation and run-time parameters are not in this version
         resume : continue the last unfinished run: nodes it committed are not run again
         threads : nodes that may run side by side; default: chosen from the machine
 
         Raises
         ------
-        DefinitionError
+        DefinitionError, UnsupportedError
             If the definition or the call is wrong. Nothing was read or written.
         RunError
             If a node failed; an `ExceptionGroup` if several did.
@@ -258,6 +280,8 @@ class Pipeline(PipelineChild):
             named_dfs=named_dfs,
             selects=selects,
             use_orchestrator=use_orchestrator,
+            reset_mode=reset_mode,
+            params=params,
             resume=resume,
             threads=threads,
         )
@@ -271,6 +295,11 @@ class Pipeline(PipelineChild):
         """Remove what the sinks of all nodes hold."""
         for node in self.sorted_nodes:
             node.purge()
+
+
+def PipelineExecutionPlan(pipeline: Pipeline, selects: Sequence[str] | None = None) -> Plan:  # noqa: N802
+    """The plan of a pipeline, under the name that scripts use; see `Pipeline.plan`."""
+    return pipeline.plan(selects)
 
 
 def _reference_path(node: PipelineNode, index: int, name: str) -> tuple[str | int, ...]:
