@@ -14,7 +14,7 @@ import yaml
 import laktory
 from laktory import models
 from laktory.datetime import unix_timestamp, utc_datetime
-from laktory.errors import DefinitionError, UnsupportedError
+from laktory.errors import DefinitionError, RunError, UnsupportedError
 from laktory.yaml import RecursiveLoader
 
 if TYPE_CHECKING:
@@ -84,13 +84,74 @@ def test_the_graph_of_a_pipeline() -> None:
     assert list(models.Pipeline(name="p", nodes=NODES[:1]).dag.nodes) == ["a"]
 
 
-def test_calls_of_later_releases_are_taken_when_they_ask_for_nothing_new() -> None:
-    pipeline = models.Pipeline(name="p", nodes=NODES)
-    pipeline.execute(refresh="incremental", reset_mode=None, params=None, full_refresh=None, write_sinks=False)
-    assert pipeline.nodes_dict["c"].output_df.collect()["x"].to_list() == [1]
-    for asked in ({"reset_mode": "DROP", "refresh": "FULL"}, {"params": {"day": "1"}}, {"refresh": "RESET"}):
-        with pytest.raises(UnsupportedError):
-            pipeline.execute(**asked)
+OTHER = [{"name": "b", "source": {"data": {"x": [1]}}, "sinks": [{"path": "b.parquet", "format": "PARQUET"}]}]
+APPENDING = [
+    {
+        "name": "a",
+        "source": {"data": {"x": [1]}},
+        "sinks": [{"path": "a.parquet", "format": "PARQUET", "mode": "APPEND"}],
+    }
+]
+
+
+def test_calls_of_other_releases_are_taken_when_they_ask_for_nothing_new(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pipeline = models.Pipeline(name="p", nodes=APPENDING)
+    pipeline.execute(refresh="incremental", reset_mode=None, params={}, full_refresh=None)
+    pipeline.execute(True, {"z": pl.DataFrame({"y": [1]})})  # 0.13: the frames come second
+    pipeline.execute(True, False, {"z": pl.DataFrame({"y": [1]})})  # 0.8: the full refresh does
+    node = pipeline.nodes_dict["a"]
+    node.execute(True, True, "INCREMENTAL", None, True, None)
+    node.execute(True, True, False, None)
+    assert node.sinks[0].read().collect()["x"].to_list() == [1] * 5
+    node.execute(True, True, "FULL")
+    assert node.sinks[0].read().collect()["x"].to_list() == [1]
+    node.sinks[0].write(pl.DataFrame({"x": [2]}), None, "APPEND", view_definition=None)  # 0.9
+    assert node.sinks[0].read().collect()["x"].to_list() == [1, 2]
+    pipeline.purge(mode=None)
+    assert not node.sinks[0].exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "message"),
+    [
+        ({"reset_mode": "DROP", "refresh": "FULL"}, UnsupportedError, "reset_mode"),
+        ({"params": {"day": "1"}}, UnsupportedError, "params"),
+        ({"refresh": "RESET"}, UnsupportedError, "purge"),
+        ({"refresh": 3}, DefinitionError, "'INCREMENTAL' or 'FULL'"),
+        ({"full_refresh": 1}, DefinitionError, "neither True nor False"),
+        ({"full_refresh": "no"}, DefinitionError, "refresh='no' is not valid"),
+        ({"named_dfs": [1]}, DefinitionError, "a mapping from names to frames"),
+        ({"named_dfs": {"z": None}}, DefinitionError, "is None, expected a frame"),
+        ({"threads": "2"}, DefinitionError, "whole number"),
+        ({"threads": 0}, DefinitionError, "whole number"),
+    ],
+)
+def test_a_wrong_call_is_refused_before_anything_is_written(asked, error, message, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message):
+        models.Pipeline(name="p", nodes=APPENDING).execute(**asked)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sink = models.FileDataSink(path="a.parquet", format="PARQUET", mode="APPEND")
+    sink.write(pl.DataFrame({"x": [1]}))
+    with pytest.raises(RunError, match="same columns"):
+        sink.write(pl.DataFrame({"y": [1]}))
+    assert list((tmp_path / ".laktory" / "writes" / "runs").iterdir()) == []
+
+
+def test_a_reader_that_exits_has_failed(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "leaving_readers.py").write_text("import sys\n\n\ndef leave():\n    sys.exit(0)\n", "utf-8")
+    nodes = [{"name": "a", "source": {"custom_reader": "leaving_readers.leave"}}, *OTHER]
+    pipeline = models.Pipeline(name="p", imports=["leaving_readers"], nodes=nodes)
+    with pytest.raises(RunError, match="SystemExit"):
+        pipeline.execute()
+    assert {node["name"]: node["status"] for node in pipeline.last_run["nodes"]} == {"a": "failed", "b": "succeeded"}
 
 
 def test_a_sink_is_written_anew_by_full_refresh(tmp_path: Path) -> None:

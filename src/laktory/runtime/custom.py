@@ -36,7 +36,7 @@ def import_modules(names: Iterable[str]) -> None:
         _log.info("Importing %s", name)
         try:
             importlib.import_module(name)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             msg = f"module {name!r} in 'imports' cannot be imported: {type(error).__name__}: {error}"
             raise DefinitionError(msg) from error
 
@@ -78,7 +78,8 @@ def call(function: _CustomFunction, imports: Iterable[str], context: LaktoryCont
         return found(*first, *function.func_args, **kwargs)
     except LaktoryError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        # a function that asks to leave the process has failed; the run goes on without it
         msg = f"{function.func_name!r} raised {type(error).__name__}: {error}"
         raise RunError(msg) from error
 

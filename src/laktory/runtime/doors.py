@@ -10,6 +10,7 @@ from laktory.errors import DefinitionError, SinkError, UnsupportedError
 from laktory.models.datasinks import FileDataSink
 from laktory.models.pipeline.pipeline import Pipeline
 from laktory.planning import plan
+from laktory.runtime.calls import frames_and_refresh
 from laktory.runtime.gate import Gate
 from laktory.runtime.reading import read
 from laktory.runtime.record import RunFolder, new_run_id
@@ -26,20 +27,20 @@ if TYPE_CHECKING:
     from laktory.models.pipeline.pipelinenode import PipelineNode
     from laktory.planning import Plan
 
-__all__ = ["execute_node", "execute_pipeline", "is_full", "purge_sink", "read_source", "sink_exists", "write_sink"]
+__all__ = ["execute_node", "execute_pipeline", "purge_sink", "read_source", "sink_exists", "write_sink"]
 
 
 def execute_pipeline(
     pipeline: Pipeline,
     *,
     write_sinks: bool,
-    full_refresh: bool,
+    full_refresh: bool | None,
     refresh: str | None,
+    reset_mode: str | None,
     named_dfs: Mapping[str, Any] | None,
+    params: Mapping[str, str] | None,
     selects: Sequence[str] | None,
     use_orchestrator: bool,
-    reset_mode: str | None,
-    params: Mapping[str, str] | None,
     resume: bool,
     threads: int | None,
 ) -> None:
@@ -47,19 +48,13 @@ def execute_pipeline(
     if use_orchestrator:
         msg = "use_orchestrator=True: orchestrators are not supported by this version of Laktory"
         raise UnsupportedError(msg)
-    if reset_mode or params:
-        msg = "reset_mode and params are not supported by this version of Laktory; leave them out"
-        raise UnsupportedError(msg)
-    named = dict(named_dfs or {})
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        msg = f"threads={threads!r} is not valid; give a whole number from 1 up, or None to choose from the machine"
+        raise DefinitionError(msg)
+    named, full = frames_and_refresh(named_dfs, full_refresh, refresh, reset_mode, params)
     made = plan(pipeline, selects, write_sinks=write_sinks, named=named)
     _keep_stand_ins(pipeline, made)
-    options = RunOptions(
-        write_sinks=write_sinks,
-        full_refresh=is_full(full_refresh, refresh),
-        resume=resume,
-        threads=threads,
-        named=named,
-    )
+    options = RunOptions(write_sinks=write_sinks, full_refresh=full, resume=resume, threads=threads, named=named)
     outcome = run(made, options)
     _hand_over(pipeline, outcome)
     outcome.raise_errors()
@@ -70,19 +65,20 @@ def execute_node(
     *,
     apply_transformer: bool,
     write_sinks: bool,
-    full_refresh: bool,
+    full_refresh: bool | None,
     refresh: str | None,
+    reset_mode: str | None,
     named_dfs: Mapping[str, Any] | None,
 ) -> Any:
     """`PipelineNode.execute`: the node alone; what other nodes produced before in this process is read from there."""
     pipeline: Pipeline = node.parent_pipeline or Pipeline(name=node.name, nodes=[node], root_path_=node.root_path_)
-    named = dict(named_dfs or {})
+    named, full = frames_and_refresh(named_dfs, full_refresh, refresh, reset_mode)
     made = plan(pipeline, [node.name], write_sinks=write_sinks, named=named)
     _keep_stand_ins(pipeline, made)
     given = {name: found._result for name, found in pipeline.nodes_dict.items() if name != node.name and found._result}
     options = RunOptions(
         write_sinks=write_sinks,
-        full_refresh=is_full(full_refresh, refresh),
+        full_refresh=full,
         apply_transformer=apply_transformer,
         named=named,
         given=given,
@@ -92,27 +88,6 @@ def execute_node(
     _hand_over(pipeline, outcome)
     outcome.raise_errors()
     return node.output_df
-
-
-def is_full(full_refresh: bool, refresh: str | None) -> bool:
-    """Whether sinks are to be replaced.
-
-    Raises
-    ------
-    DefinitionError
-        If `refresh` is neither INCREMENTAL nor FULL.
-    UnsupportedError
-        If it is RESET.
-    """
-    if refresh is None:
-        return full_refresh
-    if refresh.upper() == "RESET":
-        msg = "refresh='RESET' is not supported by this version of Laktory; use purge() of the pipeline or of its nodes"
-        raise UnsupportedError(msg)
-    if refresh.upper() not in ("INCREMENTAL", "FULL"):
-        msg = f"refresh={refresh!r} is not valid; use 'INCREMENTAL' or 'FULL'"
-        raise DefinitionError(msg)
-    return full_refresh or refresh.upper() == "FULL"
 
 
 def _keep_stand_ins(pipeline: Pipeline, made: Plan) -> None:
@@ -172,17 +147,19 @@ def write_sink(sink: BaseDataSink, df: Any, mode: str | None, *, full_refresh: b
     folder = RunFolder(root, new_run_id())
     with Locks.acquire([sink_target(resolved)], owner=f"write {folder.run_id}", timeout=_lock_timeout()):
         folder.open({"run": folder.run_id})
-        write_files(
-            frame,
-            [resolved],
-            session,
-            run_id=folder.run_id,
-            replace_all=full_refresh,
-            intent=str(root / "intents" / f"{folder.run_id}.json"),
-            note={"ledger": str(folder.ledger), "entry": {}},
-            gate=Gate(),
-        )
-    shutil.rmtree(folder.path)
+        try:
+            write_files(
+                frame,
+                [resolved],
+                session,
+                run_id=folder.run_id,
+                replace_all=full_refresh,
+                intent=str(root / "intents" / f"{folder.run_id}.json"),
+                note={"ledger": str(folder.ledger), "entry": {}},
+                gate=Gate(),
+            )
+        finally:
+            shutil.rmtree(folder.path)
 
 
 def sink_exists(sink: FileDataSink) -> bool:

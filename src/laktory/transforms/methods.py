@@ -118,7 +118,7 @@ def _call(name: str, function: Callable[..., Any], args: list[Any], kwargs: dict
     except LaktoryError as error:
         msg = f"method {name!r}: {error}"
         raise StepError(msg) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         msg = f"method {name!r} failed: {first}"
         raise StepError(msg) from error

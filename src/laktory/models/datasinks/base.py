@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from laktory.errors import DefinitionError, UnsupportedError
 from laktory.models.base import is_variable
 from laktory.models.custom import CustomWriter
 from laktory.models.pipelinechild import PipelineChild
@@ -77,17 +78,39 @@ class BaseDataSink(PipelineChild):
         """What a log line or a plan calls this sink."""
         return type(self).__name__
 
-    def purge(self) -> None:
-        """Remove what the sink holds; nothing where there is no place."""
+    def purge(self, mode: str | None = None) -> None:
+        """Remove what the sink holds; nothing where there is no place.
 
-    def write(self, df: Any = None, mode: str | None = None, full_refresh: bool = False) -> None:
+        Parameters
+        ----------
+        mode : how: ``DROP`` (default)
+
+        Raises
+        ------
+        UnsupportedError
+            For another mode.
+        """
+        if mode is not None and mode.upper() != "DROP":
+            msg = f"purging with mode {mode!r} is not supported by this version of Laktory; leave it out"
+            raise UnsupportedError(msg)
+
+    def write(
+        self,
+        df: Any = None,
+        mode: str | None = None,
+        full_refresh: bool | str | None = None,
+        *,
+        view_definition: None = None,
+    ) -> None:
         """Write a frame, narwhals or native: staged, then committed in one step.
 
         Parameters
         ----------
         df : frame to write; default: the output of the node this sink belongs to
         mode : instead of the sink's own
-        full_refresh : replace what the sink holds, whatever the mode
+        full_refresh : replace what the sink holds, whatever the mode; a text is taken as `mode`, which some releases
+            have in its place
+        view_definition : None; files have no views
 
         Raises
         ------
@@ -96,4 +119,12 @@ class BaseDataSink(PipelineChild):
         """
         from laktory.runtime.doors import write_sink
 
-        write_sink(self, df, mode, full_refresh=full_refresh)
+        if view_definition is not None:
+            msg = "view_definition: a file is not a view; leave it out"
+            raise UnsupportedError(msg)
+        if isinstance(full_refresh, str) and mode is None:
+            mode, full_refresh = full_refresh, None
+        if full_refresh is not None and not isinstance(full_refresh, bool):
+            msg = f"full_refresh={full_refresh!r} is neither True nor False; give arguments by name"
+            raise DefinitionError(msg)
+        write_sink(self, df, mode, full_refresh=bool(full_refresh))

@@ -46,8 +46,9 @@ class FileDataSink(BaseDataSink):
 
         return sink_exists(self)
 
-    def purge(self) -> None:
-        """Remove what this sink holds."""
+    def purge(self, mode: str | None = None) -> None:
+        """Remove what this sink holds; `mode` as of every sink."""
+        super().purge(mode)
         from laktory.runtime.doors import purge_sink
 
         purge_sink(self)

@@ -275,7 +275,7 @@ class Pipeline(PipelineChild):
         execute_pipeline(
             self,
             write_sinks=write_sinks,
-            full_refresh=bool(full_refresh),
+            full_refresh=full_refresh,
             refresh=refresh,
             named_dfs=named_dfs,
             selects=selects,
@@ -291,10 +291,10 @@ class Pipeline(PipelineChild):
         """Record of the last run of this object, or None."""
         return self._last_run
 
-    def purge(self) -> None:
-        """Remove what the sinks of all nodes hold."""
+    def purge(self, mode: str | None = None) -> None:
+        """Remove what the sinks of all nodes hold; `mode` as of a sink."""
         for node in self.sorted_nodes:
-            node.purge()
+            node.purge(mode)
 
 
 def PipelineExecutionPlan(pipeline: Pipeline, selects: Sequence[str] | None = None) -> Plan:  # noqa: N802

@@ -170,10 +170,12 @@ class PipelineNode(PipelineChild):
         self,
         apply_transformer: bool = True,
         write_sinks: bool = True,
-        full_refresh: bool = False,
+        full_refresh: bool | None = None,
         named_dfs: Mapping[str, Any] | None = None,
-        refresh: str | None = None,
         update_tables_metadata: bool = True,
+        reset_mode: str | None = None,
+        *,
+        refresh: str | None = None,
     ) -> Any:
         """Run this node alone; upstream nodes are read from what they produced or from their primary sinks.
 
@@ -183,8 +185,9 @@ class PipelineNode(PipelineChild):
         write_sinks : write the sinks
         full_refresh : replace what the sinks hold, whatever their mode
         named_dfs : more frames by name, for ``{name}``
-        refresh : `INCREMENTAL`, or `FULL` as `full_refresh`
         update_tables_metadata : accepted for older scripts; files have no table metadata
+        reset_mode : None; resetting by truncation is not in this version
+        refresh : ``INCREMENTAL`` (default), or ``FULL`` as `full_refresh`
 
         Returns
         -------
@@ -204,10 +207,11 @@ class PipelineNode(PipelineChild):
             write_sinks=write_sinks,
             full_refresh=full_refresh,
             refresh=refresh,
+            reset_mode=reset_mode,
             named_dfs=named_dfs,
         )
 
-    def purge(self) -> None:
-        """Remove what the sinks hold."""
+    def purge(self, mode: str | None = None) -> None:
+        """Remove what the sinks hold; `mode` as of a sink."""
         for sink in self.sinks:
-            sink.purge()
+            sink.purge(mode)
