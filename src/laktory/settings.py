@@ -9,13 +9,15 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import pydantic
-from pydantic import AliasChoices, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field
 
 from laktory.diagnostics import Problem, closest, raise_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["OLD_NAMES", "Settings", "cache_dir", "settings"]
 
@@ -44,18 +46,24 @@ cache_dir = _cache_dir()
 """The user's cache folder for Laktory."""
 
 
-def _environment(field: str) -> AliasChoices:
-    """The names a renamed field answers to."""
-    old = [name for name, new in OLD_NAMES.items() if new == field]
-    names = [f"LAKTORY_{field.upper()}", *(_old_variable(name) for name in old)]
-    return AliasChoices(*names)
+def _variables(field: str) -> list[str]:
+    """Environment variables of a field, the newest name first."""
+    older = ["ROOT" if old == "laktory_root" else old.upper() for old, new in OLD_NAMES.items() if new == field]
+    return [f"LAKTORY_{name}" for name in (field.upper(), *older)]
 
 
-def _old_variable(name: str) -> str:
-    return "LAKTORY_ROOT" if name == "laktory_root" else f"LAKTORY_{name.upper()}"
+def _from_environment() -> dict[str, tuple[str, str]]:
+    """Field → the variable that sets it, and its text."""
+    # by hand: the package made for this takes as long to import as all models together
+    given = {name.upper(): (name, text) for name, text in os.environ.items() if name.upper().startswith("LAKTORY_")}
+    return {
+        field: next(given[name] for name in _variables(field) if name in given)
+        for field in Settings.model_fields
+        if any(name in given for name in _variables(field))
+    }
 
 
-class Settings(BaseSettings):
+class Settings(pydantic.BaseModel):
     """Process-wide settings. Each field reads the environment variable ``LAKTORY_<NAME>``.
 
     Parameters
@@ -78,17 +86,15 @@ class Settings(BaseSettings):
         If a value is not valid, here or on assignment.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="LAKTORY_", extra="forbid", validate_assignment=True, populate_by_name=True, validate_default=False
-    )
+    model_config = pydantic.ConfigDict(extra="forbid", validate_assignment=True)
 
     dataframe_backend: Literal["POLARS", "DUCKDB"] = "POLARS"
     dataframe_api: Literal["NARWHALS", "NATIVE"] = "NARWHALS"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     cli_raise_external_exceptions: bool = False
-    runtime_root: str = Field("./.laktory/", validation_alias=_environment("runtime_root"))
-    workspace_root: str = Field("/.laktory/", validation_alias=_environment("workspace_root"))
-    build_root: str = Field(default_factory=lambda: cache_dir)
+    runtime_root: str = "./.laktory/"
+    workspace_root: str = "/.laktory/"
+    build_root: str = Field(default_factory=_cache_dir)
     register_nw_extensions: bool = True
     allow_outside_includes: bool = False
     allow_sql_files: bool = False
@@ -96,10 +102,11 @@ class Settings(BaseSettings):
 
     def __init__(self, **values: Any) -> None:
         named = {OLD_NAMES.get(name, name): value for name, value in values.items()}
+        variables = {field: found for field, found in _from_environment().items() if field not in named}
         try:
-            super().__init__(**named)
+            super().__init__(**{field: text for field, (_, text) in variables.items()}, **named)
         except pydantic.ValidationError as error:
-            _raise(error, given=frozenset(named))
+            _raise(error, {field: variable for field, (variable, _) in variables.items()})
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in type(self).model_fields and name not in OLD_NAMES and not name.startswith("_"):
@@ -107,7 +114,7 @@ class Settings(BaseSettings):
         try:
             super().__setattr__(name, value)
         except pydantic.ValidationError as error:
-            _raise(error, given=frozenset({name}))
+            _raise(error, {})
 
     @pydantic.field_validator("dataframe_backend", "dataframe_api", "log_level", mode="before")
     @classmethod
@@ -148,16 +155,15 @@ def _unknown(name: str) -> Problem:
     return Problem(f"there is no setting {name!r}", valid=names, hint=closest(name, names))
 
 
-def _raise(error: pydantic.ValidationError, given: frozenset[str]) -> None:
+def _raise(error: pydantic.ValidationError, variables: Mapping[str, str]) -> NoReturn:
+    """Tell what is wrong; what came from the environment is named as the variable the user set."""
     problems = []
     for item in error.errors(include_url=False):
-        loc = str(item["loc"][0])
-        field = next((name for name, info in Settings.model_fields.items() if loc in _spellings(name, info)), None)
-        if field is None:
-            problems.append(_unknown(loc))
+        field = str(item["loc"][0])
+        if field not in Settings.model_fields:
+            problems.append(_unknown(field))
             continue
-        # what came from the environment is named as the variable the user set
-        name = f"setting {field!r}" if field in given else f"environment variable {_variable(field)!r}"
+        name = f"environment variable {variables[field]!r}" if field in variables else f"setting {field!r}"
         valid: Any = (
             str(item.get("ctx", {}).get("expected", "")).replace(" or ", ", ")
             if item["type"] == "literal_error"
@@ -166,17 +172,6 @@ def _raise(error: pydantic.ValidationError, given: frozenset[str]) -> None:
         expected = f", expected {_EXPECTED[item['type']]}" if item["type"] in _EXPECTED else ""
         problems.append(Problem(f"{name} cannot be {item['input']!r}{expected}", valid=valid))
     raise_problems(problems)
-
-
-def _spellings(name: str, info: Any) -> list[str]:
-    alias = info.validation_alias
-    return [name, *(str(choice) for choice in alias.choices)] if alias is not None else [name]
-
-
-def _variable(field: str) -> str:
-    names = [f"LAKTORY_{field.upper()}", *(_old_variable(old) for old, new in OLD_NAMES.items() if new == field)]
-    folded = {key.upper(): key for key in os.environ}
-    return next((folded[name] for name in names if name in folded), names[0])
 
 
 settings: Settings  # made by __getattr__ below

