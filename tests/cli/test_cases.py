@@ -34,6 +34,7 @@ def folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ignored = shutil.ignore_patterns("expected*.txt", "case.json")
     copied = Path(shutil.copytree(CASES / name, tmp_path / "project", ignore=ignored))
     monkeypatch.chdir(copied)
+    monkeypatch.syspath_prepend(copied)
     return copied
 
 

@@ -238,6 +238,7 @@ def test_show_limit(project: Path) -> None:
     assert "│ 1 " in result.stdout
     assert "│ 2 " not in result.stdout
     assert call("show", "pipeline.yaml", "brz", "--limit", "0").exit_code == 2
+    assert call("show", "brz", "--limit", "1").stdout == result.stdout
 
 
 # ---- the others ------------------------------------------------------------------------------

@@ -65,6 +65,35 @@ def test_exit_codes(project: Path) -> None:
     assert finished("rn").returncode == 2
 
 
+CHATTY = """\
+import os
+import sys
+
+print("imported")
+
+def read():
+    os.system("echo from a program")
+    sys.stdout.write("from Python\\n")
+    return {"a": [1]}
+"""
+
+
+@pytest.mark.parametrize("arguments", [["run", "--json"], ["plan", "--json"]])
+def test_json_is_all_that_standard_output_holds(project: Path, arguments: list[str]) -> None:
+    """Whatever the user's functions print, and warnings about the definition too."""
+    text = SLOW.replace(
+        "{path: in.jsonl, format: JSONL}", "{path: in.jsonl, format: JSONL, schema: {columns: {id: int}}}"
+    )
+    Path("pipeline.yaml").write_text(text, "utf-8")
+    Path("slow_rows.py").write_text(CHATTY, "utf-8")
+    done = finished(*arguments)
+    assert (done.returncode, json.loads(done.stdout)["pipeline"]) == (0, "pl")
+    assert "should be replaced with 'Int32'" in done.stderr
+    if arguments[0] == "run":
+        assert "from a program\n" in done.stderr
+        assert "from Python\n" in done.stderr
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("arguments", [["--json"], []])
 def test_signal_stops_the_run(project: Path, number: int, code: int, arguments: list[str]) -> None:

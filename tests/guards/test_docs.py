@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -38,7 +39,8 @@ def script(path: Path) -> ModuleType:
 
 
 @pytest.mark.parametrize("text", [text for _, text in DEFINITIONS], ids=[name for name, _ in DEFINITIONS])
-def test_definitions_in_documents_are_valid(text: str) -> None:
+def test_definitions_in_documents_are_valid(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "my_project", ModuleType("my_project"))
     assert models.Pipeline.model_validate_yaml(text).plan().nodes
 
 

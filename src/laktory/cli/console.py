@@ -46,6 +46,7 @@ __all__ = [
 
 BROKEN_PIPE = 128 + 13
 _MAX_ERROR_LINES = 9
+_MAX_STEP = 120
 _LOCATED = re.compile(r"\S[^\n]*:\d+:\d+: ")
 
 
@@ -111,9 +112,23 @@ def set_log_level(level: str) -> None:
 
 @contextlib.contextmanager
 def logs_on_stderr() -> Iterator[None]:
-    """Log lines, and whatever functions of the user print, leave standard output to the result."""
-    with contextlib.redirect_stdout(sys.stderr):
+    """Log lines, and whatever the user's functions and the programs they start print, leave standard output alone."""
+    sys.stdout.flush()
+    with contextlib.ExitStack() as stack:
+        if _is_own_stream(sys.stdout, 1) and _is_own_stream(sys.stderr, 2):
+            result = os.dup(1)
+            stack.callback(os.close, result)
+            stack.callback(os.dup2, result, 1)
+            os.dup2(2, 1)
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         yield
+
+
+def _is_own_stream(stream: Any, number: int) -> bool:
+    try:
+        return bool(stream.fileno() == number)
+    except (OSError, ValueError):
+        return False
 
 
 def count(number: int, noun: str) -> str:
@@ -195,7 +210,7 @@ def _node_lines(number: str, node: NodePlan) -> Iterator[str]:
         details = [part for part in (read.format, f"from {read.via}" if read.via else "") if part]
         yield f"{indent}reads   {read.label} ← {read.what}" + (f" ({', '.join(details)})" if details else "")
     for step in node.steps:
-        yield f"{indent}step    {step}"
+        yield f"{indent}step    {step if len(step) <= _MAX_STEP else step[:_MAX_STEP] + '…'}"
     for write in node.writes:
         yield f"{indent}writes  {write.what} ({', '.join(part for part in (write.format, write.mode) if part)})"
 

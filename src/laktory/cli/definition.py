@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from laktory.loading import Document
     from laktory.models import Pipeline
 
-__all__ = ["load_pipeline", "use_modules_of_project", "variables_of"]
+__all__ = ["load_pipeline", "variables_of"]
 
 
 def variables_of(pairs: Sequence[str] | None, files: Sequence[str] | None) -> dict[str, Any]:
@@ -63,6 +63,7 @@ def load_pipeline(file: str, variables: dict[str, Any], backend: str | None = No
     """
     from laktory.loading import load
 
+    _use_modules_of_project()
     engine = _known(backend)
     document = _pipeline_of(load(Path(file), vars=variables))
     resolved, problems = _resolved(document, variables)
@@ -83,7 +84,7 @@ def load_pipeline(file: str, variables: dict[str, Any], backend: str | None = No
     return pipeline
 
 
-def use_modules_of_project() -> None:
+def _use_modules_of_project() -> None:
     """Modules that a pipeline lists in `imports` may lie in the working directory; installed ones come first."""
     folder = str(Path.cwd())
     if folder not in sys.path:

@@ -18,10 +18,11 @@ def plan(
     debug: Debug = False,  # noqa: ARG001 - acts in its callback
 ) -> None:
     """Show what a run would do, in order, and why: engine, reads, writes, and what happens to each frame."""
-    pipeline = load_pipeline(file, variables_of(var, var_file), backend)
-    from laktory.planning import plan as make_plan
+    with console.logs_on_stderr():
+        pipeline = load_pipeline(file, variables_of(var, var_file), backend)
+        from laktory.planning import plan as make_plan
 
-    made = make_plan(pipeline, select, resolved=True)
+        made = make_plan(pipeline, select, resolved=True)
     if json:
         console.out_json(made.to_dict())
     else:

@@ -1,11 +1,12 @@
 """``laktory run``."""
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from laktory.cli import console
-from laktory.cli.definition import load_pipeline, use_modules_of_project, variables_of
+from laktory.cli.definition import load_pipeline, variables_of
 from laktory.cli.options import Backend, Debug, Directory, File, Json, Select, Var, VarFile
 
 if TYPE_CHECKING:
@@ -44,10 +45,11 @@ def run(
     With --json the run record is printed, and log lines go to standard error.
     Exit codes: 0 done, 1 the run failed, 2 the definition or the call is wrong, 130 Ctrl-C, 143 SIGTERM.
     """
-    pipeline = load_pipeline(file, variables_of(var, var_file), backend)
-    from laktory.planning import plan
+    with console.logs_on_stderr() if json else nullcontext():
+        pipeline = load_pipeline(file, variables_of(var, var_file), backend)
+        from laktory.planning import plan
 
-    made = plan(pipeline, select, resolved=True)
+        made = plan(pipeline, select, resolved=True)
     if dry_run:
         if json:
             console.out_json(made.to_dict())
@@ -56,7 +58,6 @@ def run(
         return
     from laktory.runtime.runner import RunOptions
 
-    use_modules_of_project()
     if quiet:
         console.set_log_level("ERROR")
     options = RunOptions(full_refresh=full_refresh, resume=resume, threads=threads)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from laktory.cli import console
-from laktory.cli.options import Debug
+from laktory.cli.options import Debug, Directory
 from laktory.diagnostics import closest
 from laktory.errors import DefinitionError
 
@@ -16,6 +16,7 @@ _KINDS = ("pipeline",)
 
 def schema(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=f"What to describe: {', '.join(_KINDS)}.")] = "pipeline",
+    directory: Directory = None,  # noqa: ARG001 - acts in its callback
     debug: Debug = False,  # noqa: ARG001 - acts in its callback
 ) -> None:
     """Print a JSON Schema, with which editors complete, explain and check definitions.

@@ -5,16 +5,16 @@ from typing import Annotated
 import typer
 
 from laktory.cli import console
-from laktory.cli.definition import load_pipeline, use_modules_of_project, variables_of
+from laktory.cli.definition import load_pipeline, variables_of
 from laktory.cli.options import Backend, Debug, Directory, Var, VarFile
 
 __all__ = ["show"]
 
 
 def show(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Definition, YAML or JSON.")],
-    node: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.")],
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Rows to print at most.")] = 20,
+    file: Annotated[str, typer.Argument(metavar="[FILE]", help="Definition, YAML or JSON.")],
+    node: Annotated[str | None, typer.Argument(metavar="NODE", help="Name of the node.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="Rows to print at most.")] = 20,
     backend: Backend = None,
     var: Var = None,
     var_file: VarFile = None,
@@ -22,6 +22,8 @@ def show(
     debug: Debug = False,  # noqa: ARG001 - acts in its callback
 ) -> None:
     """Print rows of a node, computed from the pipeline's sources; nothing is written."""
+    if node is None:
+        file, node = "pipeline.yaml", file
     pipeline = load_pipeline(file, variables_of(var, var_file), backend)
     from laktory.diagnostics import closest
     from laktory.errors import DefinitionError
@@ -37,7 +39,6 @@ def show(
     # every node before it runs too: what its sinks hold may be of another day
     made = plan(pipeline, [f"*{node}"], write_sinks=False, resolved=True)
     console.set_log_level("WARNING")
-    use_modules_of_project()
     outcome = run(made, RunOptions(write_sinks=False))
     outcome.raise_errors()
     result = outcome.results[node]

@@ -16,8 +16,9 @@ def validate(
     debug: Debug = False,  # noqa: ARG001 - acts in its callback
 ) -> None:
     """Tell everything that is wrong with a definition, without reading or writing any data."""
-    pipeline = load_pipeline(file, variables_of(var, var_file), backend)
-    from laktory.planning import plan
+    with console.logs_on_stderr():
+        pipeline = load_pipeline(file, variables_of(var, var_file), backend)
+        from laktory.planning import plan
 
-    made = plan(pipeline, resolved=True)
+        made = plan(pipeline, resolved=True)
     console.out(f"{file} is valid: {console.count(len(made.nodes), 'node')}")

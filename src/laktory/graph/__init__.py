@@ -2,6 +2,6 @@
 
 from laktory.graph.order import ancestors, descendants, find_cycle, sort
 from laktory.graph.selection import select
-from laktory.graph.tasks import Task, group_tasks
+from laktory.graph.tasks import Task, TaskCycleError, group_tasks
 
-__all__ = ["Task", "ancestors", "descendants", "find_cycle", "group_tasks", "select", "sort"]
+__all__ = ["Task", "TaskCycleError", "ancestors", "descendants", "find_cycle", "group_tasks", "select", "sort"]

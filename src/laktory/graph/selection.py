@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from laktory.diagnostics import closest
 from laktory.errors import DefinitionError
 from laktory.graph.order import ancestors, descendants
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 __all__ = ["select"]
+
+_SHOWN = 20
 
 
 def select(
@@ -37,18 +39,23 @@ def select(
         for mark in marks:
             groups.setdefault(mark, []).append(name)
     selected: set[str] = set()
+    unknown = []
     for item in [part.strip() for text in items for part in text.split(",")]:
         key = item.removeprefix("*").removesuffix("*")
         names = [key] if key in upstream else groups.get(key)
         if not names:
-            known = [*upstream, *groups]
-            match = get_close_matches(key, known, n=1)
-            hint = f", did you mean {match[0]!r}?" if match else f", valid: {', '.join(sorted(known)[:20])}"
-            msg = f"{item!r} is not a node, execution_task_name or tag{hint}"
-            raise DefinitionError(msg)
+            unknown.append(_unknown(item, key, sorted({*upstream, *groups})))
+            continue
         selected.update(names)
         if item.startswith("*"):
             selected |= ancestors(upstream, names)
         if item.endswith("*"):
             selected |= descendants(upstream, names)
+    if unknown:
+        raise DefinitionError("\n".join(unknown))
     return selected
+
+
+def _unknown(item: str, key: str, known: list[str]) -> str:
+    shown = ", ".join(known[:_SHOWN]) + (", …" if len(known) > _SHOWN else "")
+    return f"{item!r} is not a node, execution_task_name or tag; {closest(key, known) or f'valid: {shown}'}"

@@ -11,7 +11,7 @@ from laktory.graph.order import find_cycle, sort
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Task", "group_tasks"]
+__all__ = ["Task", "TaskCycleError", "group_tasks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,14 @@ class Task:
     name: str
     nodes: tuple[str, ...]
     upstream: tuple[str, ...]
+
+
+class TaskCycleError(DefinitionError):
+    """Tasks wait for each other; `tasks` names them."""
+
+    def __init__(self, message: str, tasks: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.tasks = tasks
 
 
 def group_tasks(
@@ -36,7 +44,7 @@ def group_tasks(
 
     Raises
     ------
-    DefinitionError
+    TaskCycleError
         If grouping makes tasks depend on each other in a circle.
     """
     implicit = set(implicit)
@@ -58,6 +66,6 @@ def group_tasks(
         edges.update(dict.fromkeys(task_of[other] for other in effective[node] if task_of[other] != task))
     cycle = find_cycle(before)
     if cycle:
-        msg = f"execution_task_name groups nodes in a circle: {' → '.join(cycle)}; give one of them another task"
-        raise DefinitionError(msg)
+        msg = f"execution_task_name groups nodes in a circle: {' → '.join(cycle)}"
+        raise TaskCycleError(msg, tuple(cycle))
     return [Task(name, tuple(nodes[name]), tuple(sorted(before[name]))) for name in sort(before)]

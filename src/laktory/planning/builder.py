@@ -10,8 +10,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from laktory.diagnostics import Problem
 from laktory.engines.capabilities import ENGINES
-from laktory.graph import ancestors, group_tasks, select, sort
+from laktory.graph import TaskCycleError, ancestors, group_tasks, select, sort
 from laktory.models.base import SPELLINGS
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
@@ -124,11 +125,13 @@ class _Builder:
         plans = tuple(self._node(name) for name in self.order)
         written = {name for name in self.order if self.nodes[name].has_sinks}
         leaves = {name for name in self.order if not self.consumers[name]}
-        tasks = group_tasks(
-            self.upstream,
-            {name: self.nodes[name].execution_task_name for name in self.order},
-            set(self.order) - written - leaves,
-        )
+        names = {name: self.nodes[name].execution_task_name for name in self.order}
+        try:
+            tasks = group_tasks(self.upstream, names, set(self.order) - written - leaves)
+        except TaskCycleError as error:
+            index = next(i for i, node in enumerate(self.pipeline.nodes) if node.execution_task_name_ in error.tasks)
+            problem = Problem(str(error), ("nodes", index, "execution_task_name"), hint="give one of them another task")
+            raise_located([problem], self.pipeline._marks, SPELLINGS)
         return Plan(self.pipeline, plans, tuple(tasks), selects)
 
     def _node(self, name: str) -> NodePlan:
@@ -224,11 +227,11 @@ class _Builder:
 
 def _step_text(step: Any) -> str:
     if hasattr(step, "expr"):
-        return "SQL: " + " ".join(step.expr.split())[:120]
+        return "SQL: " + " ".join(step.expr.split())
     arguments = [repr(value) for value in step.func_args] + [
         f"{key}={value!r}" for key, value in step.func_kwargs.items()
     ]
-    return f"{step.func_name}({', '.join(arguments)})"[:120]
+    return f"{step.func_name}({', '.join(arguments)})"
 
 
 def _write(node: PipelineNode, sink: Any) -> WritePlan:

@@ -53,7 +53,9 @@ def pipeline_problems(
     imported : the modules that the pipeline lists are imported; before, what they may register is not judged
     """
     complete = imported or not pipeline.imports
-    problems: list[Problem] = []
+    problems = list(_import_list_problems(pipeline))
+    if not pipeline.nodes:
+        problems.append(Problem(f"pipeline {pipeline.name!r} has no nodes", ("nodes",), hint="add at least one"))
     for index, node in enumerate(pipeline.nodes):
         if only is not None and index not in only:
             continue
@@ -105,6 +107,15 @@ def source_problems(source: Any, engine: Capabilities, imports: Collection[str])
     if isinstance(source, FileDataSource):
         yield from _source_format_problems(source, engine)
     yield from _expression_problems(source)
+    yield from _rename_problems(source)
+
+
+def _rename_problems(source: Any) -> Iterator[Problem]:
+    renames = source.renames or {}
+    for old, new in renames.items():
+        if list(renames.values()).count(new) > 1:
+            yield Problem(f"two columns are renamed to {new!r}", ("renames", old), hint="give each a name of its own")
+            return
 
 
 def _source_format_problems(source: FileDataSource, engine: Capabilities) -> Iterator[Problem]:
@@ -170,6 +181,15 @@ def _import_problems(func_name: str, imports: Collection[str], path: Path) -> It
     found, function = sys.modules.get(module), func_name.rpartition(".")[2]
     if found is not None and not callable(getattr(found, function, None)):
         yield Problem(f"module {module!r} has no function {function!r}", path, hint=closest(function, dir(found)))
+
+
+def _import_list_problems(pipeline: Pipeline) -> Iterator[Problem]:
+    for index, name in enumerate(pipeline.imports):
+        package = name.partition(".")[0]
+        if package not in sys.modules and not (package.isidentifier() and importlib.util.find_spec(package)):
+            yield Problem(
+                f"there is no module {package!r}", ("imports", index), hint="install it, or run where it lies"
+            )
 
 
 def _expression_problems(source: Any) -> Iterator[Problem]:
