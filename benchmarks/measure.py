@@ -19,9 +19,10 @@ DATA = Path(__file__).absolute().parent / "data"
 
 @dataclass(frozen=True)
 class Measured:
-    """One run of a process: wall time, peak resident memory, last line it printed."""
+    """One run of a process: wall time, processor time, peak resident memory, last line it printed."""
 
     seconds: float
+    processor: float
     peak: int
     last_line: str
 
@@ -39,7 +40,7 @@ def process(arguments: Sequence[str], cwd: str | Path | None = None) -> Measured
     if child.returncode:
         sys.exit(f"{' '.join(arguments)} ended with {child.returncode}\n{output}")
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return Measured(seconds, peak, (output.strip().splitlines() or [""])[-1])
+    return Measured(seconds, usage.ru_utime + usage.ru_stime, peak, (output.strip().splitlines() or [""])[-1])
 
 
 def alternate(rounds: int, runs: Mapping[str, Callable[[], Measured]]) -> dict[str, list[Measured]]:

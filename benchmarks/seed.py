@@ -16,10 +16,13 @@ import json
 import random
 import sys
 from datetime import datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 from statistics import median
 
 from measure import DATA, alternate, process, ratio, table
+
+WALL, PROCESSOR, PEAK = attrgetter("seconds"), attrgetter("processor"), attrgetter("peak")
 
 PIPELINE = Path(__file__).parent.parent / "examples" / "stock_prices" / "pipeline.yaml"
 SOURCE, BRONZE, SILVER = "data/stock_prices", "data/brz_stock_prices.parquet", "data/slv_stock_prices.parquet"
@@ -136,19 +139,22 @@ def compare(events: int, rounds: int) -> None:
     lines = []
     for name, many in found.items():
         ours = found[f"{name.split(',')[0]}, Laktory"]
-        wall = ratio([one.seconds for one in ours], [one.seconds for one in many])
-        peak = ratio([float(one.peak) for one in ours], [float(one.peak) for one in many])
+        ratios = [
+            f"{ratio([measure(one) for one in ours], [measure(one) for one in many]):.2f}"
+            for measure in (WALL, PROCESSOR, PEAK)
+        ]
         lines.append(
             [
                 name,
                 f"{median(one.seconds for one in many):.2f} s",
+                f"{median(one.processor for one in many):.2f} s",
                 f"{median(one.peak for one in many) / 1e6:.0f} MB",
-                *(["", ""] if many is ours else [f"{wall:.2f}", f"{peak:.2f}"]),
+                *(["", "", ""] if many is ours else ratios),
             ]
         )
     lines_in = events + -(-events // REPEAT)
     title = f"Seed pipeline, {lines_in:,} events → {rows.pop():,} rows, {rounds} rounds"
-    table(title, ["", "wall", "peak", "Laktory's wall ÷ this", "peak ÷ this"], lines)
+    table(title, ["", "wall", "processor", "peak", "Laktory's wall ÷ this", "processor ÷ this", "peak ÷ this"], lines)
 
 
 if __name__ == "__main__":
