@@ -29,11 +29,12 @@ demo: $(READY) ## real stock prices from JSONL through bronze, silver and gold t
 test: check ## the checks, then the whole test suite
 	@"$(BIN)/python" -m pytest --numprocesses auto
 
-check: $(READY) ## format, lint, types and layers
+check: $(READY) ## format, lint, types, layers, cost of imports
 	@"$(BIN)/ruff" format --check .
 	@"$(BIN)/ruff" check .
 	@"$(BIN)/mypy"
 	@"$(BIN)/lint-imports" --no-cache
+	@"$(BIN)/python" -m pytest --quiet tests/guards/test_imports.py
 
 format: $(READY) ## format and mend what ruff can
 	@"$(BIN)/ruff" format .
