@@ -28,6 +28,7 @@ class FormatSupport:
     via : ``native``, or ``arrow`` when a library beside the engine moves the rows
     needs : optional module the format needs, if any
     typed : a file of this format gives back the exact types that were written
+    urls : can be read from the URL schemes of the engine
     """
 
     read: bool = True
@@ -35,6 +36,7 @@ class FormatSupport:
     via: str = "native"
     needs: str | None = None
     typed: bool = False
+    urls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +88,13 @@ POLARS = Capabilities(
     dialect="postgres",
     formats=MappingProxyType(
         {
-            "CSV": FormatSupport(modes=MODES),
+            "CSV": FormatSupport(modes=MODES, urls=True),
             "JSON": FormatSupport(modes=MODES),
-            "JSONL": FormatSupport(modes=MODES),
-            "NDJSON": FormatSupport(modes=MODES),
-            "PARQUET": FormatSupport(modes=MODES, typed=True),
-            "IPC": FormatSupport(modes=MODES, typed=True),
-            "DELTA": FormatSupport(modes=MODES, needs="deltalake", typed=True),
+            "JSONL": FormatSupport(modes=MODES, urls=True),
+            "NDJSON": FormatSupport(modes=MODES, urls=True),
+            "PARQUET": FormatSupport(modes=MODES, typed=True, urls=True),
+            "IPC": FormatSupport(modes=MODES, typed=True, urls=True),
+            "DELTA": FormatSupport(modes=MODES, needs="deltalake", typed=True, urls=True),
             **_THROUGH_ARROW,
         }
     ),

@@ -129,7 +129,10 @@ def _source_format_problems(source: FileDataSource, engine: Capabilities) -> Ite
     scheme = url_scheme(source.path)
     if scheme and scheme not in engine.url_schemes and scheme != "file":
         message = f"the {engine.name} backend cannot read {scheme!r} URLs"
-        yield Problem(message, ("path",), sorted(engine.url_schemes))
+        yield Problem(message, ("path",), sorted(engine.url_schemes) or "a path of the file system")
+    elif scheme and scheme != "file" and not support.urls:
+        valid = [name for name, found in engine.formats.items() if found.urls]
+        yield Problem(f"format {source.format!r} cannot be read from a URL", ("format",), valid)
 
 
 def sink_problems(sink: Any, engine: Capabilities, imports: Collection[str]) -> Iterator[Problem]:

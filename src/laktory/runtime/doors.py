@@ -6,10 +6,13 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from laktory.engines.capabilities import ENGINES
 from laktory.errors import DefinitionError, SinkError, UnsupportedError
+from laktory.models.base import SPELLINGS
 from laktory.models.datasinks import FileDataSink
 from laktory.models.pipeline.pipeline import Pipeline
-from laktory.planning import plan
+from laktory.models.problems import raise_located
+from laktory.planning import plan, sink_problems, source_problems
 from laktory.runtime.calls import frames_and_refresh
 from laktory.runtime.gate import Gate
 from laktory.runtime.reading import read
@@ -122,6 +125,10 @@ def read_source(source: BaseDataSource) -> Any:
     resolved = source.inject_vars(strict=True)
     assert resolved is not None
     resolved._df = source._df
+    imports = source.parent_pipeline.imports if source.parent_pipeline is not None else ()
+    problems = list(source_problems(resolved, ENGINES[source.dataframe_backend.value], imports))
+    if problems:
+        raise_located(problems, resolved._marks, SPELLINGS)
     return read(resolved, standing().get(source.dataframe_backend.value), upstream)
 
 
@@ -137,6 +144,10 @@ def write_sink(sink: BaseDataSink, df: Any, mode: str | None, *, full_refresh: b
     assert resolved is not None
     if mode is not None:
         resolved.mode = mode  # type: ignore[assignment]
+    imports = sink.parent_pipeline.imports if sink.parent_pipeline is not None else ()
+    problems = list(sink_problems(resolved, ENGINES[sink.dataframe_backend.value], imports))
+    if problems:
+        raise_located(problems, resolved._marks, SPELLINGS)
     session = standing().get(sink.dataframe_backend.value)
     frame = session.adopt(df)
     if not isinstance(resolved, FileDataSink) or resolved.custom_writer is not None:
