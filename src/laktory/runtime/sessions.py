@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
-import tempfile
 import threading
 import weakref
 from typing import TYPE_CHECKING
 
 from laktory.engines.capabilities import ENGINES
+from laktory.runtime.holds import hold, private_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from laktory.engines.protocol import Session
 
 __all__ = ["Sessions", "standing"]
@@ -24,10 +27,11 @@ class Sessions:
     """
 
     def __init__(self) -> None:
-        self.scratch = tempfile.mkdtemp(prefix="laktory-")
+        self.scratch, descriptor = private_folder()
+        self._held = [descriptor]
         self._open: dict[str, Session] = {}
         self._lock = threading.Lock()
-        self._finalizer = weakref.finalize(self, _close, self._open, self.scratch)
+        self._finalizer = weakref.finalize(self, _close, self._open, self.scratch, self._held)
 
     def get(self, engine: str) -> Session:
         """The session of an engine, by the value of `dataframe_backend`."""
@@ -36,6 +40,12 @@ class Sessions:
                 module, _, name = ENGINES[engine].entry.partition(":")
                 self._open[engine] = getattr(importlib.import_module(module), name)(self.scratch)
             return self._open[engine]
+
+    def hold(self, folder: Path) -> None:
+        """Keep a folder that frames of these sessions read from being removed, by this process or another."""
+        descriptor = hold(folder)
+        if descriptor is not None:
+            self._held.append(descriptor)
 
     def interrupt(self) -> None:
         """Stop what the engines are doing."""
@@ -51,10 +61,12 @@ class Sessions:
         self._finalizer()
 
 
-def _close(sessions: dict[str, Session], scratch: str) -> None:
+def _close(sessions: dict[str, Session], scratch: str, held: list[int]) -> None:
     for session in sessions.values():
         session.close()
     shutil.rmtree(scratch, ignore_errors=True)
+    for descriptor in held:
+        os.close(descriptor)
 
 
 _standing: Sessions | None = None
