@@ -70,7 +70,8 @@ def plan(
     upstream = {name: nodes[name].upstream_node_names for name in order}
     chosen, implicit = _chosen(nodes, upstream, selects)
     inside = {name: [other for other in upstream[name] if other in chosen] for name in order if name in chosen}
-    return _Builder(snapshot, inside, implicit, write_sinks=write_sinks).build(tuple(selects or ()))
+    builder = _Builder(snapshot, inside, implicit, _digests(nodes, order), write_sinks=write_sinks)
+    return builder.build(tuple(selects or ()))
 
 
 def _chosen(
@@ -98,7 +99,13 @@ class _Builder:
     """Walks the nodes once, in order."""
 
     def __init__(
-        self, pipeline: Pipeline, upstream: Mapping[str, list[str]], implicit: set[str], *, write_sinks: bool
+        self,
+        pipeline: Pipeline,
+        upstream: Mapping[str, list[str]],
+        implicit: set[str],
+        digests: Mapping[str, str],
+        *,
+        write_sinks: bool,
     ) -> None:
         self.pipeline = pipeline
         self.nodes = pipeline.nodes_dict
@@ -119,7 +126,7 @@ class _Builder:
             if isinstance(sink, FileDataSink)
         }
         self.depth: dict[str, int] = {}
-        self.digests: dict[str, str] = {}
+        self.digests = digests
 
     def build(self, selects: tuple[str, ...]) -> Plan:
         plans = tuple(self._node(name) for name in self.order)
@@ -132,13 +139,12 @@ class _Builder:
             index = next(i for i, node in enumerate(self.pipeline.nodes) if node.execution_task_name_ in error.tasks)
             problem = Problem(str(error), ("nodes", index, "execution_task_name"), hint="give one of them another task")
             raise_located([problem], self.pipeline._marks, SPELLINGS)
-        return Plan(self.pipeline, plans, tuple(tasks), selects)
+        return Plan(self.pipeline, plans, tuple(tasks), selects, self.digests)
 
     def _node(self, name: str) -> NodePlan:
         node = self.nodes[name]
         how, why = self._how(name, node)
         steps = node.transformer.nodes if node.transformer else []
-        self.digests[name] = self._digest(name, node)
         return NodePlan(
             name=name,
             engine=node.dataframe_backend.value,
@@ -212,17 +218,22 @@ class _Builder:
                 f"nodes.{other}", "PIPELINE_NODE", other, None, "this run" if other in self.upstream else "primary sink"
             )
 
-    def _digest(self, name: str, node: PipelineNode) -> str:
-        """Definition, engine and everything read: equal digests give equal rows from equal sources."""
+
+def _digests(nodes: Mapping[str, PipelineNode], order: Iterable[str]) -> dict[str, str]:
+    """Digest of each node: definition, engine and everything read. Equal digests give equal rows from equal sources."""
+    digests: dict[str, str] = {}
+    for name in order:
+        node = nodes[name]
         plain = {
             "node": {key: value for key, value in node.to_plain().items() if key not in _NO_EFFECT},
             "engine": node.dataframe_backend.value,
             "api": node.dataframe_api,
-            "reads": [self.digests.get(other, other) for other in self.reads[name]],
+            "reads": [digests[other] for other in _read_names(node)],
         }
         # a frame held by Python counts as the same: taken for another one, it would be appended twice by a resumed run
         text = json.dumps(plain, sort_keys=True, default=lambda value: f"<{type(value).__name__}>")
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        digests[name] = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digests
 
 
 def _step_text(step: Any) -> str:

@@ -86,12 +86,14 @@ class Plan:
     nodes : in topological order
     tasks : how an orchestrator would group them
     selects : what was asked for, empty for everything
+    digests : digest of every node of the pipeline, whatever was selected
     """
 
     pipeline: Pipeline = field(repr=False)
     nodes: tuple[NodePlan, ...]
     tasks: tuple[Task, ...]
     selects: tuple[str, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @cached_property
     def by_name(self) -> Mapping[str, NodePlan]:
