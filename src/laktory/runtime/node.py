@@ -11,8 +11,9 @@ from laktory.errors import DefinitionError
 from laktory.log import get_logger
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import PipelineNodeDataSource
+from laktory.runtime.ledger import file_sinks, scratch_line
 from laktory.runtime.reading import read
-from laktory.runtime.writing import Written, carrier, read_as_json, scratch_output, write_custom, write_files
+from laktory.runtime.writing import Written, carrier, scratch_output, write_custom, write_files
 from laktory.storage import append_line, delta_schema, sync
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _upstream(node: PipelineNode, name: str, session: Session, context: NodeCont
 def _write(
     node: PipelineNode, plan: NodePlan, frame: Frame, session: Session, context: NodeContext, result: NodeResult
 ) -> None:
-    files = [sink for sink in node.sinks if isinstance(sink, FileDataSink) and sink.custom_writer is None]
+    files = file_sinks(node)
     customs = [sink for sink in node.sinks if sink not in files]
     scratch, schema = None, session.schema(frame)
     readable = any(_will_be_readable(sink, schema, session, context) for sink in files)
@@ -230,7 +231,7 @@ def _materialise(
     result.output, result.read, result.rows = _to_scratch(node, plan, frame, session, context)
     entry: dict[str, Any] = {"node": node.name, "digest": plan.digest, "rows": result.rows, "writes": []}
     with context.gate:
-        append_line(str(context.folder.ledger), json.dumps(entry | {"read": read_as_json(result.read)}))
+        append_line(str(context.folder.ledger), json.dumps(entry | {"read": scratch_line(result.read)}))
 
 
 def _to_scratch(

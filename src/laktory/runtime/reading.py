@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Frame = nw.LazyFrame[Any]
 
-__all__ = ["file_read", "post_read", "read"]
+__all__ = ["file_read", "post_read", "read", "row_count"]
 
 _log = get_logger(__name__)
 
@@ -73,6 +73,13 @@ def file_read(source: FileDataSource) -> FileRead:
         kwargs=source.reader_kwargs,
         methods=tuple((method.name, method.args, method.kwargs) for method in source.reader_methods),
     )
+
+
+def row_count(session: Session, frame: Frame) -> int:
+    """Count the rows of a frame now."""
+    import narwhals as nw
+
+    return int(session.collect(frame.select(nw.len())).collect("polars").item())
 
 
 def post_read(source: BaseDataSource, frame: Frame) -> Frame:

@@ -1,31 +1,30 @@
 """The run's ledger and record, under the pipeline's root path.
 
 ``runs/<run id>/ledger.jsonl`` gets a line for each node the moment it is committed; ``runs/<run id>/record.json``
-tells how the run ended. A run without a record, or whose record does not say ``succeeded``, can be resumed.
+tells how the run ended. A run without a record, or whose record does not say ``succeeded``, can be resumed. What the
+lines of a ledger hold: `laktory.runtime.ledger`.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import platform
-import shutil
 import sys
 import uuid
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laktory._version import __version__
-from laktory.diagnostics.secrets import redact
-from laktory.engines.protocol import FileRead
+from laktory.errors import RunError
+from laktory.runtime.holds import remove_unheld
 from laktory.storage import write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
-__all__ = ["RunFolder", "keep_scratch", "last_unfinished", "new_run_id", "prune", "read_of", "versions"]
+__all__ = ["RunFolder", "last_unfinished", "new_run_id", "prune", "run_folders", "versions"]
 
 KEPT_RUNS = 50
 
@@ -45,85 +44,106 @@ class RunFolder:
         self.ledger = self.path / "ledger.jsonl"
         self.record = self.path / "record.json"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RunFolder) and other.path == self.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
     def open(self, header: dict[str, Any], entries: Iterable[dict[str, Any]] = ()) -> None:
         """Create the folder. The ledger begins, in one step, with what the run is and what it takes over."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(str(self.ledger), "".join(json.dumps(line) + "\n" for line in (header, *entries)))
 
+    def header(self) -> dict[str, Any] | None:
+        """What the run is; None where there is no run of a pipeline."""
+        try:
+            with self.ledger.open(encoding="utf-8") as lines:
+                first = self._parsed(1, lines.readline())
+        except FileNotFoundError:
+            return None
+        return first if "scope" in first else None
+
     def entries(self) -> list[dict[str, Any]]:
-        """Ledger lines; a torn last line (the machine died while it was written) is left out."""
-        found = []
-        for line in self.ledger.read_text(encoding="utf-8").splitlines():
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                break
-        return found
+        """Ledger lines; a torn last line (the machine died while it was written) is left out.
+
+        Raises
+        ------
+        RunError
+            If another line cannot be read: what follows it may be all that keeps rows from being written twice.
+        """
+        lines = self.ledger.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        if lines and not lines[-1].endswith("\n"):
+            lines.pop()
+        return [self._parsed(number, line) for number, line in enumerate(lines, 1)]
+
+    def _parsed(self, number: int, line: str) -> dict[str, Any]:
+        try:
+            parsed = json.loads(line)
+        except ValueError:
+            parsed = None
+        if not isinstance(parsed, dict):
+            msg = f"line {number} of the ledger {str(self.ledger)!r} is damaged: what its run committed is not known"
+            raise RunError(f"{msg}; run without resuming, or remove the folder of that run")
+        return parsed
+
+    def complete(self, header: dict[str, Any]) -> bool:
+        """Whether nothing of it is left to resume: it succeeded, and was no part of what it continued."""
+        return header["selects"] == header["scope"] and self._succeeded()
+
+    def _succeeded(self) -> bool:
+        return self.record.exists() and json.loads(self.record.read_text(encoding="utf-8"))["status"] == "succeeded"
 
     def write_record(self, record: dict[str, Any]) -> None:
-        """Write the record in one step, secrets redacted."""
-        write_text(str(self.record), redact(json.dumps(record, indent=2, default=str)) + "\n")
+        """Write the record in one step."""
+        write_text(str(self.record), json.dumps(record, indent=2, default=str) + "\n")
 
 
-def read_of(entry: dict[str, Any]) -> FileRead | None:
-    """How a ledger entry says to read what its node committed."""
-    if not entry["read"]:
-        return None
-    facts: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry["read"].items()}
-    return FileRead(**facts)
+def run_folders(root: Path) -> list[RunFolder]:
+    """The runs below a root path, in the order they began."""
+    runs = root / "runs"
+    names = sorted(folder.name for folder in runs.iterdir() if folder.is_dir()) if runs.is_dir() else []
+    return [RunFolder(root, name) for name in names]
 
 
-def keep_scratch(entry: dict[str, Any], before: RunFolder, now: RunFolder) -> dict[str, Any]:
-    """The entry of a run that takes over from another: an intermediate result gets a second name in its folder."""
-    old = Path(entry["read"]["path"]) if entry["read"] else None
-    if old is None or old.parent != before.scratch.resolve() or not old.exists():
-        return entry
-    now.scratch.mkdir(parents=True, exist_ok=True)
-    path = str(now.scratch.resolve() / old.name)
-    try:
-        os.link(old, path)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(old, path)
-    return entry | {"read": entry["read"] | {"path": path, "files": [path]}}
-
-
-def last_unfinished(root: Path, pipeline: str, selects: Sequence[str]) -> RunFolder | None:
+def last_unfinished(root: Path, pipeline: str, scope: Sequence[str]) -> RunFolder | None:
     """The run to continue, or None.
 
-    A run has a scope: what was selected by the run that it goes back to. Runs of another pipeline, and complete runs
-    of a part, do not count. The latest run of the same scope, or of the whole pipeline, does, unless it is complete.
+    A run has a scope: what was selected by the run that it goes back to. Of the same scope, and of the whole pipeline,
+    the latest run counts, unless it is complete; one of the whole pipeline that is complete ends all before it.
     """
-    for folder in reversed(_run_folders(root)):
-        run = RunFolder(root, folder.name)
-        header = run.entries()[0] if run.ledger.exists() else None
-        if header is None or header.get("pipeline") != pipeline:
+    wanted = {(), tuple(scope)}
+    for run in reversed(run_folders(root)):
+        header = run.header()
+        if header is None or header["pipeline"] != pipeline or tuple(header["scope"]) not in wanted:
             continue
-        complete = _succeeded(run) and header["selects"] == header["scope"]
-        if complete and not header["scope"]:
-            return None
-        if not complete and header["scope"] in ([], list(selects)):
+        if not run.complete(header):
             return run
+        if not header["scope"]:
+            return None
+        wanted.discard(tuple(header["scope"]))
     return None
 
 
-def _succeeded(run: RunFolder) -> bool:
-    return run.record.exists() and json.loads(run.record.read_text(encoding="utf-8"))["status"] == "succeeded"
+def prune(root: Path) -> None:
+    """Keep the last runs, and all since one that can be resumed; of older ones, intermediate results in use."""
+    folders = run_folders(root)
+    for run in folders[:-KEPT_RUNS]:
+        if _may_be_resumed(run, root):
+            break
+        remove_unheld(run.path)
+    for run in folders:
+        if run.scratch.exists() and not _may_be_resumed(run, root):
+            remove_unheld(run.path, run.scratch)
 
 
-def prune(root: Path, live: Collection[str]) -> None:
-    """Keep the last runs only; intermediate results of the latest and of the `live` ones, whose frames are in use."""
-    folders = _run_folders(root)
-    for folder in folders[:-KEPT_RUNS]:
-        if folder.name not in live:
-            shutil.rmtree(folder, ignore_errors=True)
-    for folder in folders[-KEPT_RUNS:-1]:
-        if folder.name not in live:
-            shutil.rmtree(folder / "scratch", ignore_errors=True)
-
-
-def _run_folders(root: Path) -> list[Path]:
-    runs = root / "runs"
-    return sorted(folder for folder in runs.iterdir() if folder.is_dir()) if runs.is_dir() else []
+def _may_be_resumed(run: RunFolder, root: Path) -> bool:
+    try:
+        header = run.header()
+        found = last_unfinished(root, header["pipeline"], header["scope"]) if header else None
+    except RunError:
+        return True  # not known
+    return found == run
 
 
 def versions() -> dict[str, str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-import weakref
 from collections import ChainMap, deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,22 +16,23 @@ from typing import TYPE_CHECKING, Any
 from laktory.diagnostics import Problem, render
 from laktory.diagnostics.secrets import redact
 from laktory.engines.capabilities import ENGINES
-from laktory.errors import LaktoryError, RunError, SinkError
+from laktory.errors import DefinitionError, LaktoryError, RunError, SinkError
 from laktory.log import current_node, get_logger
-from laktory.models.datasinks import FileDataSink
 from laktory.runtime import node as node_room
 from laktory.runtime.custom import import_listed
 from laktory.runtime.events import NodeEnded, NodeStarted, RunEnded, RunStarted
 from laktory.runtime.gate import Gate
+from laktory.runtime.ledger import file_sinks, sink_target
 from laktory.runtime.node import NodeContext, NodeResult
-from laktory.runtime.record import RunFolder, keep_scratch, last_unfinished, new_run_id, prune, read_of, versions
+from laktory.runtime.record import RunFolder, new_run_id, prune, versions
+from laktory.runtime.resume import Job, finish_killed, open_job, start_line
 from laktory.runtime.sessions import Sessions
-from laktory.runtime.writing import sink_target
 from laktory.storage import Locks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from laktory.models.datasinks import FileDataSink
     from laktory.models.pipeline.pipeline import Pipeline
     from laktory.planning import NodePlan, Plan
     from laktory.runtime.events import Listener, Status
@@ -43,10 +44,6 @@ _log = get_logger(__name__)
 
 MAX_MESSAGE = 600
 WAKE_SECONDS = 0.2
-
-
-_live: set[str] = set()
-"""Runs whose frames this process still holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +102,9 @@ class _Run:
         self.sessions = Sessions()
         self.gate = Gate()
         self.results: dict[str, NodeResult] = {}
-        self.unfinished: set[str] = set()
-        """Committed by the run that is resumed, but their custom writers did not get through."""
+        self.job = Job(self.run_id, list(plan.selects), plan.node_names)
         self.outcomes: dict[str, dict[str, Any]] = {}
         self.errors: list[BaseException] = []
-        self.resumed_from: str | None = None
         self.nodes = plan.pipeline.nodes_dict
         self.downstream: dict[str, list[str]] = {}
         for node in plan.nodes:
@@ -119,8 +114,13 @@ class _Run:
         self.clock = time.perf_counter()
 
     def execute(self) -> RunOutcome:
+        if self.options.resume and not self.options.write_sinks:
+            msg = "resume=True with write_sinks=False: only a run that writes its sinks can be resumed; leave one out"
+            raise DefinitionError(msg)
         import_listed(self.plan.pipeline, self.options.named)
-        with self._locks():
+        with ExitStack() as locks:
+            if self.options.write_sinks:
+                self._lock(locks)
             _log.info("Executing pipeline '%s'", self.plan.pipeline.name)
             if self.options.write_sinks:
                 self._open_folder()
@@ -133,101 +133,32 @@ class _Run:
                 record = self._record(status)
                 if self.options.write_sinks:
                     self.folder.write_record(record)
-                    prune(self.root, _live)
+                    prune(self.root)
                 self.listener(RunEnded(record))
         return RunOutcome(record, self.results, self.errors, self.sessions)
 
     # ---- before and after --------------------------------------------------------------------
 
-    def _locks(self) -> Locks:
-        """The pipeline's own lock and those of all targets, held until the run ends."""
-        if not self.options.write_sinks:
-            return Locks.acquire((), owner=self.run_id, timeout=0.0)
+    def _lock(self, locks: ExitStack) -> None:
+        """The pipeline's own lock and those of all targets, held until the run ends; what killed runs left goes."""
         from laktory.settings import settings
 
-        sinks = [sink for name in self.plan.node_names for sink in self.nodes[name].sinks]
-        targets = [_target(s) for s in sinks if isinstance(s, FileDataSink) and s.custom_writer is None]
+        targets = [_target(sink) for name in self.plan.node_names for sink in file_sinks(self.nodes[name])]
         self.root.mkdir(parents=True, exist_ok=True)
-        owner = f"run {self.run_id} of pipeline {self.plan.pipeline.name!r}"
-        return Locks.acquire(targets, owner=owner, timeout=settings.lock_timeout, extra=str(self.root / "lock"))
+        owner, timeout = f"run {self.run_id} of pipeline {self.plan.pipeline.name!r}", settings.lock_timeout
+        locks.enter_context(Locks.acquire((), owner=owner, timeout=timeout, extra=str(self.root / "lock")))
+        finish_killed(self.root, owner=owner, timeout=timeout)
+        locks.enter_context(Locks.acquire(targets, owner=owner, timeout=timeout))
 
     def _open_folder(self) -> None:
         (self.root / "intents").mkdir(parents=True, exist_ok=True)
-        name, selects = self.plan.pipeline.name, list(self.plan.selects)
-        before = last_unfinished(self.root, name, selects) if self.options.resume else None
-        scope, entries = selects, []
-        if before is not None:
-            header, *committed = before.entries()
-            self._refuse_other_refresh(header["full_refresh"])
-            scope, entries = header["scope"], self._take_over(before, committed)
-        elif self.options.resume:
-            _log.warning("Nothing to resume: the last run of '%s' succeeded or there is none. This is a new run.", name)
-        header = {
-            "run": self.run_id,
-            "pipeline": name,
-            "started": self.started.isoformat(),
-            "selects": selects,
-            "scope": scope,
-            "full_refresh": self.options.full_refresh,
-        }
-        self.folder.open(header, entries)
-        _live.add(self.run_id)
-        weakref.finalize(self.sessions, _live.discard, self.run_id)
-
-    def _refuse_other_refresh(self, full_refresh: bool) -> None:
-        if full_refresh != self.options.full_refresh:
-            was, now = ("was", "is not") if full_refresh else ("was not", "is")
-            msg = f"cannot resume: the unfinished run {was} a full refresh and this one {now}; run both the same way"
-            raise RunError(msg)
-
-    def _take_over(self, before: RunFolder, committed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """What the unfinished run committed, where the definition is still the same, as entries for our ledger.
-
-        Raises
-        ------
-        RunError
-            If a node appended and was changed since, or cannot be read any more: again would double its rows.
-        """
-        self.resumed_from = before.run_id
-        entries = {entry["node"]: keep_scratch(entry, before, self.folder) for entry in committed if "read" in entry}
-        finished = {entry["node"] for entry in committed if entry.get("custom_writers")}
-        kept = []
-        for name, entry in entries.items():
-            node = self.plan.by_name.get(name)
-            if node is not None and not self._still_good(node, entry):
-                continue
-            kept.append(entry)
-            if name in finished:
-                kept.append({"node": name, "custom_writers": "done"})
-            if node is None:
-                continue
-            read = read_of(entry)
-            frame = self.sessions.get(node.engine).scan(read) if read else None
-            self.results[name] = NodeResult(frame, node.engine, read=read, rows=entry["rows"], sessions=self.sessions)
-            if any(write.kind == "CUSTOM" for write in node.writes) and name not in finished:
-                self.unfinished.add(name)
-        return kept
-
-    def _still_good(self, node: NodePlan, entry: dict[str, Any]) -> bool:
-        """Whether a committed node may be skipped.
-
-        Raises
-        ------
-        RunError
-            If it may not, and running it again would append again.
-        """
-        read = read_of(entry)
-        places = [write["path"] for write in entry["writes"] if write["rows"] is not None]
-        places += read.files or (read.path,) if read else ()
-        why = ""
-        if entry["digest"] != node.digest:
-            why = "its definition or something it reads was changed since"
-        elif not all(Path(path).exists() for path in places) or (read is None and node.consumers):
-            why = "what it wrote cannot be read any more"
-        if why and any(write["mode"] == "APPEND" and write["rows"] is not None for write in entry["writes"]):
-            msg = f"cannot resume: node {node.name!r} has appended rows, and {why}; run without resuming"
-            raise RunError(msg, node=node.name)
-        return not why
+        resume, full_refresh = self.options.resume, self.options.full_refresh
+        self.job = open_job(self.plan, self.root, self.folder, self.sessions, resume=resume, full_refresh=full_refresh)
+        self.results |= self.job.results
+        started = self.started.isoformat()
+        header = start_line(self.plan, self.root, self.job, self.run_id, started=started, full_refresh=full_refresh)
+        self.folder.open(header, self.job.lines)
+        self.sessions.hold(self.folder.path)
 
     def _record(self, status: Status) -> dict[str, Any]:
         finished = datetime.now(UTC)
@@ -241,7 +172,7 @@ class _Run:
             "selects": list(self.plan.selects),
             "full_refresh": self.options.full_refresh,
             "write_sinks": self.options.write_sinks,
-            "resumed_from": self.resumed_from,
+            "resumed_from": self.job.resumed_from,
             "process": os.getpid(),
             "versions": versions(),
             "nodes": [
@@ -285,8 +216,7 @@ class _Run:
         except BaseException:
             self.sessions.interrupt()
             self.gate.close()
-            for name in running.values():
-                self._end(name, "interrupted", {})
+            self._stopped(running)
             self.sessions.abandon()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -303,7 +233,7 @@ class _Run:
 
     def _settled(self, name: str) -> bool:
         """Whether a node needs no work: committed by the resumed run, or its upstream failed."""
-        if name in self.results and name not in self.unfinished:
+        if name in self.results and name not in self.job.unfinished:
             self._end(name, "resumed", {"rows_out": self.results[name].rows})
             return True
         failed = [
@@ -338,7 +268,7 @@ class _Run:
             write_sinks=options.write_sinks,
             apply_transformer=options.apply_transformer,
         )
-        if name in self.unfinished:
+        if name in self.job.unfinished:
             return node_room.finish_custom(self.nodes[name], self.results[name], context)
         return node_room.execute(self.nodes[name], self.plan.by_name[name], context)
 
@@ -353,6 +283,18 @@ class _Run:
         shown = _told(name, error, self.plan.pipeline)
         self.errors.append(shown)
         self._end(name, "failed", {"error": {"type": type(shown).__name__, "message": redact(str(shown))}})
+
+    def _stopped(self, running: Mapping[Future[NodeResult], str]) -> None:
+        """Nothing is committed any more; a node that just was has not been interrupted, though its thread goes on."""
+        lines = self.folder.entries()[1 + len(self.job.lines) :] if self.options.write_sinks else []
+        rows = {line["node"]: line["rows"] for line in lines if "read" in line}
+        through = {line["node"] for line in lines if "custom_writers" in line}
+        for name in running.values():
+            customs = any(write.kind == "CUSTOM" for write in self.plan.by_name[name].writes)
+            if name in rows and (name in through or not customs):
+                self._end(name, "succeeded", {"rows_out": rows[name]})
+            else:
+                self._end(name, "interrupted", {})
 
     def _end(self, name: str, status: Status, facts: dict[str, Any]) -> None:
         began = self.outcomes.get(name, {}).get("clock")
@@ -383,7 +325,7 @@ def _facts(node: NodePlan, result: NodeResult, results: Mapping[str, NodeResult]
         "bytes": sum(item.bytes for item in result.written),
         "sinks": [
             {
-                "path": item.sink.path,
+                "path": redact(item.sink.path),
                 "format": item.sink.format,
                 "mode": item.sink.write_mode,
                 "rows": item.rows,

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from laktory.diagnostics.secrets import redact
 from laktory.engines.protocol import FileRead, Output, Staged
 from laktory.errors import SinkError
 from laktory.log import get_logger
 from laktory.models.custom import LaktoryContext
 from laktory.runtime.custom import call
-from laktory.storage import commit, delta_schema, discard, exists, open_staging, prepare, target_of
+from laktory.runtime.ledger import rows_read, scratch_line, sink_target, write_line
+from laktory.runtime.reading import row_count
+from laktory.storage import commit, delta_schema, discard, exists, open_staging, prepare, sync
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     Frame = nw.LazyFrame[Any]
 
-__all__ = ["Written", "carrier", "read_as_json", "scratch_output", "sink_target", "write_custom", "write_files"]
+__all__ = ["Written", "carrier", "scratch_output", "sink_target", "write_custom", "write_files"]
 
 _log = get_logger(__name__)
 
@@ -39,13 +40,17 @@ _BYTES_APPEND = ("CSV", "JSONL", "NDJSON")
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one sink received. `read` finds again exactly the rows this run wrote, None if nothing was written."""
+    """What one sink received. `read` finds again exactly the rows this run wrote, None if nothing was written.
+
+    `line` is what the ledger holds of it.
+    """
 
     sink: FileDataSink
     rows: int | None
     bytes: int
     read: FileRead | None
     typed: bool
+    line: dict[str, Any] | None = None
     version: int | None = None
 
 
@@ -64,12 +69,8 @@ class _Job:
     append_bytes: bool = False
     has_header: bool = False
     staged: Staged | None = None
+    change: Change | None = None
     bytes: int = 0
-
-
-def sink_target(sink: FileDataSink) -> Target:
-    """Where a sink leads on this machine."""
-    return target_of(sink.path, sink.format, partitioned="partition_by" in sink.writer_kwargs)
 
 
 def write_files(
@@ -118,15 +119,14 @@ def write_files(
         for job, done in zip(active, staged, strict=False):
             done = done if done.files else _no_rows(job, session)  # noqa: PLW2901
             job.staged, job.bytes = done, sum(Path(file).stat().st_size for file in done.files)
-            changes.append(_change(job))
+            job.change = _change(job)
+            changes.append(job.change)
+        if scratch is not None:
+            sync(scratch.path)
         rows = _frame_rows(active, staged)
-        written = [_written(sink, job, rows) for sink, job in zip(sinks, jobs, strict=True)]
-        entry = note["entry"] | {
-            "rows": rows,
-            "read": read_as_json(scratch_read or carrier(written)),
-            "writes": [_as_json(item) for item in written],
-        }
-        line = {"ledger": note["ledger"], "ledger_line": redact(json.dumps(entry))}
+        written = [_written(number, sinks[number], job, rows) for number, job in enumerate(jobs)]
+        entry = note["entry"] | _entry(written, rows, scratch_read)
+        line = {"ledger": note["ledger"], "ledger_line": json.dumps(entry)}
         with gate:
             committed = commit(changes, intent_path=intent, note=line)
     except BaseException:
@@ -200,7 +200,7 @@ def _append_to_file(job: _Job, session: Session) -> None:
     old = None if empty else session.scan(FileRead(sink.path, sink.format, files=(job.target.path,)))
     if old is not None:
         _same_columns(job, session.schema(old))
-        job.old_rows = int(session.collect(old.select(nw.len())).collect("polars").item())
+        job.old_rows = row_count(session, old)
     if lines:
         job.append_bytes, job.has_header = True, old is not None
     elif old is not None:
@@ -312,50 +312,47 @@ def _frame_rows(jobs: Sequence[_Job], staged: Sequence[Staged]) -> int | None:
     return staged[-1].rows if staged else None
 
 
-def _written(sink: FileDataSink, job: _Job | None, rows: int | None) -> Written:
-    if job is None or job.staged is None:
+def _written(number: int, sink: FileDataSink, job: _Job | None, rows: int | None) -> Written:
+    if job is None or job.change is None:
         return Written(sink, None, 0, None, typed=False)
-    if job.target.kind == "file":
-        part = (job.old_rows, rows or 0) if job.mode == "APPEND" else None
-        schema = None if job.typed or sink.format in ("AVRO", "EXCEL") else job.schema
-        read = FileRead(job.target.path, sink.format, files=(job.target.path,), rows=part, schema=schema)
-    else:
-        files = job.staged.files
-        read = FileRead(job.target.path, sink.format)
-        if job.mode == "APPEND":
-            final = tuple(str(Path(job.target.path) / Path(file).relative_to(job.staging.path)) for file in files)
-            read = FileRead(job.target.path, "PARQUET" if sink.format == "DELTA" else sink.format, files=final)
-    typed = job.typed and not (job.target.kind != "file" and "partition_by" in sink.writer_kwargs)
-    return Written(sink, rows, job.bytes, read, typed)
+    target, change, is_file = job.target, job.change, job.target.kind == "file"
+    line = write_line(
+        number,
+        target,
+        [(change.staged, "")] if is_file else [(f"{change.staged}/{name}", name) for name in change.files],
+        rows=rows,
+        offset=job.old_rows if is_file and job.mode == "APPEND" else None,
+        added=change.mode == "APPEND",
+        commit=change.table["id"] if change.table else None,
+    )
+    schema = job.schema if is_file and not job.typed and sink.format not in ("AVRO", "EXCEL") else None
+    typed = job.typed and not (target.kind != "file" and "partition_by" in sink.writer_kwargs)
+    return Written(sink, rows, job.bytes, rows_read(target, sink.format, line, schema=schema), typed, line)
+
+
+def _entry(written: Sequence[Written], rows: int | None, scratch: FileRead | None) -> dict[str, Any]:
+    """What the ledger holds of a node's commit."""
+    first = _first(written)
+    read = scratch_line(scratch) if scratch else {"sink": first.line["sink"]} if first and first.line else None
+    return {"rows": rows, "read": read, "writes": [item.line for item in written if item.line]}
 
 
 def carrier(written: Sequence[Written]) -> FileRead | None:
     """The first sink that gives back this run's rows with their exact types."""
-    return next((item.read for item in written if item.typed and item.read), None)
+    first = _first(written)
+    return first.read if first else None
 
 
-def read_as_json(read: FileRead | None) -> dict[str, Any] | None:
-    """How to read it again, as the ledger keeps it."""
-    return None if read is None else {"path": read.path, "format": read.format, "files": read.files, "rows": read.rows}
+def _first(written: Sequence[Written]) -> Written | None:
+    return next((item for item in written if item.typed and item.read), None)
 
 
 def _located(item: Written, job: _Job | None, committed: Committed | None) -> Written:
     """A table's version is known once it is committed; an overwritten one is read at that version."""
-    if job is None or item.read is None or committed is None:
+    if job is None or job.change is None or item.read is None or committed is None:
         return item
     _log.info("Write completed.")
     if job.target.kind != "delta":
         return item
-    read = replace(item.read, version=committed.version) if job.mode == "OVERWRITE" else item.read
+    read = item.read if job.change.mode == "APPEND" else replace(item.read, version=committed.version)
     return replace(item, read=read, version=committed.version)
-
-
-def _as_json(item: Written) -> dict[str, Any]:
-    sink = item.sink
-    return {
-        "path": sink_target(sink).path,
-        "format": sink.format,
-        "mode": sink.write_mode,
-        "rows": item.rows,
-        "bytes": item.bytes,
-    }

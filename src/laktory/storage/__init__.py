@@ -8,12 +8,13 @@ next finishes the commit. Readers take no lock and see the old or the new.
 
 from __future__ import annotations
 
-from laktory.storage.commits import Change, Committed, commit
+from laktory.storage.commits import Change, Committed, commit, pointed_record, read_record
 from laktory.storage.delta import delta_schema
+from laktory.storage.delta import version_of as delta_version
 from laktory.storage.files import append_line, sync, write_text
 from laktory.storage.locks import Locks, recover
 from laktory.storage.staging import Staging, discard, open_staging, prepare
-from laktory.storage.targets import Target, exists, target_of
+from laktory.storage.targets import Target, exists, staging_folder, target_of
 
 __all__ = [
     "Change",
@@ -24,11 +25,15 @@ __all__ = [
     "append_line",
     "commit",
     "delta_schema",
+    "delta_version",
     "discard",
     "exists",
     "open_staging",
+    "pointed_record",
     "prepare",
+    "read_record",
     "recover",
+    "staging_folder",
     "sync",
     "target_of",
     "write_text",

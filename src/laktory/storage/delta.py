@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import narwhals as nw
 
-__all__ = ["ConflictError", "apply", "delta_schema", "prepare"]
+__all__ = ["ConflictError", "apply", "delta_schema", "prepare", "version_of"]
 
 _APP = "laktory"
 _TRIES = 20
@@ -84,6 +84,7 @@ def prepare(
         "partition_by": partitions,
         "adds": [_add(path, staged, name, partitions, types) for name in names],
         "transaction": 1 + (state.transaction if state else 0),
+        "id": uuid.uuid4().hex,
     }
     if state is None and not (Path(path) / "_delta_log").is_dir() and Path(path).is_dir() and any(Path(path).iterdir()):
         msg = f"{path!r} holds files but is no Delta table; choose another path or remove them"
@@ -120,6 +121,18 @@ def apply(path: str, mode: str, change: dict[str, Any], *, again: bool) -> int |
             return version
     msg = f"other writers keep changing the Delta table {path!r}: {_TRIES} tries"
     raise SinkError(msg)
+
+
+def version_of(path: str, commit: str) -> int | None:
+    """The version that a change with this ``id`` made; None if it is in no log entry (any more)."""
+    with suppress(FileNotFoundError):
+        for name in sorted(os.listdir(f"{path}/_delta_log"), reverse=True):  # noqa: PTH208
+            if re.fullmatch(r"\d{20}\.json", name):
+                with Path(f"{path}/_delta_log/{name}").open(encoding="utf-8") as entry:
+                    first = json.loads(entry.readline() or "{}")
+                if first.get("commitInfo", {}).get("laktoryCommit") == commit:
+                    return int(name[:20])
+    return None
 
 
 def _read(path: str) -> _State | None:
@@ -172,6 +185,7 @@ def _actions(path: str, state: _State | None, mode: str, change: dict[str, Any])
         "operationParameters": parameters,
         "isBlindAppend": mode == "APPEND",
         "engineInfo": f"laktory/{__version__}",
+        "laktoryCommit": change["id"],
     }
     actions: list[dict[str, Any]] = [{"commitInfo": info}]
     if protocol is not None:

@@ -1,0 +1,146 @@
+"""What a ledger line holds of a commit: enough to read its rows again, and to see that they are still the same.
+
+Places are not in it: a sink is known by its number among the file sinks of its node, a target by a hash, a file by its
+name in its target, its size, time of change and number on disk. So no text of the definition, hence no secret, is kept,
+and nothing has to be hidden in it, which could change what it says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from laktory.engines.protocol import FileRead
+from laktory.models.datasinks import FileDataSink
+from laktory.storage import Target, delta_version, target_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from laktory.models.pipeline.pipelinenode import PipelineNode
+    from laktory.runtime.record import RunFolder
+
+__all__ = [
+    "LEDGER", "file_sinks", "is_whole", "keep_scratch", "path_key", "read_again", "rows_read", "scratch_line",
+    "sink_target", "write_line",
+]  # fmt: skip
+
+LEDGER = 2
+"""Form of the lines, in the first of them."""
+
+
+def file_sinks(node: PipelineNode) -> list[FileDataSink]:
+    """Sinks of a node that are staged and committed, in order."""
+    return [sink for sink in node.sinks if isinstance(sink, FileDataSink) and sink.custom_writer is None]
+
+
+def sink_target(sink: FileDataSink) -> Target:
+    """Where a sink leads on this machine."""
+    return target_of(sink.path, sink.format, partitioned="partition_by" in sink.writer_kwargs)
+
+
+def path_key(path: str) -> str:
+    """What ledgers have instead of a path."""
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+
+
+def write_line(
+    number: int,
+    target: Target,
+    staged: Iterable[tuple[str, str]],
+    *,
+    rows: int | None,
+    offset: int | None,
+    added: bool,
+    commit: str | None,
+) -> dict[str, Any]:
+    """What a sink is about to commit.
+
+    Parameters
+    ----------
+    number : of the sink
+    staged : path of each staged file, and its name in the target once it is committed (a file's own: ``""``)
+    rows, offset : rows of the frame, and rows before them in the same file
+    added : other files of the target stay
+    commit : id of the version of a Delta table
+    """
+    files = [[name, *_identity(path)] for path, name in staged]
+    return {
+        "sink": number, "target": path_key(target.path), "rows": rows, "offset": offset, "added": added, "files": files,
+        "commit": commit,
+    }  # fmt: skip
+
+
+def scratch_line(read: FileRead) -> dict[str, Any]:
+    """An intermediate result, by its name in the folder of the run."""
+    return {"scratch": Path(read.path).name, "format": read.format, "size": Path(read.path).stat().st_size}
+
+
+def rows_read(target: Target, format_: str, line: Mapping[str, Any], **facts: Any) -> FileRead:
+    """How to read exactly the rows that a `write_line` stands for; of a Delta table, `facts` have the version."""
+    names = [file[0] for file in line["files"]]
+    if target.kind == "file":
+        part = None if line["offset"] is None else (line["offset"], line["rows"] or 0)
+        return FileRead(target.path, format_, files=(target.path,), rows=part, **facts)
+    if target.kind == "delta" and not line["added"]:
+        return FileRead(target.path, format_, **facts)
+    files = tuple(f"{target.path}/{name}" for name in names)
+    return FileRead(target.path, "PARQUET" if target.kind == "delta" else format_, files=files, **facts)
+
+
+def read_again(entry: Mapping[str, Any], node: PipelineNode, folder: RunFolder) -> FileRead | None:
+    """How to read what a node committed, None if its entry names nothing. The entry `is_whole`."""
+    read = entry["read"]
+    if read is None:
+        return None
+    if "scratch" in read:
+        path = str(folder.scratch.resolve() / read["scratch"])
+        return FileRead(path, read["format"], files=(path,))
+    sink = file_sinks(node)[read["sink"]]
+    target = sink_target(sink)
+    line = next(line for line in entry["writes"] if line["sink"] == read["sink"])
+    version = delta_version(target.path, line["commit"]) if line["commit"] and not line["added"] else None
+    return rows_read(target, sink.format, line, version=version)
+
+
+def is_whole(entry: Mapping[str, Any], node: PipelineNode, folder: RunFolder) -> bool:
+    """Whether everything a node committed is there as it was. Its definition is unchanged."""
+    read = entry["read"]
+    if read is not None and "scratch" in read:
+        path = folder.scratch / read["scratch"]
+        if not path.is_file() or path.stat().st_size != read["size"]:
+            return False
+    sinks = file_sinks(node)
+    return all(_is_there(sink_target(sinks[line["sink"]]), line) for line in entry["writes"])
+
+
+def _is_there(target: Target, line: Mapping[str, Any]) -> bool:
+    if line["commit"] and not line["added"] and delta_version(target.path, line["commit"]) is None:
+        return False
+    for name, *identity in line["files"]:
+        try:
+            if _identity(f"{target.path}/{name}" if name else target.path) != identity:
+                return False
+        except OSError:
+            return False
+    return True
+
+
+def _identity(path: str) -> list[int]:
+    found = os.stat(path)  # noqa: PTH116 - once per file of an output
+    return [found.st_size, found.st_mtime_ns, found.st_ino]
+
+
+def keep_scratch(entry: Mapping[str, Any], before: RunFolder, now: RunFolder) -> None:
+    """An intermediate result of the run that `now` takes over from gets a second name in its folder."""
+    read = entry["read"]
+    if read is None or "scratch" not in read:
+        return
+    now.scratch.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(before.scratch / read["scratch"], now.scratch / read["scratch"])
+    except OSError:  # a file system without hard links
+        shutil.copyfile(before.scratch / read["scratch"], now.scratch / read["scratch"])
