@@ -424,6 +424,21 @@ def test_a_node_that_committed_while_the_run_was_stopped_is_told_as_succeeded(ba
     assert height("a.parquet") == [2]
 
 
+def test_the_record_counts_rows_in(backend):
+    numbers(n=3)
+    Path("t.csv").write_text("id\n1\n")
+    p = pipeline(
+        backend,
+        node("a", "in.parquet", into("a.parquet"), steps=["SELECT * FROM {df} WHERE id > 0"]),
+        node("b", "a", "b.parquet", steps=["SELECT * FROM {df} UNION ALL SELECT * FROM {nodes.a}"]),
+        node("c", {"path": "t.csv", "format": "CSV"}, "c.parquet"),
+        node("d", "a.parquet", into("a2.parquet"), depends_on=["a"]),
+    )
+    p.execute()
+    rows = {n["name"]: (n["rows_in"], n["rows_out"]) for n in p.last_run["nodes"]}
+    assert (rows["a"], rows["c"], rows["d"]) == ((3, 2), (None, 1), (2, 2))
+
+
 def test_resuming_without_writing_is_refused(backend):
     numbers(n=2)
     with pytest.raises(DefinitionError, match="resume=True with write_sinks=False"):

@@ -7,12 +7,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from laktory.errors import DefinitionError
+from laktory.errors import DefinitionError, LaktoryError
 from laktory.log import get_logger
 from laktory.models.datasinks import FileDataSink
-from laktory.models.datasources import PipelineNodeDataSource
+from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
 from laktory.runtime.ledger import file_sinks, scratch_line
-from laktory.runtime.reading import read
+from laktory.runtime.reading import file_read, read, row_count
 from laktory.runtime.writing import Written, carrier, scratch_output, write_custom, write_files
 from laktory.storage import append_line, delta_schema, sync
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Frame = nw.LazyFrame[Any]
 
-__all__ = ["NodeContext", "NodeResult", "execute", "finish_custom"]
+__all__ = ["NodeContext", "NodeResult", "execute", "finish_custom", "rows_in"]
 
 _log = get_logger(__name__)
 
@@ -96,6 +96,35 @@ def execute(node: PipelineNode, plan: NodePlan, context: NodeContext) -> NodeRes
         # what cannot be built is told by the node it stands in, not by a consumer
         session.schema(frame)
     return result
+
+
+def rows_in(node: PipelineNode, plan: NodePlan, context: NodeContext) -> int | None:
+    """Rows of everything a node reads, None where they could only be counted by reading them.
+
+    Nodes of the run have counted theirs; files that keep types keep their counts too, which an engine that reads them
+    natively finds without reading rows.
+    """
+    session, count = context.sessions.get(plan.engine), 0
+    names = [read.what for read in plan.reads if read.kind == "PIPELINE_NODE"]
+    sources = [source for source in node.data_sources if not isinstance(source, PipelineNodeDataSource)]
+    if context.named or not plan.reads:
+        return None
+    for name in names:
+        result = context.results.get(name)
+        if result is None or result.rows is None:
+            return None
+        count += result.rows
+    for source in sources:
+        if source._df is not None or not isinstance(source, FileDataSource) or "://" in source.path:
+            return None
+        support = session.capabilities.formats[source.format]
+        if not support.typed or support.via != "native" or source.reader_kwargs or source.reader_methods:
+            return None
+        try:
+            count += row_count(session, session.scan(file_read(source)))
+        except LaktoryError:  # told where the node reads it
+            return None
+    return count
 
 
 def _stage_frame(node: PipelineNode, session: Session, context: NodeContext) -> Frame:

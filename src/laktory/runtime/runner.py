@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from laktory.models.datasinks import FileDataSink
     from laktory.models.pipeline.pipeline import Pipeline
-    from laktory.planning import NodePlan, Plan
+    from laktory.planning import Plan
     from laktory.runtime.events import Listener, Status
     from laktory.storage import Target
 
@@ -104,6 +104,7 @@ class _Run:
         self.results: dict[str, NodeResult] = {}
         self.job = Job(self.run_id, list(plan.selects), plan.node_names)
         self.outcomes: dict[str, dict[str, Any]] = {}
+        self.rows_in: dict[str, int | None] = {}
         self.errors: list[BaseException] = []
         self.nodes = plan.pipeline.nodes_dict
         self.downstream: dict[str, list[str]] = {}
@@ -270,13 +271,15 @@ class _Run:
         )
         if name in self.job.unfinished:
             return node_room.finish_custom(self.nodes[name], self.results[name], context)
+        # before the node writes: it may write to what it reads
+        self.rows_in[name] = node_room.rows_in(self.nodes[name], self.plan.by_name[name], context)
         return node_room.execute(self.nodes[name], self.plan.by_name[name], context)
 
     def _finish(self, name: str, future: Future[NodeResult]) -> None:
         error = future.exception()
         if error is None:
             result = self.results[name] = future.result()
-            self._end(name, "succeeded", _facts(self.plan.by_name[name], result, self.results))
+            self._end(name, "succeeded", _facts(result, self.rows_in.get(name)))
             return
         if not isinstance(error, Exception):
             raise error
@@ -314,13 +317,10 @@ def _target(sink: FileDataSink) -> Target:
         raise
 
 
-def _facts(node: NodePlan, result: NodeResult, results: Mapping[str, NodeResult]) -> dict[str, Any]:
-    """Counts for the record. Rows in are known for rows that come from other nodes of the run."""
-    reads = [read.what for read in node.reads if read.kind == "PIPELINE_NODE"]
-    counts = [results[name].rows for name in reads if name in results]
-    known = len(counts) == len(node.reads) and None not in counts
+def _facts(result: NodeResult, rows_in: int | None) -> dict[str, Any]:
+    """Counts for the record."""
     return {
-        "rows_in": sum(count or 0 for count in counts) if known and node.reads else None,
+        "rows_in": rows_in,
         "rows_out": result.rows,
         "bytes": sum(item.bytes for item in result.written),
         "sinks": [
