@@ -556,3 +556,30 @@ def test_nothing_is_said_at_exit(tmp_path):
         [sys.executable, "-c", textwrap.dedent(script)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_engine_itself_reads_nothing_but_the_frames(session, tmp_path):
+    put(tmp_path / "s.csv", "a\n1\n")
+    df = session.adopt({"a": [1]})
+    session.sql("FROM __df__", {"__df__": df})
+    for statement in (
+        'WITH RECURSIVE "s.csv" AS (SELECT * FROM "s.csv") SELECT * FROM "s.csv"',
+        "SELECT * FROM __df__ JOIN 's.csv' USING (a)",
+        "SELECT (SELECT max(a) FROM '*.csv') AS a FROM __df__",
+        "FROM read_csv('s.csv')",
+        "FROM read_text('/etc/host*')",
+        "FROM glob('*')",
+    ):
+        assert "a step reads no files" in refused(StepError, session.sql, statement, {"__df__": df})
+    assert "no table 'laktory_data_0'" in refused(StepError, session.sql, "FROM laktory_data_0", {"__df__": df})
+    statement = "SELECT * FROM __df__ ASOF JOIN range(3) r(b) ON a >= b"
+    assert rows(session.sql(statement, {"__df__": df})) == [(1, 1)]
+
+
+def test_any_type_of_column_can_be_queried(session):
+    values = """NULL AS n, 1::HUGEINT AS h, 'x'::ENUM ('x', 'it''s') AS e, {'a b': [1], 'c': DATE '2020-01-01'} AS s,
+        MAP {'k': 1} AS m, [1, 2]::INTEGER[2] AS l, INTERVAL 1 DAY AS i, TIME '10:00' AS t, 'a'::BLOB AS b,
+        uuid() AS u, '101'::BIT AS bits, TIMESTAMPTZ '2020-01-01 00:00:00Z' AS z, union_value(k := 1) AS un"""
+    frame = session.sql(f"SELECT {values}", {})
+    again = session.sql("SELECT * FROM __df__", {"__df__": frame})
+    assert nw.to_native(again).types == nw.to_native(frame).types

@@ -96,6 +96,7 @@ SELECT a FROM {df} EXCEPT ALL SELECT a FROM {nodes.b}
 SELECT * FROM {df} UNION ALL BY NAME SELECT * FROM {nodes.b}
 WITH x AS (SELECT * FROM {df}), y AS MATERIALIZED (SELECT * FROM x) SELECT * FROM y JOIN X USING (a)
 WITH RECURSIVE c AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM c WHERE x < 5) SELECT * FROM c
+WITH RECURSIVE c AS (SELECT 1 AS x UNION SELECT x + 1 FROM (SELECT * FROM c) WHERE x < 5), d AS (FROM c) FROM d
 SELECT * FROM (WITH q AS (SELECT 1 AS a) SELECT * FROM q)
 WITH o AS (SELECT 1 AS a) SELECT (SELECT max(a) FROM o) FROM {df} WHERE a IN (FROM o)
 SELECT data.a.b, data['a'], l[1], l[1:2] FROM {df}
@@ -178,6 +179,19 @@ REFUSED = {
     "SELECT 1 LIMIT (SELECT 1 FROM 'x.csv')": "'x.csv' names a file",
     'WITH "x.csv" AS (SELECT * FROM "x.csv") SELECT * FROM "x.csv"': "'x.csv' names a file",
     'SELECT * FROM "x.csv", (WITH "x.csv" AS (SELECT 1) SELECT 1)': "'x.csv' names a file",
+    # DuckDB finds the name of a recursive WITH only on the right of its UNION; elsewhere it would be a file or view
+    'WITH RECURSIVE "x.csv" AS (SELECT * FROM "x.csv") SELECT * FROM "x.csv"': "'x.csv' names a file",
+    'WITH RECURSIVE q AS (WITH r AS (SELECT * FROM q) FROM r) FROM q': "table 'q' is not a placeholder",
+    "WITH RECURSIVE q AS (SELECT * FROM q UNION ALL SELECT 1) FROM q": "table 'q' is not a placeholder",
+    "WITH RECURSIVE q AS (SELECT 1 AS a UNION ALL BY NAME SELECT * FROM q) FROM q": "table 'q' is not a placeholder",
+    "WITH RECURSIVE q AS (SELECT 1 AS a EXCEPT SELECT * FROM q) FROM q": "table 'q' is not a placeholder",
+    "WITH RECURSIVE q AS (WITH r AS (FROM q) SELECT 1 UNION ALL FROM r) FROM q": "table 'q' is not a placeholder",
+    "WITH RECURSIVE q AS (SELECT 1 AS a UNION ALL SELECT 2 ORDER BY (SELECT 1 FROM q)) FROM q": "table 'q' is not",
+    'WITH "\u017f" AS (SELECT 1) FROM s': "table 's' is not a placeholder",
+    'WITH "data/*" AS (SELECT 1 AS a) SELECT * FROM "data/*"': "'data/*' names a file: it cannot be a name in WITH",
+    "WITH laktory_data_0 AS (SELECT 1 AS a) FROM laktory_data_0": "'laktory_data_0' is reserved",
+    "WITH {df} AS (SELECT 1 AS a) FROM {df}": "'{df}' is reserved: it cannot be a name in WITH",
+    "SELECT pg_get_viewdef(1) FROM {df}": "function 'pg_get_viewdef' is not allowed",
     "SELECT * FROM read_csv('x')": "function 'read_csv' is not allowed: a step reads no files",
     "SELECT * FROM READ_PARQUET ('x')": "function 'read_parquet' is not allowed",
     "SELECT * FROM {df} UNION SELECT * FROM scan_ipc('x')": "function 'scan_ipc' is not allowed",

@@ -39,7 +39,7 @@ TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range
 
 _FILE_PREFIXES = ("parquet_", "read_", "scan_", "sniff_")
 _FILE_FUNCTIONS = frozenset({"glob", "delta_scan", "iceberg_scan", "parquet_scan", "sqlite_scan"})
-_STATE_PREFIXES = ("duckdb_", "pragma_", "write_")
+_STATE_PREFIXES = ("duckdb_", "pg_get_", "pragma_", "write_")
 _STATE_FUNCTIONS = frozenset(
     {
         "arrow_scan", "checkpoint", "current_query", "current_setting", "currval", "force_checkpoint", "getenv",
@@ -65,6 +65,9 @@ _QUERY_WORDS = frozenset(
 
 # the packages of sqlglot import one another: threads that import it at once, each at another end, deadlock
 _IMPORT = threading.Lock()
+
+_PATH_MARK = re.compile(r"[./\\:*?\[]")
+_RESERVED_NAME = re.compile(rf"{_PATH_MARK.pattern}|(?i:^(laktory_|__))")
 
 _FILES_HINT = "declare the file as a source and write {sources.name}"
 
@@ -297,6 +300,8 @@ def _node_problems(node: exp.Expr, statement: Statement, *, files: bool) -> Iter
         yield Problem(f"a step only queries, found {_keyword(node)}")
     elif isinstance(node, exp.Table):
         yield from _table_problems(node, statement, files=files)
+    elif isinstance(node, exp.CTE):
+        yield from _name_problems(node, statement)
     elif isinstance(node, exp.Lateral):
         if not isinstance(node.this, (exp.Subquery, exp.Unnest)) and _function(node.this) not in TABLE_FUNCTIONS:
             yield _no_table_function(node.this, statement, files=files)
@@ -304,6 +309,17 @@ def _node_problems(node: exp.Expr, statement: Statement, *, files: bool) -> Iter
         known = (exp.Table, exp.Subquery, exp.Unnest, exp.Lateral, exp.Values, exp.Paren, exp.Query)
         if not isinstance(node.this, known):
             yield Problem(f"{_shown(node.this)} cannot stand where a table is expected", hint="write {df}")
+
+
+def _name_problems(cte: exp.CTE, statement: Statement) -> Iterator[Problem]:
+    """A name that could be a file or a frame is never hidden by WITH: where it ends, the engine would find that."""
+    alias = cte.args["alias"].this if cte.args.get("alias") else None
+    if alias is None or not _RESERVED_NAME.search(alias.name):
+        return
+    name = statement.in_user_words(alias.name)
+    hint = "take a name of letters, digits and '_', such as WITH recent AS (…)"
+    kind = "names a file" if _PATH_MARK.search(alias.name) else "is reserved"
+    yield _at(f"{name!r} {kind}: it cannot be a name in WITH", _place(alias, statement), hint)
 
 
 def _table_problems(table: exp.Table, statement: Statement, *, files: bool) -> Iterator[Problem]:
@@ -318,7 +334,7 @@ def _table_problems(table: exp.Table, statement: Statement, *, files: bool) -> I
         return
     written = ".".join(part.name for part in table.parts)
     if not table.args.get("db"):
-        if name.name in statement.names.values() or name.name.casefold() in _ctes_in_scope(table):
+        if name.name in statement.names.values() or _folded(name.name) in _ctes_in_scope(table):
             return
         if files and name.args.get("quoted") and re.search(r"[./\\]", written):
             return
@@ -348,22 +364,35 @@ def _ctes_in_scope(table: exp.Expr) -> set[str]:
     from sqlglot import exp
 
     names: set[str] = set()
-    child: exp.Expr = table
-    parent = table.parent
-    while parent is not None:
+    passed: list[exp.Expr] = [table]
+    while (parent := passed[-1].parent) is not None:
         if isinstance(parent, exp.With):
             for cte in parent.expressions:
-                if cte is child and not parent.args.get("recursive"):
-                    break
-                names.add(cte.alias.casefold())
-                if cte is child:
-                    break
+                if cte is not passed[-1]:
+                    names.add(_folded(cte.alias))
+                    continue
+                if parent.args.get("recursive") and any(node is _step_of(cte) for node in passed):
+                    names.add(_folded(cte.alias))
+                break
         else:
             clause = parent.args.get("with_")
-            if clause is not None and clause is not child:
-                names.update(cte.alias.casefold() for cte in clause.expressions)
-        child, parent = parent, parent.parent
+            if clause is not None and clause is not passed[-1]:
+                names.update(_folded(cte.alias) for cte in clause.expressions)
+        passed.append(parent)
     return names
+
+
+def _step_of(cte: exp.Expr) -> exp.Expr | None:
+    """The part of WITH RECURSIVE that may read its own name: the right side of the outermost UNION."""
+    from sqlglot import exp
+
+    body = cte.this
+    return body.expression if isinstance(body, exp.Union) and not body.args.get("by_name") else None
+
+
+def _folded(name: str) -> str:
+    """As engines compare names: only the letters A to Z have a case."""
+    return re.sub("[A-Z]+", lambda match: match[0].lower(), name)
 
 
 def _is_file_function(node: Any) -> bool:

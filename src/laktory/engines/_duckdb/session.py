@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import polars as pl
 from laktory.engines._duckdb.failures import translated
 from laktory.engines._duckdb.methods import METHODS
 from laktory.engines._duckdb.readers import call_methods, files_of, refuse_names, scan_files
-from laktory.engines._duckdb.sql import query, refuse_equal_names, syntax_error
+from laktory.engines._duckdb.sql import planner, query, refuse_equal_names, refuse_outside, syntax_error
 from laktory.engines._duckdb.storing import stored, stored_schema
 from laktory.engines._duckdb.streams import PolarsStream
 from laktory.engines._duckdb.types import identifier, literal
@@ -23,6 +24,7 @@ from laktory.engines.capabilities import DUCKDB
 from laktory.engines.errors import reason
 from laktory.engines.handover import in_memory
 from laktory.errors import SourceError
+from laktory.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -128,9 +130,9 @@ class DuckDBSession:
             The statement cannot be planned.
         """
         with self._lock, translated(self._reads):
-            views = {}
-            for name, frame in frames.items():
-                views[name] = self._register(self._own(nw.to_native(frame)))
+            relations = {name: self._own(nw.to_native(frame)) for name, frame in frames.items()}
+            refuse_outside(self._con if settings.allow_sql_files else self._planner, statement, relations)
+            views = {name: self._register(relation) for name, relation in relations.items()}
             return nw.from_native(query(self._con, statement, views))
 
     def check_sql(self, statement: str) -> tuple[str, int | None, int | None] | None:
@@ -191,6 +193,12 @@ class DuckDBSession:
                 self._con.unregister(name)
             self._registered.clear()
             self._con.close()
+            if "_planner" in vars(self):
+                self._planner.close()
+
+    @cached_property
+    def _planner(self) -> duckdb.DuckDBPyConnection:
+        return planner()
 
     def _unique(self, prefix: str) -> str:
         return f"{prefix}_{next(self._numbers)}"

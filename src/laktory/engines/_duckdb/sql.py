@@ -16,9 +16,53 @@ from laktory.errors import StepError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["query", "refuse_equal_names", "syntax_error"]
+__all__ = ["planner", "query", "refuse_equal_names", "refuse_outside", "syntax_error"]
 
+_OPENED = re.compile(r'Cannot access file "(.*?)"')
 _PLACE = re.compile(r"\n+LINE (\d+): (.*)\n( *)\^")
+
+
+def planner() -> duckdb.DuckDBPyConnection:
+    """A connection to nothing, that reaches no file and no network: statements are planned there first."""
+    con = duckdb.connect(
+        config={
+            "enable_external_access": "false",
+            "autoload_known_extensions": "false",
+            "autoinstall_known_extensions": "false",
+            "threads": "1",
+        }
+    )
+    for setting in ("python_enable_replacements = false", "TimeZone = 'UTC'", "lock_configuration = true"):
+        con.execute(f"SET {setting}")
+    return con
+
+
+def refuse_outside(
+    con: duckdb.DuckDBPyConnection, statement: str, frames: Mapping[str, duckdb.DuckDBPyRelation]
+) -> None:
+    """Plan a statement over empty frames of the same columns, on a `planner`.
+
+    The guard of statements reads the text; here DuckDB itself says what it would open. A name that is neither a frame
+    nor defined by WITH is a file to it, or a view of the session.
+
+    Raises
+    ------
+    StepError
+        The statement needs more than its frames, cannot be planned, or gives two columns one name.
+    """
+    empty = {name: f"SELECT {_nulls(frame)} LIMIT 0" for name, frame in frames.items()}
+    try:
+        if len(con.extract_statements(statement)) != 1:
+            msg = "SQL: one statement is expected"
+            raise StepError(msg)
+        # a union by name is refused where a subquery gives a column another name and says nothing
+        con.sql(f"{_named(empty)}{_inner(statement)} UNION ALL BY NAME (SELECT 1 AS laktory_probe)")
+    except duckdb.PermissionException as error:
+        file = _OPENED.search(str(error))
+        msg = f"SQL: {f'{file[1]!r} names a file: ' if file else ''}a step reads no files; declare it as a source"
+        raise StepError(msg) from error
+    except duckdb.Error as error:
+        raise statement_failure(error, frames) from error
 
 
 def query(con: duckdb.DuckDBPyConnection, statement: str, views: Mapping[str, str]) -> duckdb.DuckDBPyRelation:
@@ -30,22 +74,27 @@ def query(con: duckdb.DuckDBPyConnection, statement: str, views: Mapping[str, st
     Raises
     ------
     StepError
-        A table, column, function or the syntax is unknown, or two columns have one name.
+        A table, column, function or the syntax is unknown.
     """
+    tables = {name: f"FROM {identifier(view)}" for name, view in views.items()}
     try:
-        if len(con.extract_statements(statement)) != 1:
-            msg = "SQL: one statement is expected"
-            raise StepError(msg)
-        tables = ", ".join(
-            f"{identifier(name)} AS NOT MATERIALIZED (FROM {identifier(view)})" for name, view in views.items()
-        )
-        inner = f"(\n{_without_end(statement)}\n)"
-        names = f"WITH {tables} " if tables else ""
-        # a union by name is refused where a subquery gives a column another name and says nothing
-        con.sql(f"{names}{inner} UNION ALL BY NAME (SELECT 1 AS laktory_probe)")
-        return con.sql(f"{names}SELECT * FROM {inner}")
+        return con.sql(f"{_named(tables)}SELECT * FROM {_inner(statement)}")
     except duckdb.Error as error:
         raise statement_failure(error, views) from error
+
+
+def _named(tables: Mapping[str, str]) -> str:
+    named = ", ".join(f"{identifier(name)} AS NOT MATERIALIZED ({table})" for name, table in tables.items())
+    return f"WITH {named} " if named else ""
+
+
+def _inner(statement: str) -> str:
+    return f"(\n{_without_end(statement)}\n)"
+
+
+def _nulls(frame: duckdb.DuckDBPyRelation) -> str:
+    columns = zip(frame.columns, frame.types, strict=True)
+    return ", ".join(f"CAST(NULL AS {dtype}) AS {identifier(name)}" for name, dtype in columns)
 
 
 def refuse_equal_names(columns: Sequence[str]) -> None:
