@@ -47,6 +47,16 @@ def rows(frame: Any) -> list[tuple[Any, ...]]:
     return sorted(frame.lazy().collect("polars").to_native().rows(), key=str)
 
 
+@pytest.mark.parametrize(
+    ("p", "wanted"),
+    [(1.0, [1.0, 2.0, 3.0, -1.0, -3.0, 0.0]), (0.5, [0.5, 1.5, 2.5, -0.5, -2.5, 0.5]), (10, [0.0] * 6)],
+)
+def test_roundp_takes_halves_away_from_zero(lazy, p, wanted):
+    frame = lazy({"id": list(range(6)), "x": [0.5, 1.5, 2.5, -0.5, -2.5, 0.25]})
+    result = frame.with_columns(nw.col("x").laktory.roundp(p)).sort("id").collect()
+    assert result["x"].to_list() == wanted
+
+
 # ---- rows ----------------------------------------------------------------------------------------
 
 

@@ -49,17 +49,20 @@ def same(found: Any, wanted: Any) -> bool:
     return type(found) is type(wanted) and found == wanted
 
 
+@pytest.mark.parametrize("typed", [True, False], ids=["typed", "untyped"])
 @pytest.mark.parametrize(("text", "wanted"), TABLE["rows"], ids=lambda value: ascii(value)[:60])
-def test_rows(text: str, wanted: list[Any], frame: nw.LazyFrame[Any]) -> None:
-    result = frame.with_columns(compile_sql(text).alias("result")).sort("id").collect()["result"].to_list()
+def test_rows(text: str, wanted: list[Any], typed: bool, frame: nw.LazyFrame[Any]) -> None:
+    compiled = compile_sql(text, frame.collect_schema() if typed else None)
+    result = frame.with_columns(compiled.alias("result")).sort("id").collect()["result"].to_list()
     assert len(result) == 5
     wanted = wanted if len(wanted) == 5 else wanted * 5
     assert all(map(same, result, wanted)), f"{result} instead of {wanted}"
 
 
+@pytest.mark.parametrize("typed", [True, False], ids=["typed", "untyped"])
 @pytest.mark.parametrize(("text", "wanted"), TABLE["one"], ids=lambda value: ascii(value)[:60])
-def test_aggregates(text: str, wanted: Any, frame: nw.LazyFrame[Any]) -> None:
-    result = frame.select(compile_sql(text)).collect()
+def test_aggregates(text: str, wanted: Any, typed: bool, frame: nw.LazyFrame[Any]) -> None:
+    result = frame.select(compile_sql(text, frame.collect_schema() if typed else None)).collect()
     assert result.shape == (1, 1)
     assert same(result.item(), wanted), f"{result.item()!r} instead of {wanted!r}"
 
@@ -98,7 +101,9 @@ GROUPED = [
 
 @pytest.mark.parametrize(("text", "wanted"), GROUPED)
 def test_grouped_aggregates_read_keys_too(text: str, wanted: list[Any], frame: nw.LazyFrame[Any]) -> None:
-    grouped = frame.group_by("k").agg(compile_sql(text).alias("result"), nw.col("id").min().alias("first"))
+    grouped = frame.group_by("k").agg(
+        compile_sql(text, frame.collect_schema()).alias("result"), nw.col("id").min().alias("first")
+    )
     result = grouped.sort("first").collect()["result"].to_list()
     assert all(map(same, result, wanted)), f"{result} instead of {wanted}"
 
@@ -331,7 +336,6 @@ def test_engines_agree_on_any_arithmetic(text: str) -> None:
     with duckdb.connect() as connection:
         for engine in ENGINES:
             frame = frame_of(data, engine, connection)
-            results.append(
-                frame.with_columns(compile_sql(f"{text} + 0.0").alias("r")).sort("id").collect()["r"].to_list()
-            )
+            compiled = compile_sql(f"{text} + 0.0", frame.collect_schema())
+            results.append(frame.with_columns(compiled.alias("r")).sort("id").collect()["r"].to_list())
     assert all(map(same, *results)), results

@@ -16,11 +16,23 @@ if TYPE_CHECKING:
 
     from laktory.errors import RunError
 
-__all__ = ["check_arguments", "os_reason", "reason", "sink_failure"]
+__all__ = ["check_arguments", "in_words", "os_reason", "reason", "sink_failure"]
 
 _MAX_LENGTH = 300
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE})
+_TOO_LARGE = (
+    re.compile(r"conversion from `i128` to `i64` failed .*?\[(-?\d+)"),
+    re.compile(r"Type INT128 with value (-?\d+) can't be cast .* out of range for the destination type INT64"),
+)
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
+
+
+def in_words(text: str) -> str:
+    """A message of a library, where it is about a whole number that is too large: in words."""
+    found = next((match for pattern in _TOO_LARGE if (match := pattern.search(text))), None)
+    return (
+        text if found is None else f"the whole number {found[1]} is out of range of 64 bits; CAST to DOUBLE or DECIMAL"
+    )
 
 
 def reason(error: BaseException) -> str:
@@ -28,7 +40,7 @@ def reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return redact(error.strerror)
     text = str(error).strip().partition("\n")[0].strip() or type(error).__name__
-    text = redact(text)
+    text = in_words(redact(text))
     return text if len(text) <= _MAX_LENGTH else text[: _MAX_LENGTH - 1] + "…"
 
 

@@ -10,7 +10,7 @@ from laktory.errors import ExpressionError
 from laktory.expressions.python import Vocabulary, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["looks_like_code", "scope"]
 
@@ -53,17 +53,20 @@ _TAKES_PYTHON = frozenset(
 )
 
 
-def scope(api: str = "NARWHALS", backend: str = "POLARS") -> Mapping[str, object]:
+def scope(
+    api: str = "NARWHALS", backend: str = "POLARS", schema: Callable[[], Mapping[str, Any]] | None = None
+) -> Mapping[str, object]:
     """Names of an expression: for `evaluate`.
 
     Parameters
     ----------
     api : ``NARWHALS``: nw, col, lit, sql_expr. ``NATIVE``: the words of the engine
     backend : engine. POLARS has pl, col, lit, sql_expr. DUCKDB has none: its methods take SQL texts
+    schema : gives the types of the frame that the expression is for, when it is known; SQL in it asks for them
     """
     names = _names(api, backend)
     if "nw" in names:
-        return _narwhals()
+        return _narwhals(schema)
     return _polars() if "pl" in names else {}
 
 
@@ -101,22 +104,25 @@ def _root(node: ast.AST) -> str | None:
     return node.id if isinstance(node, ast.Name) else None
 
 
-def _narwhals() -> dict[str, object]:
+def _narwhals(schema: Callable[[], Mapping[str, Any]] | None) -> dict[str, object]:
     import narwhals as nw
     from narwhals import selectors
 
     from laktory.expressions.sql import compile_sql
 
-    members = _members(nw, f"{_DTYPES} {_NARWHALS}") | {"sql_expr": compile_sql}
+    def sql_expr(sql: str) -> nw.Expr:
+        return compile_sql(sql, schema() if schema is not None else None)
+
+    members = _members(nw, f"{_DTYPES} {_NARWHALS}") | {"sql_expr": sql_expr}
     members["selectors"] = Vocabulary("nw.selectors", _members(selectors, _NARWHALS_SELECTORS))
     if (functions := getattr(nw, "laktory", None)) is not None:
         public = " ".join(
             name for name in dir(functions) if not name.startswith("_") and isroutine(getattr(functions, name))
         )
-        members["laktory"] = Vocabulary("nw.laktory", _members(functions, public))
+        members["laktory"] = Vocabulary("nw.laktory", _members(functions, public) | {"sql_expr": sql_expr})
     types = (nw.Expr, type(nw.when(nw.lit(value=True))))
     vocabulary = Vocabulary("nw", members, types, (nw.dtypes.DType, nw.Field), _TAKES_PYTHON)
-    return {"nw": vocabulary, "col": nw.col, "lit": nw.lit, "sql_expr": compile_sql}
+    return {"nw": vocabulary, "col": nw.col, "lit": nw.lit, "sql_expr": sql_expr}
 
 
 def _polars() -> dict[str, object]:

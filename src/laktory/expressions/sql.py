@@ -20,8 +20,11 @@ from typing import TYPE_CHECKING, Any
 from laktory.errors import ExpressionError
 from laktory.expressions.sql_aggregates import AGGREGATES
 from laktory.expressions.sql_grammar import handlers, parse_sql, shortened
+from laktory.expressions.sql_types import annotate
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import narwhals as nw
     from sqlglot import exp
 
@@ -36,10 +39,17 @@ class SQLParser:
         return compile_sql(sql)
 
 
-def compile_sql(text: str) -> nw.Expr:
+def compile_sql(text: str, schema: Mapping[str, Any] | None = None) -> nw.Expr:
     """One narwhals expression that means the same on every engine.
 
     Its name is the alias, or the name of its left-most column.
+
+    Parameters
+    ----------
+    text : the expression
+    schema : names and narwhals types of the frame that it is for. Without it (default None) nothing is known of the
+        columns: sums and products of Int64 may overflow on Polars, and decimals and categories mean what the engine
+        makes of them
 
     Raises
     ------
@@ -47,6 +57,7 @@ def compile_sql(text: str) -> nw.Expr:
         With the offset where known, if the text is no expression or asks for what cannot be expressed.
     """
     tree = parse_sql(text)
+    annotate(tree, schema or {})
     compilers = handlers()
 
     def compile_(node: Any) -> Any:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from laktory.expressions.sql_build import FLOATS, by_dtype, call_name, integer_argument, kind, literal, refuse, when
+from laktory.expressions.sql_build import (
+    FLOATS,
+    by_dtype,
+    call_name,
+    dtype_of,
+    integer_argument,
+    kind,
+    literal,
+    refuse,
+    when,
+)
+from laktory.expressions.sql_types import summable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +51,14 @@ def _column_argument(node: Any) -> None:
 
 def _aggregate(function: Callable[[Any], Any]) -> Handler:
     def handler(node: Any, compile_: Compile) -> Any:
+        import narwhals as nw
+
         _column_argument(node)
-        if kind(node.this) == "text":
-            refuse(f"{call_name(node)} takes numbers, not text", node)
-        return function(compile_(node.this))
+        found = kind(node.this)
+        if found not in {None, "integer", "float", "decimal", "number", "boolean", "null"}:
+            refuse(f"{call_name(node)} takes numbers, not {'text' if found == 'text' else f'a {found} value'}", node)
+        value = compile_(node.this)
+        return function(value.cast(nw.Int64) if found == "boolean" else value)
 
     return handler
 
@@ -54,7 +69,7 @@ def _sum(node: Any, compile_: Compile) -> Any:
 
     value = _aggregate(lambda value: value)(node, compile_)
     # narrow integers would overflow silently on Polars
-    total = (value + literal(0) if kind(node.this) in {None, "number"} else value).sum()
+    total = (value + literal(0) if kind(node.this) in {None, "number"} else summable(node.this, value)).sum()
     return when(value.count() > 0, total.cast(nw.Int64) if kind(node.this) in {"integer", "boolean"} else total)
 
 
@@ -88,8 +103,14 @@ def _count_if(node: Any, compile_: Compile) -> Any:
     return _int64(when(compile_(node.this), literal(1)).count())
 
 
-def _min(node: Any, compile_: Compile) -> Any:
+def _ordered_argument(node: Any) -> None:
     _column_argument(node)
+    if (found := kind(node.this)) in {"list", "struct"}:
+        refuse(f"{call_name(node)} takes values that have an order, not a {found}", node)
+
+
+def _min(node: Any, compile_: Compile) -> Any:
+    _ordered_argument(node)
     return compile_(node.this).min()
 
 
@@ -98,9 +119,9 @@ def _max(node: Any, compile_: Compile) -> Any:
     import narwhals as nw
     from sqlglot import exp
 
-    _column_argument(node)
+    _ordered_argument(node)
     value = compile_(node.this)
-    if isinstance(node.this, exp.Column) and len(node.this.parts) == 1:
+    if kind(node.this) is None and isinstance(node.this, exp.Column) and len(node.this.parts) == 1:
         floats = (FLOATS, nw.Float64, lambda column: column.is_nan())
         nan = by_dtype(node.this.name, [floats], lambda column: column.is_null() & literal(value=False))
     elif kind(node.this) in {"float", "number"}:
@@ -113,6 +134,8 @@ def _max(node: Any, compile_: Compile) -> Any:
 def _truth(name: str) -> Handler:
     def handler(node: Any, compile_: Compile) -> Any:
         _column_argument(node)
+        if kind(node.this) not in {None, "boolean", "null"}:
+            refuse(f"{call_name(node)} takes a condition, not {node.this.sql()}", node)
         value = compile_(node.this)
         return when(value.count() > 0, getattr(value, name)())
 
@@ -188,6 +211,13 @@ def _order(order: Any) -> tuple[list[str], bool]:
     if order is None:
         return [], False
     columns = [_plain_column(item.this, "ORDER BY") for item in order.expressions]
+    for item in order.expressions:
+        if str(dtype_of(item.this)).partition("(")[0] in {"Enum", "Categorical"}:
+            refuse(
+                f"ORDER BY {item.this.sql()} would follow its categories on some engines; CAST it AS VARCHAR in a "
+                "step before",
+                order,
+            )
     directions = {bool(item.args.get("desc")) for item in order.expressions}
     if len(directions) > 1:
         refuse("ORDER BY in OVER (…) takes one direction for all its columns", order)
@@ -297,7 +327,7 @@ def _running(node: Any, compile_: Compile, partition: list[str], order: list[str
     count = _int64(value.cum_count(reverse=descending).over(*partition, order_by=order))
     if function.key == "count":
         return count
-    total = value.fill_null(0).cum_sum(reverse=descending).over(*partition, order_by=order)
+    total = summable(function.this, value).fill_null(0).cum_sum(reverse=descending).over(*partition, order_by=order)
     return when(count > literal(0), _int64(total) if kind(function.this) == "integer" else total)
 
 

@@ -21,17 +21,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FLOATS",
+    "MAX_ROUNDED",
     "Compile",
     "Handler",
     "by_dtype",
     "call_name",
     "compared_with_time",
+    "direction",
+    "dtype_of",
     "floating",
     "integer_argument",
     "kind",
     "literal",
     "poison",
     "refuse",
+    "rounded",
     "spelled_time",
     "text_argument",
     "when",
@@ -39,6 +43,11 @@ __all__ = [
 
 Compile = Callable[[Any], Any]
 Handler = Callable[[Any, Compile], Any]
+
+# from here on every Float64 is a whole number
+_ALL_WHOLE = 2.0**52
+MAX_ROUNDED = 15
+"""Digits that `rounded` takes at most."""
 
 FLOATS = ("Float32", "Float64")
 MAX_INTEGER = 2**63
@@ -64,7 +73,7 @@ def call_name(node: Any) -> str:
     return node.sql_name() if isinstance(node, exp.Func) else node.key.upper()
 
 
-def literal(value: bool | float | str | dt.date | None) -> nw.Expr:
+def literal(value: bool | float | str | dt.date | dt.time | None) -> nw.Expr:
     """A constant with the same type everywhere: Int64, Float64, String, Boolean, Date, Datetime."""
     import narwhals as nw
 
@@ -92,6 +101,21 @@ def floating(value: nw.Expr) -> nw.Expr:
     import narwhals as nw
 
     return value.cast(nw.Float64)
+
+
+def direction(value: nw.Expr) -> nw.Expr:
+    """-1.0 for a Float64 below zero, else 1.0."""
+    return when(value < literal(0.0), literal(-1.0), literal(1.0))
+
+
+def rounded(value: nw.Expr, digits: int) -> nw.Expr:
+    """A Float64 with so many digits after the point, or zeros before it; halves go away from zero."""
+    factor = literal(10.0 ** abs(digits))
+    scaled = (value * factor if digits >= 0 else value / factor).abs()
+    below = scaled.floor()
+    whole = below + when(scaled - below >= literal(0.5), literal(1.0), literal(0.0))
+    result = whole / factor if digits >= 0 else whole * factor
+    return when(scaled < literal(_ALL_WHOLE), result * direction(value), value)
 
 
 def poison(text: nw.Expr, what: str) -> nw.Expr:
@@ -214,8 +238,16 @@ _BY_KEY = {key: name for name, keys in _KINDS.items() for key in keys.split()}
 
 
 def kind(node: Any) -> str | None:
-    """boolean, integer, float, number, text, time or null, as far as the expression alone tells; None otherwise."""
+    """What the expression and the types noted in it tell; None where they tell nothing.
+
+    boolean, integer, float, decimal, text, null; number: one of three; time: a date or timestamp; clock: a time of
+    day; duration, list, struct, binary.
+    """
     from sqlglot import exp
+
+    dtype = dtype_of(node)
+    if dtype is not None:
+        return _kind_of_dtype(str(dtype))
 
     if isinstance(node, exp.Literal):
         return "text" if node.is_string else ("integer" if str(node.this).isdecimal() else "float")
@@ -228,10 +260,12 @@ def kind(node: Any) -> str | None:
         if "time" in kinds:
             return "time"
         return next(
-            (name for name in ("float", "integer") if kinds == {name}), "float" if "float" in kinds else "number"
+            (name for name in ("float", "integer") if kinds == {name}),
+            "float" if "float" in kinds else "decimal" if kinds <= {"integer", "decimal"} and kinds else "number",
         )
     if isinstance(node, (exp.Neg, exp.Abs, exp.Sum)):
-        return kind(node.this) or "number"
+        found = kind(node.this) or "number"
+        return "integer" if found == "boolean" else found
     if isinstance(node, (exp.Paren, exp.Alias, exp.Max, exp.Min, exp.Window, exp.Filter, exp.Nullif)):
         return kind(node.this)
     if isinstance(node, (exp.Coalesce, exp.Greatest, exp.Least)):
@@ -247,7 +281,36 @@ def _common(nodes: Sequence[Any]) -> str | None:
     kinds = {kind(node) for node in nodes if node is not None} - {"null"}
     if len(kinds) == 1:
         return kinds.pop()
-    return ("float" if "float" in kinds else "number") if kinds and kinds <= {"integer", "float", "number"} else None
+    if kinds and kinds <= {"integer", "decimal"}:
+        return "decimal"
+    numbers = {"integer", "float", "decimal", "number"}
+    return ("float" if "float" in kinds else "number") if kinds and kinds <= numbers else None
+
+
+def dtype_of(node: Any) -> Any | None:
+    """The type of a column, where the frame is known."""
+    from sqlglot import exp
+
+    return node.meta.get("dtype") if isinstance(node, exp.Column) else None
+
+
+def _kind_of_dtype(name: str) -> str | None:
+    stem = name.partition("(")[0]
+    if stem.rstrip("0123456789") in {"Int", "UInt"}:
+        return "integer"
+    for result, names in (
+        ("float", FLOATS),
+        ("decimal", ("Decimal",)),
+        ("text", ("String", "Enum", "Categorical")),
+        ("boolean", ("Boolean",)),
+        ("time", ("Date", "Datetime")),
+        ("clock", ("Time",)),
+        ("list", ("List", "Array")),
+        ("null", ("Null",)),
+    ):
+        if stem in names:
+            return result
+    return {"Duration": "duration", "Struct": "struct", "Binary": "binary"}.get(stem)
 
 
 def _kind_of_type(to: Any) -> str | None:
@@ -258,7 +321,7 @@ def _kind_of_type(to: Any) -> str | None:
         ("float", {"FLOAT", "DOUBLE"}),
         ("text", {"TEXT", "VARCHAR", "CHAR", "NVARCHAR"}),
         ("boolean", {"BOOLEAN"}),
-        ("number", {"DECIMAL"}),
+        ("decimal", {"DECIMAL"}),
     ):
         if name in names:
             return result

@@ -5,14 +5,26 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from laktory.expressions.sql_build import FLOATS, by_dtype, floating, kind, literal, poison, refuse, when
+from laktory.expressions.sql_build import (
+    FLOATS,
+    MAX_ROUNDED,
+    by_dtype,
+    floating,
+    kind,
+    literal,
+    poison,
+    refuse,
+    rounded,
+    when,
+)
+from laktory.expressions.sql_types import is_date, naive, off_the_half, rescaled
 
 if TYPE_CHECKING:
     import narwhals as nw
 
     from laktory.expressions.sql_build import Compile, Handler
 
-__all__ = ["HANDLERS", "as_text", "constant_of"]
+__all__ = ["HANDLERS", "as_text", "clock_of", "constant_of"]
 
 _TYPES = {
     "TINYINT": "Int8",
@@ -41,6 +53,15 @@ _SPELLINGS = (
     "DATE TIMESTAMP"
 )
 
+_READABLE = {
+    "Date": ("time", "text"),
+    "Datetime": ("time", "text"),
+    "number": ("integer", "float", "decimal", "number", "text", "boolean"),
+    "Boolean": ("integer", "float", "decimal", "number", "text", "boolean"),
+}
+"""Target → kinds that every engine reads as it."""
+
+_PLAIN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)$"
 _WHOLE = r"^[+-]?[0-9]+$"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _FLOAT = r"^(?i)[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf|infinity|nan)$"
@@ -69,35 +90,63 @@ def constant_of(text: str, target: str) -> dt.date:
     return moment.date() if target == "DATE" else moment
 
 
+def clock_of(text: str, node: Any) -> dt.time:
+    """The time of day that a text spells.
+
+    Raises
+    ------
+    ExpressionError
+        If it spells none.
+    """
+    try:
+        clock = dt.time.fromisoformat(text)
+    except ValueError:
+        clock = None
+    if clock is None or clock.tzinfo is not None or ":" not in text:
+        refuse(f"{text!r} is not a time of day; write it as hh:mm:ss", node)
+    return clock
+
+
 def as_text(node: Any, compile_: Compile) -> Any:
     """The value of a node as text: numbers as they are written, ``NaN``, ``2024-01-31 10:00:00``."""
     import narwhals as nw
     from sqlglot import exp
 
-    if isinstance(node, exp.Column) and len(node.parts) == 1:
-        cases = [(FLOATS, nw.Float64, _float_text), (("Datetime",), nw.Datetime("us"), _moment_text)]
+    if kind(node) is None and isinstance(node, exp.Column) and len(node.parts) == 1:
+        cases: Any = [(FLOATS, nw.Float64, _float_text), (("Datetime",), nw.Datetime("us"), _moment_text)]
         return by_dtype(node.name, cases, lambda value: value.cast(nw.String))
     value = compile_(node)
     known = kind(node)
     if known == "text":
         return value
-    if known == "time" and _is_moment(node):
-        return _moment_text(value)
+    if known in {"list", "struct", "binary", "duration"}:
+        refuse(f"{node.sql()}, a {known} value, has no text that is the same on every engine", node)
+    if known == "time" and not is_date(node):
+        return _moment_text(naive(node, value))
+    if known == "clock":
+        return _clock_text(value)
     return _float_text(value) if known == "float" else value.cast(nw.String)
 
 
-def _is_moment(node: Any) -> bool:
-    from sqlglot import exp
-
-    if isinstance(node, (exp.Cast, exp.TryCast)):
-        return not node.to.this.name.endswith("DATE")
-    return not isinstance(node, (exp.CurrentDate, exp.Date))
-
-
 def _float_text(value: Any) -> Any:
+    """The shortest text: digits from 0.0001 to below 1e16, else one digit, a point and an exponent without zeros."""
     import narwhals as nw
 
-    return value.cast(nw.String).str.replace_all("^-?nan$", "NaN")
+    text = value.cast(nw.String).str.replace_all("^-?nan$", "NaN").str.replace_all("e-0", "e-", literal=True)
+    digits = text.str.replace_all(r"^-?0\.0000", "")
+    sign = when(text.str.starts_with("-"), nw.lit("-"), nw.lit(""))
+    point = when(digits.str.len_chars() > literal(1), nw.lit("."), nw.lit(""))
+    small = nw.concat_str(sign, digits.str.slice(0, 1), point, digits.str.slice(1), nw.lit("e-5"))
+    return when(text.str.contains(r"^-?0\.0000[1-9]"), small, text)
+
+
+def _clock_text(value: Any) -> Any:
+    """``13:05:07`` or ``13:05:07.123456``. Engines count the microseconds of a time within the second or the minute."""
+    import narwhals as nw
+
+    micros = (value.dt.microsecond().cast(nw.Int64) % literal(1_000_000)).cast(nw.String).str.zfill(6)
+    text = nw.concat_str(value.cast(nw.String).str.slice(0, 8), micros, separator=".")
+    return text.str.replace_all(r"\.000000$", "")
 
 
 def _moment_text(value: Any) -> Any:
@@ -139,14 +188,16 @@ def _cast(node: Any, compile_: Compile) -> Any:
     if name == "String":
         return as_text(node.this, compile_)
     value, known = compile_(node.this), kind(node.this)
+    if known is not None and known not in {"null", *_READABLE[name if name in _READABLE else "number"]}:
+        refuse(f"{node.this.sql()}, a {known} value, cannot be cast to {node.to.sql()}", node)
     if name in {"Date", "Datetime"}:
         return value.cast(dtype) if known == "time" else _parsed_time(_as_string(value), name)
     if name == "Boolean":
         return value if known == "boolean" else _parsed_boolean(_as_string(value))
     if name == "Decimal":
-        return value.cast(dtype)
+        return _decimal(node.this, value, dtype)
     whole = name.startswith(("Int", "UInt"))
-    if isinstance(node.this, exp.Column) and len(node.this.parts) == 1:
+    if known is None and isinstance(node.this, exp.Column) and len(node.this.parts) == 1:
         texts = _parsed_whole if whole else _parsed_float
         cases: list[Any] = [(("String",), nw.String, lambda column: texts(column, dtype))]
         if whole:
@@ -157,6 +208,35 @@ def _cast(node: Any, compile_: Compile) -> Any:
     if whole and known not in {"integer", "boolean"}:
         return _whole(value, dtype)
     return value.cast(dtype)
+
+
+def _decimal(node: Any, value: Any, dtype: Any) -> Any:
+    """Halves go away from zero, whatever the value is read from."""
+    import narwhals as nw
+    from sqlglot import exp
+
+    known = kind(node)
+
+    def of_text(text: Any) -> Any:
+        before = dtype.precision - dtype.scale
+        plain = when(text.str.contains(_PLAIN), text, poison(text, "not a decimal number"))
+        if (scale := 36 - before) <= dtype.scale:
+            return plain.cast(dtype)
+        return off_the_half(plain.cast(nw.Decimal(36, scale)), scale).cast(dtype)
+
+    def of_float(number: Any) -> Any:
+        return (rounded(number, dtype.scale) if dtype.scale <= MAX_ROUNDED else number).cast(dtype)
+
+    if known is None and isinstance(node, exp.Column) and len(node.parts) == 1:
+        cases: Any = [(("String",), nw.String, of_text), (FLOATS, nw.Float64, of_float)]
+        return by_dtype(node.name, cases, lambda column: column.cast(dtype))
+    if known == "text":
+        return of_text(value)
+    if known == "float":
+        return of_float(floating(value))
+    if known == "boolean":
+        return value.cast(nw.Int64).cast(dtype)
+    return rescaled(node, value, dtype.precision, dtype.scale)
 
 
 def _as_string(value: Any) -> Any:

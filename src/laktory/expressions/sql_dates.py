@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING, Any
 
-from laktory.expressions.sql_build import literal, refuse
+from laktory.expressions.sql_build import call_name, kind, literal, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,11 +77,19 @@ def _extract(node: Any, compile_: Compile) -> Any:
     name = {"DAYOFYEAR": "DOY", "DAYOFWEEK": "DOW"}.get(name, name)
     if name not in _PARTS.split():
         refuse(f"EXTRACT knows no {node.this.name!r}; known: {_PARTS}", node)
-    return _part(name, compile_(node.expression))
+    return _part(name, _time_of(node.expression, compile_, node))
 
 
 def _named_part(name: str) -> Handler:
-    return lambda node, compile_: _part(name, compile_(node.this))
+    return lambda node, compile_: _part(name, _time_of(node.this, compile_, node))
+
+
+def _time_of(node: Any, compile_: Compile, call: Any) -> Any:
+    found = kind(node)
+    if found not in {None, "time", "null"}:
+        what = {"text": "text; write CAST(… AS TIMESTAMP)", "clock": "a time of day"}.get(found, f"a {found} value")
+        refuse(f"{call_name(call)} takes a date or timestamp, not {what}", call)
+    return compile_(node)
 
 
 def _unit(text: str) -> str:
@@ -94,7 +102,7 @@ def _truncate(node: Any, compile_: Compile) -> Any:
     import narwhals as nw
 
     unit = _unit(str(node.args["unit"].name))
-    value = _moment(compile_(node.this))
+    value = _moment(_time_of(node.this, compile_, node))
     if unit == "WEEK":
         past = value.dt.weekday().cast(nw.Int64) - 1
         return value.dt.truncate("1d") - nw.lit(dt.timedelta(days=1)) * past
@@ -115,7 +123,8 @@ def shifted(node: Any, compile_: Compile) -> Any | None:
     amount, unit = _interval(right)
     suffix, size = _OFFSETS[unit]
     amount *= size * (-1 if isinstance(node, exp.Sub) else 1)
-    return _moment(compile_(left)).dt.offset_by(f"{amount}{suffix}") if amount else _moment(compile_(left))
+    moment = _moment(_time_of(left, compile_, right))
+    return moment.dt.offset_by(f"{amount}{suffix}") if amount else moment
 
 
 def _interval(node: exp.Interval) -> tuple[int, str]:

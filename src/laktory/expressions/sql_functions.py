@@ -5,10 +5,22 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from laktory.expressions.sql_build import floating, integer_argument, kind, literal, refuse, text_argument, when
+from laktory.expressions.sql_build import (
+    MAX_ROUNDED,
+    direction,
+    floating,
+    integer_argument,
+    kind,
+    literal,
+    refuse,
+    rounded,
+    text_argument,
+    when,
+)
 from laktory.expressions.sql_casts import as_text
 from laktory.expressions.sql_operators import truncated
 from laktory.expressions.sql_patterns import regex, replacement
+from laktory.expressions.sql_types import unary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,10 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HANDLERS"]
 
-# from here on every Float64 is a whole number
-_ALL_WHOLE = 2.0**52
-_MAX_DIGITS = 15
-
 # ---- numbers ---------------------------------------------------------------------------------
 
 
@@ -28,11 +36,20 @@ def _number(function: Callable[[Any], Any]) -> Handler:
     """A function of one number."""
 
     def handler(node: Any, compile_: Compile) -> Any:
-        if kind(node.this) == "text":
-            refuse(f"{node.sql_name()} takes a number, not text", node)
-        return function(compile_(node.this))
+        return function(_number_of(node, compile_))
 
     return handler
+
+
+def _number_of(node: Any, compile_: Compile) -> Any:
+    found = kind(node.this)
+    if found not in {None, "integer", "float", "decimal", "number", "null"}:
+        refuse(f"{node.sql_name()} takes a number, not {'text' if found == 'text' else f'a {found} value'}", node)
+    return compile_(node.this)
+
+
+def _abs(node: Any, compile_: Compile) -> Any:
+    return unary(node.this, _number_of(node, compile_), lambda value: value.abs())
 
 
 def _sign(value: Any) -> Any:
@@ -47,24 +64,15 @@ def _cube_root(value: Any) -> Any:
     # one Newton step makes the roots of cubes exact
     better = guess - (guess * guess * guess - size) / (literal(3.0) * guess * guess)
     usable = (size > literal(0.0)) & (size < literal(1e300))
-    return when(usable, better, guess) * _direction(number)
+    return when(usable, better, guess) * direction(number)
 
 
 def _round(node: Any, compile_: Compile) -> Any:
     """Halves go away from zero, on every engine; the result is a Float64."""
     digits = 0 if node.args.get("decimals") is None else integer_argument(node.args["decimals"], node, "digits")
-    if abs(digits) > _MAX_DIGITS:
-        refuse(f"ROUND takes at most {_MAX_DIGITS} digits", node)
-    value, factor = floating(compile_(node.this)), literal(10.0 ** abs(digits))
-    scaled = (value * factor if digits >= 0 else value / factor).abs()
-    below = scaled.floor()
-    rounded = below + when(scaled - below >= literal(0.5), literal(1.0), literal(0.0))
-    result = rounded / factor if digits >= 0 else rounded * factor
-    return when(scaled < literal(_ALL_WHOLE), result * _direction(value), value)
-
-
-def _direction(value: Any) -> Any:
-    return when(value < literal(0.0), literal(-1.0), literal(1.0))
+    if abs(digits) > MAX_ROUNDED:
+        refuse(f"ROUND takes at most {MAX_ROUNDED} digits", node)
+    return rounded(floating(_number_of(node, compile_)), digits)
 
 
 def _trunc(node: Any, compile_: Compile) -> Any:
@@ -106,11 +114,15 @@ def _text(function: Callable[[Any], Any]) -> Handler:
     """A function of one text."""
 
     def handler(node: Any, compile_: Compile) -> Any:
-        if kind(node.this) in {"integer", "float", "number", "boolean", "time"}:
-            refuse(f"{node.sql_name()} takes text; write CAST(… AS VARCHAR)", node)
-        return function(compile_(node.this))
+        return function(_text_of(node, compile_))
 
     return handler
+
+
+def _text_of(node: Any, compile_: Compile) -> Any:
+    if kind(node.this) not in {None, "text", "null"}:
+        refuse(f"{node.sql_name()} takes text; write CAST(… AS VARCHAR)", node)
+    return compile_(node.this)
 
 
 def _length(value: Any) -> Any:
@@ -122,7 +134,7 @@ def _length(value: Any) -> Any:
 def _trim(node: Any, compile_: Compile) -> Any:
     """Without a second argument only spaces are removed, as in standard SQL."""
     characters = " " if node.args.get("expression") is None else text_argument(node.expression, node, "characters")
-    value, position = compile_(node.this), str(node.args.get("position") or "BOTH").upper()
+    value, position = _text_of(node, compile_), str(node.args.get("position") or "BOTH").upper()
     if not characters:
         return value
     if position == "LEADING":
@@ -136,17 +148,17 @@ def _substring(node: Any, compile_: Compile) -> Any:
     length = None if node.args.get("length") is None else integer_argument(node.args["length"], node, "length")
     if start == 0 or (length or 0) < 0:
         refuse("SUBSTRING counts from 1 (or -1 from the end) and takes no negative length", node)
-    return compile_(node.this).str.slice(start - 1 if start > 0 else start, length)
+    return _text_of(node, compile_).str.slice(start - 1 if start > 0 else start, length)
 
 
 def _left(node: Any, compile_: Compile) -> Any:
     count = _count(node)
-    return compile_(node.this).str.slice(0, count)
+    return _text_of(node, compile_).str.slice(0, count)
 
 
 def _right(node: Any, compile_: Compile) -> Any:
     count = _count(node)
-    value = compile_(node.this)
+    value = _text_of(node, compile_)
     return value.str.slice(-count) if count else value.str.slice(0, 0)
 
 
@@ -160,7 +172,7 @@ def _count(node: Any) -> int:
 def _replace(node: Any, compile_: Compile) -> Any:
     old = text_argument(node.expression, node, "text to replace")
     new = text_argument(node.args.get("replacement"), node, "replacement")
-    value = compile_(node.this)
+    value = _text_of(node, compile_)
     return value.str.replace_all(old, new, literal=True) if old else value
 
 
@@ -183,18 +195,18 @@ def _concat_ws(node: Any, compile_: Compile) -> Any:
 
 def _affix(name: str) -> Handler:
     def handler(node: Any, compile_: Compile) -> Any:
-        return getattr(compile_(node.this).str, name)(text_argument(node.expression, node, "text"))
+        return getattr(_text_of(node, compile_).str, name)(text_argument(node.expression, node, "text"))
 
     return handler
 
 
 def _contains(node: Any, compile_: Compile) -> Any:
-    return compile_(node.this).str.contains(text_argument(node.expression, node, "text"), literal=True)
+    return _text_of(node, compile_).str.contains(text_argument(node.expression, node, "text"), literal=True)
 
 
 def _regexp_like(node: Any, compile_: Compile) -> Any:
     flags = "" if node.args.get("flag") is None else text_argument(node.args["flag"], node, "flags")
-    return compile_(node.this).str.contains(regex(text_argument(node.expression, node, "pattern"), flags))
+    return _text_of(node, compile_).str.contains(regex(text_argument(node.expression, node, "pattern"), flags))
 
 
 def _regexp_replace(node: Any, compile_: Compile) -> Any:
@@ -203,7 +215,7 @@ def _regexp_replace(node: Any, compile_: Compile) -> Any:
     flags = "" if modifiers is None else text_argument(modifiers, node, "flags")
     pattern = regex(text_argument(node.expression, node, "pattern"), flags)
     new = text_argument(node.args.get("replacement"), node, "replacement")
-    return compile_(node.this).str.replace_all(pattern, replacement(new))
+    return _text_of(node, compile_).str.replace_all(pattern, replacement(new))
 
 
 def _separator(node: Any, argument: str) -> str:
@@ -214,7 +226,7 @@ def _separator(node: Any, argument: str) -> str:
 
 
 def _split(node: Any, compile_: Compile) -> Any:
-    return compile_(node.this).str.split(_separator(node, "expression"))
+    return _text_of(node, compile_).str.split(_separator(node, "expression"))
 
 
 def _split_part(node: Any, compile_: Compile) -> Any:
@@ -222,14 +234,14 @@ def _split_part(node: Any, compile_: Compile) -> Any:
     place = integer_argument(node.args.get("part_index"), node, "place")
     if place < 1:
         refuse("SPLIT_PART counts from 1", node)
-    value = compile_(node.this)
+    value = _text_of(node, compile_)
     parts = value.str.split(_separator(node, "delimiter"))
     part = when(parts.list.len() >= place, parts).list.get(place - 1)
     return when(~value.is_null() & part.is_null(), literal(""), part)
 
 
 HANDLERS: dict[str, tuple[Handler, str]] = {
-    "abs": (_number(lambda value: value.abs()), "this"),
+    "abs": (_abs, "this"),
     "ceil": (_number(lambda value: floating(value).ceil()), "this"),
     "floor": (_number(lambda value: floating(value).floor()), "this"),
     "round": (_round, "this decimals"),

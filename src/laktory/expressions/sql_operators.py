@@ -7,7 +7,9 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 from laktory.expressions.sql_build import (
+    call_name,
     compared_with_time,
+    dtype_of,
     floating,
     kind,
     literal,
@@ -16,9 +18,10 @@ from laktory.expressions.sql_build import (
     text_argument,
     when,
 )
-from laktory.expressions.sql_casts import as_text, constant_of
+from laktory.expressions.sql_casts import as_text, clock_of, constant_of
 from laktory.expressions.sql_dates import shifted
 from laktory.expressions.sql_patterns import like
+from laktory.expressions.sql_types import calculated, in_one_type, is_zoned, naive, refuse_mixed, unary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +34,15 @@ __all__ = ["HANDLERS", "struct_path", "truncated"]
 
 _MAX_DIGITS = 40
 _SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "intdiv": "//", "mod": "%"}
+_NO_NUMBERS = {
+    "boolean": "a boolean; write CAST(… AS INT)",
+    "time": "a date or timestamp; write … + INTERVAL 1 DAY, or DATEDIFF('day', a, b)",
+    "clock": "a time of day",
+    "duration": "a duration",
+    "list": "a list",
+    "struct": "a struct",
+    "binary": "bytes",
+}
 # above this, a list of texts is looked up in one go instead of compared one by one
 _LONG_LIST = 8
 
@@ -47,7 +59,20 @@ def _column(node: Any, _: Compile) -> nw.Expr:
     result = nw.col(name)
     for field in fields:
         result = result.struct.field(field)
-    return result
+    if _is_alone(node) or str(dtype_of(node)).partition("(")[0] not in {"Enum", "Categorical"}:
+        return result
+    # the order of categories is not the same on every engine: they are compared as the texts they are
+    return result.cast(nw.String)
+
+
+def _is_alone(node: Any) -> bool:
+    """A column that is handed on as it is."""
+    from sqlglot import exp
+
+    parent = node.parent
+    while isinstance(parent, (exp.Paren, exp.Alias)):
+        parent = parent.parent
+    return parent is None
 
 
 def _dot(node: Any, compile_: Compile) -> Any:
@@ -60,12 +85,16 @@ def _dot(node: Any, compile_: Compile) -> Any:
 
 def _bracket(node: Any, compile_: Compile) -> Any:
     """``a[1]`` is the first item, as in standard SQL; outside the list it is NULL. The parser counts from 0."""
+    import narwhals as nw
     from sqlglot import exp
 
     index = node.expressions[0] if len(node.expressions) == 1 else None
     if not isinstance(index, exp.Literal) or index.is_string or not str(index.this).isdecimal():
         refuse("a list item is chosen by a constant that counts from 1: a[1]", node)
     items, place = compile_(node.this), int(index.this)
+    dtype = dtype_of(node.this)
+    if isinstance(dtype, nw.Array):
+        items = items.cast(nw.List(dtype.inner))
     return when(items.list.len() > place, items).list.get(place)
 
 
@@ -87,9 +116,16 @@ def _arithmetic(function: Callable[[Any, Any], Any]) -> Handler:
     def handler(node: Any, compile_: Compile) -> Any:
         if node.key in {"add", "sub"} and (moved := shifted(node, compile_)) is not None:
             return moved
+        symbol = _SYMBOLS[node.key]
         if "text" in (kind(node.left), kind(node.right)):
-            refuse(f"{_SYMBOLS[node.key]} takes numbers, not text; join texts with ||", node)
+            refuse(f"{symbol} takes numbers, not text; join texts with ||", node)
+        for side in (node.left, node.right):
+            if kind(side) in _NO_NUMBERS:
+                refuse(f"{symbol} takes numbers, not {side.sql()}, {_NO_NUMBERS[str(kind(side))]}", node)
         left, right = compile_(node.left), compile_(node.right)
+        exact = calculated(node, left, right, function)
+        if exact is not None:
+            return exact
         if kind(node.left) is None and kind(node.right) is None:
             # narrow integers would overflow silently on Polars
             left = left + literal(0)
@@ -128,7 +164,11 @@ def _negated(node: Any, compile_: Compile) -> Any:
         return literal(-_number(str(node.this.this)))
     if kind(node.this) == "text":
         refuse("- takes a number, not text", node)
-    return -compile_(node.this)
+    if (found := kind(node.this)) in _NO_NUMBERS:
+        refuse(f"- takes a number, not {node.this.sql()}, {_NO_NUMBERS[str(found)]}", node)
+    # 128 bits have no sign operator on every engine
+    negated = (lambda value: literal(0) - value) if kind(node.this) == "integer" else operator.neg
+    return unary(node.this, compile_(node.this), negated)
 
 
 # ---- logic -----------------------------------------------------------------------------------
@@ -136,7 +176,7 @@ def _negated(node: Any, compile_: Compile) -> Any:
 
 def _connector(function: Callable[[Any, Any], Any]) -> Handler:
     def handler(node: Any, compile_: Compile) -> Any:
-        return _balanced(function, [compile_(term) for term in node.flatten()])
+        return _balanced(function, [_truth(term, compile_, node) for term in node.flatten()])
 
     return handler
 
@@ -150,7 +190,14 @@ def _balanced(function: Callable[[Any, Any], Any], terms: list[Any]) -> Any:
 
 
 def _not(node: Any, compile_: Compile) -> Any:
-    return ~compile_(node.this)
+    return ~_truth(node.this, compile_, node)
+
+
+def _truth(node: Any, compile_: Compile, call: Any) -> Any:
+    """A condition: engines disagree on what a number or a text is as one."""
+    if kind(node) not in {None, "boolean", "null"}:
+        refuse(f"{call.key.upper()} takes a condition, not {node.sql()}; write {node.sql()} <> 0, say", call)
+    return compile_(node)
 
 
 def _is(node: Any, compile_: Compile) -> Any:
@@ -161,6 +208,7 @@ def _is(node: Any, compile_: Compile) -> Any:
         return value.is_null()
     if not isinstance(node.expression, exp.Boolean):
         refuse("IS takes NULL, TRUE or FALSE", node)
+    _truth(node.this, lambda _: None, node)
     return (value if node.expression.this else ~value).fill_null(value=False)
 
 
@@ -180,13 +228,18 @@ def _compared(left: Any, right: Any, function: Callable[[Any, Any], Any], compil
 
     if isinstance(left, exp.Literal) and not isinstance(right, exp.Literal):
         return _compared(right, left, _MIRRORED.get(function, function), compile_)
+    refuse_mixed((left, right), left, "a comparison", spelled=True)
     if isinstance(right, exp.Literal) and right.is_string:
         if kind(left) == "time":
-            return function(compile_(left), literal(constant_of(str(right.this), "TIMESTAMP")))
-        if isinstance(left, exp.Column) and len(left.parts) == 1:
+            return function(naive(left, compile_(left)), literal(constant_of(str(right.this), "TIMESTAMP")))
+        if kind(left) == "clock":
+            return function(compile_(left), literal(clock_of(str(right.this), left)))
+        if kind(left) is None and isinstance(left, exp.Column) and len(left.parts) == 1:
             in_time = compared_with_time(left.name, str(right.this), function)
             if in_time is not None:
                 return in_time
+    if is_zoned(left) != is_zoned(right):
+        return function(naive(left, compile_(left)), naive(right, compile_(right)))
     return function(compile_(left), compile_(right))
 
 
@@ -208,6 +261,7 @@ def _in(node: Any, compile_: Compile) -> Any:
         refuse("IN takes at least one value", node)
     items = [item for item in node.expressions if not isinstance(item, exp.Null)]
     texts = [str(item.this) for item in items if isinstance(item, exp.Literal) and item.is_string]
+    refuse_mixed((node.this, *items), node, "IN", spelled=True)
     if len(items) == len(texts) > _LONG_LIST and not any(map(spelled_time, texts)):
         found = compile_(node.this).is_in(texts)
     elif items:
@@ -227,7 +281,8 @@ def _unknown() -> nw.Expr:
 def _same(node: Any, compile_: Compile) -> Any:
     left, right = compile_(node.left), compile_(node.right)
     either = left.is_null() | right.is_null()
-    return when(either, left.is_null() & right.is_null(), left == right)
+    equal = _compared(node.left, node.right, operator.eq, compile_)
+    return when(either, left.is_null() & right.is_null(), equal)
 
 
 def _distinct(node: Any, compile_: Compile) -> Any:
@@ -236,6 +291,8 @@ def _distinct(node: Any, compile_: Compile) -> Any:
 
 def _like(node: Any, compile_: Compile, escape: str | None = None) -> Any:
     pattern = text_argument(node.expression, node, "pattern")
+    if kind(node.this) not in {None, "text", "null"}:
+        refuse(f"{node.key.upper()} takes text; write CAST(… AS VARCHAR)", node)
     found = like(compile_(node.this), pattern, escape=escape, ignore_case=node.key == "ilike")
     return ~found if node.args.get("negate") else found
 
@@ -252,25 +309,31 @@ def _escape(node: Any, compile_: Compile) -> Any:
 
 def _case(node: Any, compile_: Compile) -> Any:
     default = node.args.get("default")
-    result = None if default is None else compile_(default)
-    for branch in reversed(node.args["ifs"]):
+    values = [*(branch.args["true"] for branch in node.args["ifs"]), *([] if default is None else [default])]
+    refuse_mixed(values, node, "CASE")
+    compiled = in_one_type(node, [compile_(value) for value in values])
+    result = None if default is None else compiled[-1]
+    for branch, value in reversed(list(zip(node.args["ifs"], compiled, strict=False))):
         if node.this is None:
-            condition = compile_(branch.this)
+            condition = _truth(branch.this, compile_, node)
         else:
             condition = _compared(node.this, branch.this, operator.eq, compile_)
-        result = when(condition, compile_(branch.args["true"]), result)
+        result = when(condition, value, result)
     return result
 
 
 def _if(node: Any, compile_: Compile) -> Any:
-    otherwise = node.args.get("false")
-    return when(compile_(node.this), compile_(node.args["true"]), None if otherwise is None else compile_(otherwise))
+    values = [part for part in (node.args["true"], node.args.get("false")) if part is not None]
+    refuse_mixed(values, node, "IF")
+    return when(_truth(node.this, compile_, node), *in_one_type(node, [compile_(value) for value in values]))
 
 
 def _coalesce(node: Any, compile_: Compile) -> Any:
     import narwhals as nw
 
-    return nw.coalesce(*(compile_(item) for item in (node.this, *node.expressions)))
+    values = [node.this, *node.expressions]
+    refuse_mixed(values, node, "COALESCE")
+    return nw.coalesce(*in_one_type(node, [compile_(item) for item in values]))
 
 
 def _nullif(node: Any, compile_: Compile) -> Any:
@@ -286,7 +349,9 @@ def _extreme(better: Callable[[Any, Any], Any]) -> Handler:
         def pick(best: Any, other: Any) -> Any:
             return when(other.is_null() | better(best, other), best, other)
 
-        return _balanced(pick, [compile_(item) for item in (node.this, *node.expressions)])
+        values = [node.this, *node.expressions]
+        refuse_mixed(values, node, call_name(node))
+        return _balanced(pick, in_one_type(node, [compile_(item) for item in values]))
 
     return handler
 

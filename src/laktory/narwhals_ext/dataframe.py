@@ -10,7 +10,7 @@ from laktory.diagnostics import closest
 from laktory.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import narwhals as nw
 
@@ -116,7 +116,7 @@ class LaktoryFrame:
             If there is no expression.
         """
         items = agg_expressions if isinstance(agg_expressions, (list, tuple)) else [agg_expressions]
-        expressions = [as_aggregation(item) for item in items if item is not None]
+        expressions = [as_aggregation(item, self._df.collect_schema) for item in items if item is not None]
         if not expressions:
             msg = "groupby_and_agg: 'agg_expressions' is empty; give at least one, e.g. 'count(*) AS n'"
             raise DefinitionError(msg)
@@ -204,8 +204,8 @@ def _names(value: str | list[str] | None) -> list[str]:
     return [value] if isinstance(value, str) else list(value or [])
 
 
-def as_aggregation(value: Any) -> nw.Expr:
-    """One of the `agg_expressions` of `LaktoryFrame.groupby_and_agg`.
+def as_aggregation(value: Any, schema: Callable[[], Mapping[str, Any]] | None = None) -> nw.Expr:
+    """One of the `agg_expressions` of `LaktoryFrame.groupby_and_agg`; `schema` gives the types of its frame.
 
     Raises
     ------
@@ -214,6 +214,8 @@ def as_aggregation(value: Any) -> nw.Expr:
     """
     import narwhals as nw
 
+    if isinstance(value, dict) and isinstance(value.get("expr"), nw.Expr):
+        value = value["expr"]  # the text in it was code, and a step's arguments are evaluated wherever they stand
     if isinstance(value, nw.Expr):
         return value
     from laktory.models.dataframe.dataframecolumnexpr import DataFrameColumnExpr
@@ -222,7 +224,7 @@ def as_aggregation(value: Any) -> nw.Expr:
     if not isinstance(parts, dict):
         msg = f"groupby_and_agg: {value!r} is not an expression; write SQL, e.g. 'max(close) AS high'"
         raise DefinitionError(msg)
-    return DataFrameColumnExpr(**{"dataframe_api": "NARWHALS", **parts}).to_expr()  # type: ignore[no-any-return]
+    return DataFrameColumnExpr(**{"dataframe_api": "NARWHALS", **parts}).to_expr(schema)  # type: ignore[no-any-return]
 
 
 def _same_columns(expected: nw.Schema, found: nw.Schema, position: int) -> None:

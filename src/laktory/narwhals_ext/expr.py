@@ -19,7 +19,7 @@ class LaktoryExpr:
         self._expr = expr
 
     def roundp(self, p: float = 1.0) -> nw.Expr:
-        """Round to the nearest multiple of `p`.
+        """Round to the nearest multiple of `p`, as Float64; halves go away from zero.
 
         Raises
         ------
@@ -29,7 +29,9 @@ class LaktoryExpr:
         if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 < p < float("inf"):
             msg = f"roundp: p must be a positive number, found {p!r}"
             raise ExpressionError(msg)
-        return (self._expr / p).round(0) * p
+        from laktory.expressions.sql_build import floating, rounded
+
+        return rounded(floating(self._expr) / p, 0) * p
 
     def convert_units(self, input_unit: str, output_unit: str) -> nw.Expr:
         """Convert from one unit to another, e.g. ``convert_units("degC", "degF")``; needs the package `planck`.

@@ -31,8 +31,13 @@ def resolve(
     read: Callable[[BaseDataSource], Frame],
     *,
     native: bool,
+    schema: Callable[[], Mapping[str, Any]] | None = None,
 ) -> tuple[list[Any], dict[str, Any]]:
     """Arguments a step's method is called with.
+
+    Parameters
+    ----------
+    schema : gives the columns and types of the flowing frame, for SQL expressions in the arguments
 
     Raises
     ------
@@ -40,6 +45,7 @@ def resolve(
         If a reference names no frame, or an expression cannot be read.
     """
     api = "NATIVE" if native else "NARWHALS"
+    names = scope(api, engine, schema)
 
     def value_of(value: Any, where: str) -> Any:
         if isinstance(value, BaseDataSource):
@@ -50,7 +56,7 @@ def resolve(
             if key is not None:
                 frame = _frame(key, frames)
                 return frame.to_native() if native else frame
-            return _evaluated(value, where, api, engine) if looks_like_code(value, api, engine) else value
+            return _evaluated(value, where, names) if looks_like_code(value, api, engine) else value
         if isinstance(value, (list, tuple)):
             return [value_of(item, f"{where}[{position}]") for position, item in enumerate(value)]
         if isinstance(value, dict):
@@ -71,9 +77,9 @@ def _frame(key: str, frames: Mapping[str, Frame]) -> Frame:
     raise StepError(msg)
 
 
-def _evaluated(text: str, where: str, api: str, engine: str) -> Any:
+def _evaluated(text: str, where: str, names: Mapping[str, object]) -> Any:
     try:
-        return evaluate(text, scope(api, engine))
+        return evaluate(text, names)
     except ExpressionError as error:
         msg = f"{where}, {text!r}: {error}"
         raise StepError(msg) from error

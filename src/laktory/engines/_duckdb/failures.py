@@ -12,7 +12,7 @@ from narwhals.exceptions import NarwhalsError
 
 from laktory.diagnostics import closest
 from laktory.diagnostics.secrets import redact
-from laktory.engines.errors import os_reason, reason, sink_failure
+from laktory.engines.errors import in_words, os_reason, reason, sink_failure
 from laktory.engines.locate import broken_json_line, ragged_csv_line
 from laktory.errors import RunError, RunInterrupted, SinkError, SourceError, StepError
 
@@ -80,7 +80,7 @@ def message_of(error: BaseException) -> str:
     """The first paragraph of a message of DuckDB on one line, without the kind of error and the quoted statement."""
     text = _KIND.sub("", _LINE.sub("", str(error)))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return redact(" ".join(lines[:2]))[:300] if lines else type(error).__name__
+    return in_words(redact(" ".join(lines[:2])))[:300] if lines else type(error).__name__
 
 
 def statement_failure(error: duckdb.Error, tables: Iterable[str]) -> StepError:

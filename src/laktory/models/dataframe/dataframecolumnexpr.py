@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -44,8 +45,12 @@ class DataFrameColumnExpr(PipelineChild):
     def _backend(self) -> str:
         return self.dataframe_backend.value
 
-    def to_expr(self) -> Any:
+    def to_expr(self, schema: Callable[[], Mapping[str, Any]] | None = None) -> Any:
         """As an expression of Narwhals, or of the engine when `dataframe_api` is NATIVE.
+
+        Parameters
+        ----------
+        schema : gives names and types of the columns of the frame it is for, if that is known, default None
 
         Raises
         ------
@@ -56,11 +61,11 @@ class DataFrameColumnExpr(PipelineChild):
             from laktory.expressions.python import evaluate
             from laktory.expressions.scopes import scope
 
-            return evaluate(self.expr.strip(), scope(self.dataframe_api, self._backend))
+            return evaluate(self.expr.strip(), scope(self.dataframe_api, self._backend, schema))
         if self.dataframe_api == "NARWHALS":
             from laktory.expressions.sql import compile_sql
 
-            return compile_sql(self.expr.strip())
+            return compile_sql(self.expr.strip(), schema() if schema is not None else None)
         return self._native_sql()
 
     def _native_sql(self) -> Any:

@@ -1,0 +1,233 @@
+"""SQL expressions over columns of known types: one value on every engine, or one refusal."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+import pytest
+
+from laktory import models
+from laktory.errors import ExpressionError, LaktoryError, StepError
+from laktory.expressions import compile_sql
+
+MOMENT = dt.datetime(2024, 2, 29, 13, 5, 7, 123456, tzinfo=dt.UTC)
+EARLY = dt.datetime(1969, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
+DATA = pl.DataFrame(
+    {
+        "id": [1, 2, 3],
+        "big": [2**63 - 1, -(2**63), 5],
+        "i8": [127, -128, 5],
+        "i32": [2**31 - 1, -(2**31), 7],
+        "u8": [255, 0, 3],
+        "u64": [2**64 - 1, 0, 7],
+        "i": [7, -7, None],
+        "a": [Decimal("0.05"), Decimal("-1.25"), Decimal("2.50")],
+        "c": [Decimal("0.125"), Decimal("-2.500"), Decimal("10.005")],
+        "f": [2.5, -0.5, 1e-7],
+        "tiny": [0.000015, -0.00001, 1e22],
+        "e": ["low", "high", "mid"],
+        "cat": ["z", "a", "m"],
+        "n": ["7", "12", "007"],
+        "d": [dt.date(2024, 2, 29), dt.date(1969, 12, 31), None],
+        "t": [MOMENT.replace(tzinfo=None), EARLY.replace(tzinfo=None), None],
+        "tz": [MOMENT, EARLY, None],
+        "clock": [dt.time(13, 5, 7, 123456), dt.time(0, 30), None],
+        "b": [True, False, None],
+        "l": [[1, 2], [3], None],
+        "arr": [[1, 2], [3, 4], [5, 6]],
+        "bin": [b"a", b"\xff", None],
+    },
+    schema_overrides={
+        "i8": pl.Int8,
+        "i32": pl.Int32,
+        "u8": pl.UInt8,
+        "u64": pl.UInt64,
+        "a": pl.Decimal(10, 2),
+        "c": pl.Decimal(18, 3),
+        "e": pl.Enum(["low", "mid", "high"]),
+        "cat": pl.Categorical,
+        "arr": pl.Array(pl.Int64, 2),
+    },
+)
+
+VALUES: list[tuple[str, list[Any], Any]] = [
+    # whole numbers: Int64, whatever they are made of
+    ("-i8", [-127, 128, -5], nw.Int64),
+    ("ABS(i8)", [127, 128, 5], nw.Int64),
+    ("u8 - 10", [245, -10, -7], nw.Int64),
+    ("i32 * i32", [(2**31 - 1) ** 2, 2**62, 49], nw.Int64),
+    ("big // 2", [2**62 - 1, -(2**62), 2], nw.Int64),
+    ("big % -1", [0, 0, 0], nw.Int64),
+    ("u64 // 2", [2**63 - 1, 0, 3], nw.Int64),
+    ("big - big", [0, 0, 0], nw.Int64),
+    ("SUM(i32) OVER (PARTITION BY b)", [2**31 - 1, -(2**31), 7], nw.Int64),
+    # decimals are exact
+    ("a * a", [Decimal("0.0025"), Decimal("1.5625"), Decimal("6.2500")], nw.Decimal(20, 4)),
+    ("a * c", [Decimal("0.00625"), Decimal("3.12500"), Decimal("25.01250")], nw.Decimal(28, 5)),
+    (
+        "CAST('0.05' AS DECIMAL(10,2)) * a",
+        [Decimal("0.0025"), Decimal("-0.0625"), Decimal("0.1250")],
+        nw.Decimal(20, 4),
+    ),
+    ("a + c", [Decimal("0.175"), Decimal("-3.750"), Decimal("12.505")], nw.Decimal(19, 3)),
+    ("a - 1", [Decimal("-0.95"), Decimal("-2.25"), Decimal("1.50")], nw.Decimal(11, 2)),
+    ("2 * a", [Decimal("0.10"), Decimal("-2.50"), Decimal("5.00")], nw.Decimal(11, 2)),
+    ("-a", [Decimal("-0.05"), Decimal("1.25"), Decimal("-2.50")], nw.Decimal(10, 2)),
+    ("a + 0.5", [0.55, -0.75, 3.0], nw.Float64),
+    ("a > 0", [True, False, True], nw.Boolean),
+    ("COALESCE(a, 0)", [Decimal("0.05"), Decimal("-1.25"), Decimal("2.50")], nw.Decimal(10, 2)),
+    ("CASE WHEN id = 1 THEN a ELSE c END", [Decimal("0.050"), Decimal("-2.500"), Decimal("10.005")], nw.Decimal(18, 3)),
+    # casts to decimals: halves go away from zero
+    ("CAST(c AS DECIMAL(10,2))", [Decimal("0.13"), Decimal("-2.50"), Decimal("10.01")], nw.Decimal(10, 2)),
+    ("CAST(-c AS DECIMAL(10,2))", [Decimal("-0.13"), Decimal("2.50"), Decimal("-10.01")], nw.Decimal(10, 2)),
+    ("CAST(f AS DECIMAL(10,0))", [Decimal(3), Decimal(-1), Decimal(0)], nw.Decimal(10, 0)),
+    ("CAST('-0.125' AS DECIMAL(10,2))", [Decimal("-0.13")] * 3, nw.Decimal(10, 2)),
+    ("CAST(n AS DECIMAL(10,1))", [Decimal("7.0"), Decimal("12.0"), Decimal("7.0")], nw.Decimal(10, 1)),
+    # categories are texts
+    ("e > 'low'", [False, False, True], nw.Boolean),
+    ("e < 'm'", [True, True, False], nw.Boolean),
+    ("e = cat", [False, False, False], nw.Boolean),
+    ("GREATEST(e, cat)", ["z", "high", "mid"], nw.String),
+    ("UPPER(e)", ["LOW", "HIGH", "MID"], nw.String),
+    ("LENGTH(cat)", [1, 1, 1], nw.Int64),
+    # one text of a value
+    ("CAST(f AS VARCHAR)", ["2.5", "-0.5", "1e-7"], nw.String),
+    ("CAST(tiny AS VARCHAR)", ["1.5e-5", "-1e-5", "1e+22"], nw.String),
+    ("clock || 'x'", ["13:05:07.123456x", "00:30:00x", None], nw.String),
+    ("COALESCE(t, t) || ''", ["2024-02-29 13:05:07.123456", "1969-12-31 23:59:59", None], nw.String),
+    ("COALESCE(d, d) || ''", ["2024-02-29", "1969-12-31", None], nw.String),
+    ("CAST(COALESCE(tz, tz) AS VARCHAR)", ["2024-02-29 13:05:07.123456", "1969-12-31 23:59:59", None], nw.String),
+    # times
+    ("t = tz", [True, True, None], nw.Boolean),
+    ("tz > TIMESTAMP '2020-01-01'", [True, False, None], nw.Boolean),
+    ("tz > '2020-01-01'", [True, False, None], nw.Boolean),
+    ("clock > '00:30:00'", [True, False, None], nw.Boolean),
+    ("CAST(tz AS DATE)", [dt.date(2024, 2, 29), dt.date(1969, 12, 31), None], nw.Date),
+    # the rest
+    ("arr[1]", [1, 3, 5], nw.Int64),
+    ("l[1]", [1, 3, None], nw.Int64),
+]
+
+WHOLE: list[tuple[str, Any]] = [
+    ("SUM(b)", 1),
+    ("AVG(b)", 0.5),
+    ("MAX(e)", "mid"),
+    ("MIN(e)", "high"),
+    ("SUM(a * a)", Decimal("7.8150")),
+    ("SUM(big)", 4),
+]
+
+OVERFLOWS = ["big + 1", "big - 1", "big * 2", "-big", "ABS(big)", "big // -1", "u64 + 1", "i32 * i32 * 8", "SUM(u64)"]
+
+REFUSED = {
+    "i = '7'": "a comparison takes values of one kind, found i (a number) and '7' (text); write CAST(… AS …) around",
+    "n = 12": "found n (text) and 12 (a number)",
+    "i IN ('7', '8')": "IN takes values of one kind",
+    "i BETWEEN '1' AND '9'": "found i (a number) and '1' (text)",
+    "CASE WHEN id = 1 THEN i ELSE n END": "CASE takes values of one kind, found i (a number) and n (text)",
+    "COALESCE(i, 'x')": "COALESCE takes values of one kind",
+    "COALESCE(d, '2024-01-01')": "COALESCE takes values of one kind",
+    "COALESCE(tz, t)": "found tz (a timestamp with a zone) and t (a date or timestamp)",
+    "GREATEST(i, n)": "GREATEST takes values of one kind",
+    "b = 1": "found b (a boolean) and 1 (a number)",
+    "b + 1": "+ takes numbers, not b, a boolean; write CAST(… AS INT)",
+    "d - d": "DATEDIFF('day', a, b)",
+    "n + 1": "+ takes numbers, not text",
+    "NOT i": "NOT takes a condition, not i",
+    "i AND b": "AND takes a condition, not i",
+    "IF(i, 1, 2)": "IF takes a condition, not i",
+    "TRIM(i)": "TRIM takes text; write CAST(… AS VARCHAR)",
+    "d LIKE '2024%'": "LIKE takes text",
+    "YEAR(n)": "YEAR takes a date or timestamp, not text; write CAST(… AS TIMESTAMP)",
+    "a // 1": "// takes no decimals; CAST them to DOUBLE or BIGINT",
+    "a % 1": "% takes no decimals",
+    "l || 'x'": "l, a list value, has no text that is the same on every engine",
+    "bin || 'x'": "bin, a binary value, has no text",
+    "MAX(l)": "MAX takes values that have an order, not a list",
+    "CAST(d AS INT)": "d, a time value, cannot be cast to INT",
+    "SUM(d)": "SUM takes numbers, not a time value",
+}
+
+
+@pytest.fixture
+def adopted(session: Any) -> Any:
+    return session.adopt(DATA)
+
+
+def values_of(frame: Any, session: Any) -> pl.DataFrame:
+    """What a file would hold, in the order of the rows."""
+    del session
+    return frame.collect("polars").to_native()
+
+
+@pytest.mark.parametrize(("text", "wanted", "dtype"), VALUES, ids=[text for text, _, _ in VALUES])
+def test_values_and_types(text: str, wanted: list[Any], dtype: Any, adopted: Any, session: Any) -> None:
+    frame = adopted.select("id", compile_sql(text, adopted.collect_schema()).alias("r"))
+    assert session.schema(frame)["r"] == dtype
+    assert values_of(frame, session).sort("id")["r"].to_list() == wanted
+
+
+@pytest.mark.parametrize(("text", "wanted"), WHOLE)
+def test_aggregates(text: str, wanted: Any, adopted: Any) -> None:
+    result = adopted.select(compile_sql(text, adopted.collect_schema())).collect().item()
+    assert result == wanted
+
+
+@pytest.mark.parametrize("text", OVERFLOWS)
+def test_a_whole_number_that_does_not_fit_stops_the_run(text: str, adopted: Any, session: Any) -> None:
+    frame = adopted.select(compile_sql(text, adopted.collect_schema()).alias("r"))
+    with pytest.raises(StepError, match="is out of range of 64 bits; CAST to DOUBLE or DECIMAL"):
+        session.collect(frame).collect()
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_values_of_several_kinds_are_refused_alike(text: str, adopted: Any) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        compile_sql(text, adopted.collect_schema())
+    assert REFUSED[text] in str(caught.value)
+
+
+def test_a_category_handed_on_stays_what_it_is(adopted: Any) -> None:
+    schema = adopted.collect_schema()
+    assert adopted.select(compile_sql("e AS x", schema)).collect_schema()["x"] == schema["e"]
+
+
+def test_sources_and_steps_know_the_types_of_their_frames(backend: str) -> None:
+    DATA.write_parquet("data.parquet")
+    source = {"path": "data.parquet", "format": "PARQUET", "filter": "a * a > 0.001 AND id < 3"}
+    source["selects"] = ["id", "a * a AS square", "a", "e"]
+    steps = [
+        {"func_name": "with_columns", "func_kwargs": {"more": "nw.laktory.sql_expr('a * square')"}},
+        {
+            "func_name": "laktory.groupby_and_agg",
+            "func_kwargs": {
+                "groupby_columns": ["id"],
+                "agg_expressions": [
+                    "max(more) AS more",
+                    {"expr": "max(a * a) AS squares"},
+                    {"expr": "nw.col('a').max().alias('m')"},
+                    {"expr": "nw.col('a').min().alias('least')", "type": "DF"},
+                ],
+            },
+        },
+    ]
+    sinks = [{"path": "out.parquet", "format": "PARQUET"}]
+    node = {"name": "n", "source": source, "transformer": {"nodes": steps}, "sinks": sinks}
+    models.Pipeline(name="p", dataframe_backend=backend, nodes=[node]).execute()
+    assert sorted(pl.read_parquet("out.parquet").rows()) == [
+        (1, Decimal("0.000125"), Decimal("0.0025"), Decimal("0.05"), Decimal("0.05")),
+        (2, Decimal("-1.953125"), Decimal("1.5625"), Decimal("-1.25"), Decimal("-1.25")),
+    ]
+
+
+def test_a_filter_that_mixes_kinds_fails_in_words(backend: str) -> None:
+    Path("data.csv").write_text("i,n\n7,007\n", encoding="utf-8")
+    source = {"path": "data.csv", "format": "CSV", "infer_schema": True, "filter": "i = '7'"}
+    node = {"name": "n", "source": source, "sinks": [{"path": "out.parquet", "format": "PARQUET"}]}
+    with pytest.raises(LaktoryError, match="a comparison takes values of one kind"):
+        models.Pipeline(name="p", dataframe_backend=backend, nodes=[node]).execute()
