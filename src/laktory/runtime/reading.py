@@ -88,10 +88,11 @@ def post_read(source: BaseDataSource, frame: Frame) -> Frame:
         from laktory.expressions.sql import compile_sql
 
         if source.filter:
-            frame = frame.filter(compile_sql(source.filter))
+            frame = frame.filter(compile_sql(source.filter, frame.collect_schema()))
         if source.selects:
             items = source.selects.items() if isinstance(source.selects, dict) else [(t, None) for t in source.selects]
-            frame = frame.select(*(_selected(text, name) for text, name in items))
+            schema = frame.collect_schema()
+            frame = frame.select(*(_selected(text, name, schema) for text, name in items))
     if source.renames or source.drops or isinstance(source.drop_duplicates, list):
         _require_columns(source, frame)
     if source.renames:
@@ -104,14 +105,15 @@ def post_read(source: BaseDataSource, frame: Frame) -> Frame:
     return frame
 
 
-def _selected(text: str, name: str | None) -> Any:
+def _selected(text: str, name: str | None, schema: nw.Schema) -> Any:
     import narwhals as nw
 
     from laktory.expressions.sql import compile_sql
 
     if text.strip() == "*":
         return nw.all()
-    return compile_sql(text).alias(name) if name else compile_sql(text)
+    compiled = compile_sql(text, schema)
+    return compiled.alias(name) if name else compiled
 
 
 def _require_columns(source: BaseDataSource, frame: Frame) -> None:
