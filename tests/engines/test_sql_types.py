@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -231,3 +232,38 @@ def test_a_filter_that_mixes_kinds_fails_in_words(backend: str) -> None:
     node = {"name": "n", "source": source, "sinks": [{"path": "out.parquet", "format": "PARQUET"}]}
     with pytest.raises(LaktoryError, match="a comparison takes values of one kind"):
         models.Pipeline(name="p", dataframe_backend=backend, nodes=[node]).execute()
+
+
+SELECTS: list[tuple[dict[str, Any], list[tuple[Any, ...]]]] = [
+    ({"selects": ["count(*) AS n"]}, [(3,)]),
+    ({"selects": {"1": "k"}}, [(1,), (1,), (1,)]),
+    ({"selects": ["1 AS k", "sum(a) AS total"]}, [(1, 6)]),
+    ({"selects": ["a", "'x' AS k"], "filter": "true"}, [(1, "x"), (2, "x"), (3, "x")]),
+    ({"selects": ["a"], "filter": "1 > 2"}, []),
+    ({"selects": ["a", "SUM(a) OVER (PARTITION BY b) AS s"]}, [(1, 3), (2, 3), (3, 3)]),
+]
+
+
+@pytest.mark.parametrize(("options", "wanted"), SELECTS, ids=str)
+def test_constants_and_aggregates_in_sources(options: dict[str, Any], wanted: list[Any], backend: str) -> None:
+    source = {"data": {"a": [1, 2, 3], "b": [1, 1, 2]}, **options}
+    sinks = [{"path": "out.parquet", "format": "PARQUET"}]
+    models.Pipeline(
+        name="p", dataframe_backend=backend, nodes=[{"name": "n", "source": source, "sinks": sinks}]
+    ).execute()
+    assert sorted(pl.read_parquet("out.parquet").rows()) == wanted
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"filter": "SUM(a) > 1"}, "a filter judges each row, and an aggregate is one value of all rows"),
+        ({"selects": ["a", "SUM(a)"]}, "'selects' mixes columns with aggregates of all rows"),
+        ({"selects": ["*", "COUNT(*) AS n"]}, "'selects' mixes columns with aggregates of all rows"),
+        ({"selects": ["a - AVG(a) AS x"]}, "a column stands beside an aggregate of all rows"),
+    ],
+)
+def test_rows_and_aggregates_are_not_mixed(options: dict[str, Any], message: str, backend: str) -> None:
+    source = {"data": {"a": [1, 2, 3]}, **options}
+    with pytest.raises(LaktoryError, match=re.escape(message)):
+        models.Pipeline(name="p", dataframe_backend=backend, nodes=[{"name": "n", "source": source}]).execute()

@@ -225,6 +225,7 @@ def integer_argument(node: exp.Expr | None, call: exp.Expr, what: str) -> int:
 # ---- kinds -----------------------------------------------------------------------------------
 
 _KINDS = {
+    "null": "null",
     "boolean": "boolean and or not is in between like ilike escape eq neq gt gte lt lte nullsafeeq nullsafeneq "
     "isnan regexplike startswith endswith contains logicaland logicalor",
     "integer": "length sign count countif rownumber rank denserank extract year quarter month day dayofmonth "
@@ -251,8 +252,6 @@ def kind(node: Any) -> str | None:
 
     if isinstance(node, exp.Literal):
         return "text" if node.is_string else ("integer" if str(node.this).isdecimal() else "float")
-    if isinstance(node, exp.Null):
-        return "null"
     if isinstance(node, (exp.Cast, exp.TryCast)):
         return _kind_of_type(node.to)
     if isinstance(node, (exp.Add, exp.Sub, exp.Mul, exp.Mod, exp.IntDiv)):
@@ -274,7 +273,7 @@ def kind(node: Any) -> str | None:
         return _common([*(branch.args["true"] for branch in node.args["ifs"]), node.args.get("default")])
     if isinstance(node, exp.If):
         return _common([node.args["true"], node.args.get("false")])
-    return _BY_KEY.get(node.key)
+    return "float" if node.key == "extract" and node.this.name.upper() == "EPOCH" else _BY_KEY.get(node.key)
 
 
 def _common(nodes: Sequence[Any]) -> str | None:

@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING, Any
 
-from laktory.expressions.sql_build import call_name, kind, literal, refuse
+from laktory.expressions.sql_build import call_name, floating, kind, literal, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,9 @@ _TRUNCATIONS = {
     "MINUTE": "1m",
     "SECOND": "1s",
 }
-_PARTS = "YEAR QUARTER MONTH DAY HOUR MINUTE SECOND MILLISECOND MICROSECOND DOW ISODOW DOY"
+_PARTS = "YEAR QUARTER MONTH WEEK DAY HOUR MINUTE SECOND MILLISECOND MICROSECOND DOW ISODOW DOY EPOCH"
+_COUNTED = "YEAR QUARTER MONTH WEEK DAY HOUR MINUTE SECOND"
+_EPOCH_DAY = 719_468  # 1970-01-01, counted as `_day_number` does
 
 
 def _moment(value: Any) -> Any:
@@ -50,8 +52,12 @@ def _moment(value: Any) -> Any:
 
 
 def _part(name: str, value: Any) -> Any:
-    """One field of a date or timestamp, as Int64."""
+    """One field of a date or timestamp, as Int64; EPOCH, the seconds since 1970, as Float64."""
     import narwhals as nw
+
+    if name == "EPOCH":
+        seconds = floating(_count("SECOND", value) - _EPOCH_DAY * 86_400)
+        return seconds + floating(_part("MICROSECOND", value) % 1_000_000) / literal(1e6)
 
     fields = _moment(value).dt
     sevenths = fields.weekday().cast(nw.Int64)
@@ -66,6 +72,8 @@ def _part(name: str, value: Any) -> Any:
         "QUARTER": lambda: (fields.month().cast(nw.Int64) + 2) // 3,
         "ISODOW": lambda: sevenths,
         "DOW": lambda: sevenths % 7,
+        # the week of ISO 8601 has the number that its Thursday has in the year
+        "WEEK": lambda: (_days_later(_moment(value), 4 - sevenths).dt.ordinal_day().cast(nw.Int64) - 1) // 7 + 1,
         "MILLISECOND": lambda: fields.second().cast(nw.Int64) * 1000 + fields.microsecond() // 1000,
         "MICROSECOND": lambda: fields.second().cast(nw.Int64) * 1_000_000 + fields.microsecond(),
     }
@@ -97,6 +105,12 @@ def _unit(text: str) -> str:
     return upper[:-1] if upper.endswith("S") and upper[:-1] in _OFFSETS else upper
 
 
+def _days_later(moment: Any, days: Any) -> Any:
+    import narwhals as nw
+
+    return moment + nw.lit(dt.timedelta(days=1)) * days
+
+
 def _truncate(node: Any, compile_: Compile) -> Any:
     """Start of the unit, always as a timestamp; weeks begin on Monday."""
     import narwhals as nw
@@ -105,7 +119,7 @@ def _truncate(node: Any, compile_: Compile) -> Any:
     value = _moment(_time_of(node.this, compile_, node))
     if unit == "WEEK":
         past = value.dt.weekday().cast(nw.Int64) - 1
-        return value.dt.truncate("1d") - nw.lit(dt.timedelta(days=1)) * past
+        return _days_later(value.dt.truncate("1d"), past * -1)
     if unit not in _TRUNCATIONS:
         refuse(f"DATE_TRUNC knows no {unit!r}; known: {' '.join(_TRUNCATIONS)} WEEK", node)
     return value.dt.truncate(_TRUNCATIONS[unit])
@@ -144,12 +158,29 @@ def _interval_alone(node: Any, _: Compile) -> Any:
     refuse("an INTERVAL can only be added to or taken from a date or timestamp", node)
 
 
-def _days_between(node: Any, compile_: Compile) -> Any:
-    """``DATEDIFF('day', a, b)``: days from a to b."""
+def _between(node: Any, compile_: Compile) -> Any:
+    """``DATEDIFF('day', a, b)``: how many days, or other units, begin after a and not after b."""
     unit = _unit(node.text("unit") or "DAY")
-    if unit != "DAY":
-        refuse(f"DATEDIFF knows no {unit!r}; known: DAY", node)
-    return _day_number(compile_(node.this)) - _day_number(compile_(node.expression))
+    if unit not in _COUNTED.split():
+        refuse(f"DATEDIFF knows no {unit!r}; known: {_COUNTED}", node)
+    later, earlier = (_count(unit, _time_of(side, compile_, node)) for side in (node.this, node.expression))
+    return later - earlier
+
+
+def _count(unit: str, value: Any) -> Any:
+    """Number of units since the year 0; only differences have a meaning."""
+    if unit == "YEAR":
+        return _part(unit, value)
+    if unit in {"QUARTER", "MONTH"}:
+        return _part("YEAR", value) * (4 if unit == "QUARTER" else 12) + _part(unit, value)
+    days = _day_number(value)
+    if unit in {"DAY", "WEEK"}:
+        return (days + 2) // 7 if unit == "WEEK" else days  # weeks begin on Monday
+    hours = days * 24 + _part("HOUR", value)
+    if unit == "HOUR":
+        return hours
+    minutes = hours * 60 + _part("MINUTE", value)
+    return minutes if unit == "MINUTE" else minutes * 60 + _part("SECOND", value)
 
 
 def _day_number(value: Any) -> nw.Expr:
@@ -185,7 +216,7 @@ HANDLERS: dict[str, tuple[Handler, str]] = {
     "second": (_named_part("SECOND"), "this"),
     "timestamptrunc": (_truncate, "this unit"),
     "datetrunc": (_truncate, "this unit"),
-    "datediff": (_days_between, "this expression unit date_part_boundary"),
+    "datediff": (_between, "this expression unit date_part_boundary"),
     "interval": (_interval_alone, "this unit"),
     "currentdate": (_today, ""),
     "currenttimestamp": (_now, ""),

@@ -204,23 +204,30 @@ def _expression_problems(source: Any) -> Iterator[Problem]:
         texts += [(("selects", index), text) for index, text in enumerate(source.selects) if text.strip() != "*"]
     if not texts:
         return
-    from laktory.expressions.sql import columns, compile_sql, parse_sql
+    from laktory.expressions.sql import compile_sql, is_aggregate, parse_sql, reads_rows
 
-    constant = []
+    whole, rows = [], []
     for path, text in texts:
+        on_key = isinstance(source.selects, dict) and path[0] == "selects"
         try:
             compile_sql(text)
-            constant.append(not columns(parse_sql(text)))
+            tree = parse_sql(text)
         except ExpressionError as error:
             column = None if error.offset is None else error.offset + 1
-            on_key = isinstance(source.selects, dict) and path[0] == "selects"
             yield Problem(str(error), path, on_key=on_key, line=1, column=column)
             return
-    if source.filter and constant[0]:
-        yield Problem("the filter names no column, so it keeps all rows or none", ("filter",), hint="remove it")
-    selected = constant[1:] if source.filter else constant
-    if selected and all(selected) and "*" not in (source.selects or ()):
-        yield Problem("'selects' names no column", ("selects",), hint="name at least one")
+        if not is_aggregate(tree):
+            rows += [path] if path[0] == "selects" and reads_rows(tree) else []
+        elif path[0] == "filter":
+            message = "a filter judges each row, and an aggregate is one value of all rows"
+            yield Problem(message, path, hint="compare with it in a SQL step")
+        elif reads_rows(tree):
+            hint = "write … OVER (PARTITION BY …), or a step"
+            yield Problem("a column stands beside an aggregate of all rows", path, hint=hint, on_key=on_key)
+        else:
+            whole.append(Problem("'selects' mixes columns with aggregates of all rows", path, on_key=on_key))
+    if whole and (rows or "*" in (source.selects or ())):
+        yield replace(whole[0], hint="select columns or aggregates, or write … OVER (PARTITION BY …)")
 
 
 def _step_problems(

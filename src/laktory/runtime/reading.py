@@ -85,14 +85,15 @@ def row_count(session: Session, frame: Frame) -> int:
 def post_read(source: BaseDataSource, frame: Frame) -> Frame:
     """Apply ``filter``, ``selects``, ``renames``, ``drops``, ``drop_duplicates``, in this order."""
     if source.filter or source.selects:
-        from laktory.expressions.sql import compile_sql
+        from laktory.expressions.sql import compile_sql, is_aggregate, parse_sql
 
         if source.filter:
-            frame = frame.filter(compile_sql(source.filter, frame.collect_schema()))
+            frame = frame.filter(compile_sql(source.filter, frame.collect_schema(), per_row=True))
         if source.selects:
             items = source.selects.items() if isinstance(source.selects, dict) else [(t, None) for t in source.selects]
             schema = frame.collect_schema()
-            frame = frame.select(*(_selected(text, name, schema) for text, name in items))
+            per_row = not any(text.strip() != "*" and is_aggregate(parse_sql(text)) for text, _ in items)
+            frame = frame.select(*(_selected(text, name, schema, per_row=per_row) for text, name in items))
     if source.renames or source.drops or isinstance(source.drop_duplicates, list):
         _require_columns(source, frame)
     if source.renames:
@@ -105,14 +106,14 @@ def post_read(source: BaseDataSource, frame: Frame) -> Frame:
     return frame
 
 
-def _selected(text: str, name: str | None, schema: nw.Schema) -> Any:
+def _selected(text: str, name: str | None, schema: nw.Schema, *, per_row: bool) -> Any:
     import narwhals as nw
 
     from laktory.expressions.sql import compile_sql
 
     if text.strip() == "*":
         return nw.all()
-    compiled = compile_sql(text, schema)
+    compiled = compile_sql(text, schema, per_row=per_row)
     return compiled.alias(name) if name else compiled
 
 
