@@ -18,10 +18,15 @@ _MALFORMED = re.compile(
     r"\$\{\s*(?:vars?|settings?)\s*\.[^{}\n]{0,100}\}?|\$\{\s*(?P<bare>[a-z_]\w*)\s*\}", re.IGNORECASE | re.ASCII
 )
 _OLD_INCLUDE = re.compile(r"\$\{\s*include\.")
+_FOREIGN = re.compile(r"\$\{\s*([a-z_][\w-]*\.[^${}\n]{0,100}?)\s*\}", re.IGNORECASE | re.ASCII)
 
 
 class Piece(NamedTuple):
-    """A reference inside a text: ``kind`` is ``vars``, ``settings``, ``expression`` or ``malformed``."""
+    """A reference inside a text.
+
+    ``kind`` is ``vars``, ``settings``, ``expression``, ``foreign`` (``${params.day}``), ``include``, ``open`` or
+    ``malformed``.
+    """
 
     kind: str
     body: str
@@ -30,7 +35,7 @@ class Piece(NamedTuple):
 
 
 def pieces(text: str, scope: Scope) -> Iterator[Piece]:
-    """References of a text, in order. What else starts with ``${`` is for others (deployment tools) and stays."""
+    """References of a text, in order. What else starts with ``${``, such as ``${1}`` of a pattern, is plain text."""
     position = text.find("${")
     while position >= 0:
         end = position + 2
@@ -48,6 +53,9 @@ def pieces(text: str, scope: Scope) -> Iterator[Piece]:
         ):
             end = match.end()
             yield Piece("malformed", match[0], position, end)
+        elif match := _FOREIGN.match(text, position):
+            end = match.end()
+            yield Piece("foreign", match[1], position, end)
         position = text.find("${", end)
 
 

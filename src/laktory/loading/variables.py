@@ -13,7 +13,7 @@ from laktory.loading.embedding import embedded
 from laktory.loading.nodes import MAX_DEPTH, Copies
 from laktory.loading.references import Piece, line_column, pieces, refers_to, texts
 from laktory.loading.scope import Scope, pattern
-from laktory.loading.unresolved import UnresolvedError
+from laktory.loading.unresolved import UnresolvedError, foreign
 from laktory.loading.views import Variables, View, unwrapped
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def resolve(
     ----------
     value : dict, list or scalar; other objects in it are passed on untouched
     vars : more variables
-    strict : an unresolved reference is an error; otherwise it stays as text
+    strict : an unresolved reference is an error, and so is one that only others can resolve (``${params.x}``,
+        ``${resources.x}``); otherwise both stay as text
     objs : more names for ``${{ }}``; they replace `pipeline` and `pipeline_node`
     parents : variables of what stands around `value`, nearest first
     override : `vars` win over everything
@@ -227,6 +228,8 @@ class Resolver:
         if piece.kind == "open":
             msg = "'${{' is never closed by '}}'"
             raise UnresolvedError(msg)
+        if piece.kind == "foreign":
+            raise foreign(piece.body)
         msg = f"{piece.body!r} is no reference"
         inner = piece.body.strip("${} ")
         if inner.count(".") > 1:
