@@ -350,7 +350,8 @@ def test_document_resolves_and_keeps_marks() -> None:
     document = load("variables: {a: own}\nx: ${vars.a} ${vars.b}\n")
     resolved = document.resolve({"a": "given", "b": "given"})
     assert resolved.value["x"] == "own given"
-    assert resolved.marks is document.marks
+    assert resolved.marks.by_path is document.marks.by_path
+    assert resolved.marks.lines is document.marks.lines
     assert document.resolve({"a": "given", "b": "b"}, override=True).value["x"] == "given b"
     with pytest.raises(DefinitionError, match=r"^<text>:2:14: x: variable 'b' is not defined"):
         document.resolve()

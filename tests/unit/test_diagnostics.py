@@ -7,7 +7,15 @@ import pydantic
 import pytest
 
 from laktory.diagnostics import Mark, Marks, Position, Problem, closest, field_name, raise_problems, render
-from laktory.diagnostics.secrets import is_secret_name, plain, redact, register, register_variables, spans
+from laktory.diagnostics.secrets import (
+    is_secret_name,
+    plain,
+    redact,
+    register,
+    register_credentials,
+    register_variables,
+    spans,
+)
 from laktory.errors import DefinitionError
 
 
@@ -269,3 +277,21 @@ def test_registering_from_many_threads() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(register, values))
     assert redact(" ".join(values)) == " ".join(["***"] * 100)
+
+
+@pytest.mark.parametrize(
+    "name", ["tokens", "apikeys", "dbpassword", "credential", "DB_PASS", "pwd", "passwds", "accesskey", "authTokens"]
+)
+def test_plural_and_joined_names_of_secrets(name: str) -> None:
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize("name", ["passes", "compass_path", "bypass", "primary_keys", "tokens_count", "monkey"])
+def test_names_that_only_look_like_secrets(name: str) -> None:
+    assert not is_secret_name(name)
+
+
+def test_credentials_of_a_url_are_hidden_where_it_is_normalised() -> None:
+    register_credentials("postgres://me:pw9999@h/db file://u:hunter22@h/x")
+    assert redact("no file 'postgres:/me:pw9999@h/db'") == "no file 'postgres:/***@h/db'"
+    assert redact("hunter22") == "***"

@@ -17,6 +17,7 @@ from laktory.diagnostics import Problem
 from laktory.diagnostics.secrets import redact
 from laktory.errors import DefinitionError
 from laktory.loading import resolve
+from laktory.loading import scope as scope_module
 
 VARS: dict[str, Any] = {
     "n": 3,
@@ -65,11 +66,7 @@ VARS: dict[str, Any] = {
         ("${{ {'a': {'b': vars.n}} }}", {"a": {"b": 3}}),
         ("${{ '}}' }}", "}}"),
         ("n=${{ vars.n }}, on=${{ vars.on }}", "n=3, on=true"),
-        (
-            "${resources.x.id} ${params.y} ${current_user.user_name}",
-            "${resources.x.id} ${params.y} ${current_user.user_name}",
-        ),
-        ("${bundle.target} $HOME $$ ${", "${bundle.target} $HOME $$ ${"),
+        ("${1} ${name} $HOME $$ ${", "${1} ${name} $HOME $$ ${"),
         ("${settings.log_level}", "INFO"),
         ("${setting.LOG_LEVEL}", "INFO"),
         ("${vars.log_level}", "INFO"),
@@ -408,3 +405,36 @@ def test_a_text_gives_a_value_or_problems(text: str, strict: bool) -> None:
         problems = error.problems
         assert problems
     assert strict or not problems
+
+
+@pytest.mark.parametrize("text", ["${resources.x.id} ${params.y} ${current_user.user_name}", "${bundle.target} $HOME"])
+def test_references_of_others_stay_or_are_refused(text: str) -> None:
+    assert resolve(text, {}, strict=False) == text
+    with pytest.raises(DefinitionError, match="has no value"):
+        resolve(text, {})
+
+
+@pytest.mark.parametrize(
+    "expression", ["vars.api_token.upper()", "vars.api_token[:6]", "vars.conn[2:]", "vars.db.password.upper()"]
+)
+def test_what_is_computed_from_a_secret_is_one(expression: str) -> None:
+    variables = {"api_token": "tok98765432", "conn": "x-${vars.api_token}", "db": {"password": "pwd98765432"}}
+    found = resolve("${{ " + expression + " }}", variables)
+    assert found not in redact(f"cannot read {found}")
+    # a variable that was looked at before is still one that holds a secret
+    again = resolve(["${vars.conn}", "${{ vars.conn.lower() }}!"], {**variables, "api_token": "TOK11112222"})[1]
+    assert "tok11112222" not in redact(again)
+
+
+def test_a_choice_made_by_a_secret_is_none() -> None:
+    resolve("${{ 'production' if vars.api_token else 'development' }}", {"api_token": "tok98765432"})
+    assert redact("production") == "production"
+
+
+def test_regex_variables_are_compiled_once_for_all_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+    original = scope_module.pattern
+    monkeypatch.setattr(scope_module, "pattern", lambda text: compiled.append(text) or original(text))
+    variables = {rf"\$\{{a{number}\}}": "x" for number in range(600)}
+    resolve([f"${{a{number}}}" for number in range(600)], variables)
+    assert len(compiled) == 600

@@ -1,16 +1,19 @@
 """Source positions, collected problems and how they are shown. Knows nothing of pipelines."""
 
-from laktory.diagnostics.marks import Mark, Marks, Path, Position, field_name
-from laktory.diagnostics.problems import Problem, closest, raise_problems, render
+from laktory.diagnostics.marks import Mark, Marks, Path, Position, Substitution, field_name
+from laktory.diagnostics.problems import MAX_SHOWN, Problem, closest, placed, raise_problems, render
 
 __all__ = [
+    "MAX_SHOWN",
     "Mark",
     "Marks",
     "Path",
     "Position",
     "Problem",
+    "Substitution",
     "closest",
     "field_name",
+    "placed",
     "raise_problems",
     "render",
 ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["Mark", "Marks", "Path", "Position", "field_name"]
+__all__ = ["Mark", "Marks", "Path", "Position", "Substitution", "field_name"]
 
 Path = tuple[str | int, ...]
 """Keys and indexes from the root of a definition to a value, e.g. ``("nodes", 0, "source", "path")``."""
@@ -53,23 +53,89 @@ class Mark:
         return Position(self.text.path, self.text.line + line - 1, self.indent + column)
 
 
+@dataclass(frozen=True, slots=True)
+class Substitution:
+    """How the text of a value came from the one that is written.
+
+    `spans` are the references, in order: where each starts and ends in what is written, and where its value starts
+    and ends in `text`.
+    """
+
+    written: str
+    text: str
+    spans: tuple[tuple[int, int, int, int], ...]
+
+    def place(self, line: int, column: int) -> tuple[int, int, int]:
+        """Line, column and width in what is written, of a place in `text`; inside a value, those of its reference."""
+        starts = [0]
+        for piece in self.text.split("\n"):
+            starts.append(starts[-1] + len(piece) + 1)
+        offset, width = starts[min(line, len(starts)) - 1] + column - 1, 1
+        moved = 0
+        for start, end, first, last in self.spans:
+            if offset < first:
+                break
+            if offset < last:
+                offset, moved, width = start, 0, end - start
+                break
+            moved = end - last
+        offset += moved
+        return self.written.count("\n", 0, offset) + 1, offset - self.written.rfind("\n", 0, offset), width
+
+
 @dataclass(slots=True)
 class Marks:
     """Marks of every value of one definition, and the lines of the files they point into.
 
-    `root` is put before every path that is looked up.
+    `root` is put before every path that is looked up. `substituted` says, for texts that held references, how they
+    came from what is written, or None where that cannot be told. `in_memory` tells what is not as it was written.
     """
 
     by_path: Mapping[Path, Mark] = field(default_factory=dict)
     lines: dict[str, list[str]] = field(default_factory=dict)
     root: Path = ()
+    substituted: Mapping[Path, Substitution | None] = field(default_factory=dict)
+    in_memory: Callable[[Path], bool] | None = None
+
+    def __deepcopy__(self, memo: object) -> Marks:
+        """What is written does not change with a copy."""
+        return self
 
     def below(self, path: Path) -> Marks:
         """The same marks for a definition that starts at `path` of this one."""
-        return Marks(self.by_path, self.lines, (*self.root, *path))
+        return replace(self, root=(*self.root, *path)) if path else self
+
+    def with_substituted(self, substituted: Mapping[Path, Substitution | None]) -> Marks:
+        """The same marks after references were resolved; what was resolved twice has no places inside."""
+        found = dict(self.substituted)
+        for path, how in substituted.items():
+            whole = (*self.root, *path)
+            found[whole] = None if whole in found else how
+        return replace(self, substituted=found)
+
+    def place(self, path: Path, line: int | None = None, column: int | None = None) -> tuple[Position, int] | None:
+        """Where a value, or a place inside its text, is written, and how many characters to underline."""
+        found = self.nearest(path)
+        if found is None:
+            return None
+        mark, exact = found
+        if exact and line is not None:
+            column, width = column or 1, 1
+            whole = (*self.root, *path)
+            if whole in self.substituted:
+                how = self.substituted[whole]
+                if how is None:
+                    return mark.value, mark.width
+                line, column, width = how.place(line, column)
+            inside = mark.inside(line, column)
+            if inside is not None:
+                return inside, width
+        return mark.value, mark.width
 
     def nearest(self, path: Path) -> tuple[Mark, bool] | None:
         """Mark of `path`, or of its closest known ancestor; the flag says whether it is exact."""
+        if self.in_memory is not None and self.in_memory((*self.root, *path)):
+            return None
         for end in range(len(path), -1, -1):
             mark = self.by_path.get((*self.root, *path[:end]))
             if mark is not None:

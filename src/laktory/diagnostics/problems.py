@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from laktory.diagnostics.marks import Marks, Path, Position
 
-__all__ = ["Problem", "closest", "raise_problems", "render"]
+__all__ = ["MAX_SHOWN", "Problem", "closest", "placed", "raise_problems", "render"]
 
 MAX_SHOWN = 20
+"""Problems shown of one definition; hints for more are not worth looking for."""
 MAX_LINE = 160
 MAX_TEXT = 300
 
@@ -37,7 +38,8 @@ class Problem:
     hint : what to write instead, e.g. ``did you mean 'mode'?``
     on_key : the key itself is at fault (unknown field), not its value
     line, column : 1-based place inside the text of the value, for problems within SQL or an expression
-    position : overrides what `path` says, for problems found while parsing
+    position : overrides what `path` says, for problems found while parsing, and for those placed already
+    width : characters to underline at `position`
     """
 
     message: str
@@ -48,6 +50,7 @@ class Problem:
     line: int | None = None
     column: int | None = None
     position: Position | None = None
+    width: int = 1
 
 
 def closest(name: object, candidates: Iterable[str]) -> str | None:
@@ -87,7 +90,7 @@ def raise_problems(problems: Sequence[Problem], marks: Marks | None = None) -> N
         Always.
     """
     if marks is not None:
-        problems = _in_order(problems, marks)
+        problems = _in_order([placed(problem, marks) for problem in problems], marks)
     shown = [render(problem, marks) for problem in problems[:MAX_SHOWN]]
     if len(problems) > MAX_SHOWN:
         shown.append(f"… and {len(problems) - MAX_SHOWN} more problems")
@@ -107,20 +110,20 @@ def _in_order(problems: Sequence[Problem], marks: Marks) -> list[Problem]:
     return sorted(problems, key=place)
 
 
+def placed(problem: Problem, marks: Marks | None) -> Problem:
+    """The problem with its position; it keeps that one whatever marks it meets later."""
+    position, width = _place(problem, marks)
+    return replace(problem, position=position, width=width)
+
+
 def _place(problem: Problem, marks: Marks | None) -> tuple[Position | None, int]:
-    if problem.position is not None:
-        return problem.position, 1
-    found = marks.nearest(problem.path) if marks else None
-    if found is None:
-        return None, 1
-    mark, exact = found
-    if problem.on_key and exact and mark.key is not None:
-        return mark.key, mark.key_width
-    if exact and problem.line is not None:
-        inside = mark.inside(problem.line, problem.column or 1)
-        if inside is not None:
-            return inside, 1
-    return mark.value, mark.width
+    if problem.position is not None or marks is None:
+        return problem.position, problem.width
+    if problem.on_key:
+        found = marks.nearest(problem.path)
+        if found is not None and found[1] and found[0].key is not None:
+            return found[0].key, found[0].key_width
+    return marks.place(problem.path, problem.line, problem.column) or (None, 1)
 
 
 def _snippet(source: str, position: Position, width: int) -> list[str]:

@@ -16,7 +16,17 @@ import threading
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-__all__ = ["MASK", "MIN_LENGTH", "is_secret_name", "plain", "redact", "register", "register_variables", "spans"]
+__all__ = [
+    "MASK",
+    "MIN_LENGTH",
+    "is_secret_name",
+    "plain",
+    "redact",
+    "register",
+    "register_credentials",
+    "register_variables",
+    "spans",
+]
 
 MASK = "***"
 MIN_LENGTH = 4
@@ -30,11 +40,14 @@ _PARAMETER = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_SECRET_WORDS = frozenset(
-    {"token", "password", "passwords", "passwd", "pwd", "passphrase", "secret", "secrets", "credential", "credentials"}
-    | {"apikey", "apikeys"}
+# ends of words: `dbpassword` and `apikey` are written as one
+_SECRET_WORDS = tuple(
+    ["token", "password", "passwd", "pwd", "passphrase", "passcode", "secret", "credential", "apikey", "accesskey", "secretkey", "privatekey"]
 )
+_SHORT_SECRET_WORDS = frozenset({"pass", "cred", "creds", "jwt", "bearer"})
 _KEY_WORDS = frozenset({"key", "keys"})
+# `max_tokens` is a number of tokens
+_MEASURES = frozenset({"max", "min", "num", "n", "total", "number", "limit"})
 # kinds of keys that are columns, or meant to be seen
 _PLAIN_KEYS = frozenset(
     [
@@ -99,15 +112,18 @@ _pattern: re.Pattern[str] | None = None
 def is_secret_name(name: str) -> bool:
     """Whether a variable of this name holds a secret.
 
-    True when a word of the name is ``token``, ``password``, ``passwd``, ``secret`` or ``key`` (``api_key``,
-    ``accessKey``, ``DB_PASSWORD``). False where the key is one of a table (``primary_keys``), and where the name
-    says where the secret lies (``secret_scope``).
+    True when a word of the name is, or ends with, ``token``, ``password``, ``passwd``, ``pwd``, ``passphrase``,
+    ``secret``, ``credential``, ``apikey`` or ``key``, in the plural too (``api_key``, ``accessKey``, ``DB_PASSWORD``,
+    ``tokens``). False where the key is one of a table (``primary_keys``), and where the name says where the secret
+    lies (``secret_scope``).
     """
     words = [word.lower() for word in _WORD.findall(name)]
     if not words or words[-1] in _AROUND:
         return False
     for index, word in enumerate(words):
-        if word in _SECRET_WORDS:
+        if word.endswith("s") and index and words[index - 1] in _MEASURES:
+            continue
+        if word in _SHORT_SECRET_WORDS or word.removesuffix("s").endswith(_SECRET_WORDS):
             return True
         if (
             word in _KEY_WORDS
@@ -151,6 +167,13 @@ def register_variables(variables: Any) -> None:
                 register(value)
             elif isinstance(value, dict):
                 register_variables(value)
+
+
+def register_credentials(text: str) -> None:
+    """Hide user and password of the URLs in a text wherever they show: a normalised path is no URL any more."""
+    for match in _CREDENTIALS.finditer(text) if "://" in text else ():
+        register(match["value"])
+        register(match["value"].partition(":")[2])
 
 
 def redact(text: str) -> str:

@@ -57,7 +57,7 @@ class Document:
         value = resolver.resolve(self.value, Scope.start(vars, override=override))
         if resolver.problems:
             raise_problems(resolver.problems, self.marks)
-        return replace(self, value=value)
+        return replace(self, value=value, marks=self.marks.with_substituted(resolver.substituted))
 
 
 def load(

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property
 from typing import Any
 
 from laktory.errors import DefinitionError
 
-__all__ = ["Scope", "pattern"]
+__all__ = ["Pattern", "Scope", "pattern"]
 
 # a repeated group that repeats inside: time grows exponentially with the text
 _NESTED_REPEAT = re.compile(r"\((?:[^()\\]|\\.)*(?<!\\)[*+}](?:[^()\\]|\\.)*\)\s*(?:[*+]|\{\d*,)")
 
-_Layer = tuple[Mapping[str, tuple[str, Any]], Sequence[tuple[str, Any]]]
+
+class Pattern:
+    """A regex variable: its key, and what stands for each match."""
+
+    def __init__(self, key: str, template: Any) -> None:
+        self.key = key
+        self.template = template
+
+    @cached_property
+    def compiled(self) -> re.Pattern[str]:
+        """The key, compiled once for all texts."""
+        return pattern(self.key)
+
+
+_Layer = tuple[Mapping[str, tuple[str, Any]], Sequence[Pattern]]
 
 
 class Scope:
@@ -23,16 +37,18 @@ class Scope:
     Attributes
     ----------
     names : name inside ``${{ }}`` → (plain value, scope it is resolved in)
-    resolved : what was resolved here already, by folded name
+    patterns : regex variables, nearest first
+    resolved : what was resolved here already, by folded name, and whether a secret is in it
     """
 
-    __slots__ = ("_fixed", "_layers", "names", "resolved")
+    __slots__ = ("_fixed", "_layers", "names", "patterns", "resolved")
 
     def __init__(self, layers: tuple[_Layer, ...], fixed: int, names: Mapping[str, tuple[Any, Scope]]) -> None:
         self._layers = layers
         self._fixed = fixed
         self.names = names
-        self.resolved: dict[str, Any] = {}
+        self.patterns = [item for _, patterns in layers for item in patterns]
+        self.resolved: dict[str, tuple[Any, bool]] = {}
 
     @classmethod
     def start(
@@ -70,20 +86,14 @@ class Scope:
         """Names of all variables, nearest first."""
         return list(dict.fromkeys(name for layer, _ in self._layers for name, _ in layer.values()))
 
-    @property
-    def patterns(self) -> list[tuple[str, Any]]:
-        """Regex variables and their templates, nearest first."""
-        return [item for _, patterns in self._layers for item in patterns]
-
 
 def _layer(variables: Mapping[str, Any]) -> _Layer:
     named = {
         key.casefold(): (key, value) for key, value in variables.items() if isinstance(key, str) and r"\$\{" not in key
     }
-    return named, [(key, value) for key, value in variables.items() if isinstance(key, str) and r"\$\{" in key]
+    return named, [Pattern(key, value) for key, value in variables.items() if isinstance(key, str) and r"\$\{" in key]
 
 
-@lru_cache(maxsize=256)
 def pattern(text: str) -> re.Pattern[str]:
     """A regex variable's key, compiled; case does not matter.
 

@@ -6,18 +6,18 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from laktory.diagnostics import Problem, closest, raise_problems
+from laktory.diagnostics import MAX_SHOWN, Problem, Substitution, closest, raise_problems
 from laktory.diagnostics.secrets import is_secret_name, plain, register
 from laktory.errors import DefinitionError, ExpressionError
 from laktory.loading.embedding import embedded
 from laktory.loading.nodes import MAX_DEPTH, Copies
 from laktory.loading.references import Piece, line_column, pieces, refers_to, texts
-from laktory.loading.scope import Scope, pattern
+from laktory.loading.scope import Scope
 from laktory.loading.unresolved import UnresolvedError, foreign
 from laktory.loading.views import Variables, View, unwrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from laktory.diagnostics import Path
 
@@ -36,6 +36,7 @@ MAX_CHAIN = 50
 """Variables whose values refer to one another, one behind the other."""
 
 _SHOWN = 15
+_NAME = re.compile(r"[^\W\d]\w*")
 
 
 def resolve(
@@ -75,7 +76,13 @@ def resolve(
 
 
 class Resolver:
-    """Resolves one definition, collecting `problems`."""
+    """Resolves one definition.
+
+    Attributes
+    ----------
+    problems : what is wrong
+    substituted : how each text of the tree came from what is written; None where its places cannot be followed
+    """
 
     def __init__(self, *, strict: bool, objs: Mapping[str, Any] | None = None) -> None:
         self.problems: list[Problem] = []
@@ -84,6 +91,9 @@ class Resolver:
         self._copies = Copies()
         self._characters = 0
         self._reported: set[object] = set()
+        self._secrets = 0
+        self._once: dict[tuple[int, object], tuple[Any, bool]] = {}
+        self.substituted: dict[Path, Substitution | None] = {}
 
     def resolve(self, value: Any, scope: Scope) -> Any:
         """A plain tree with everything in it resolved."""
@@ -145,6 +155,8 @@ class Resolver:
     def _text(self, text: str, scope: Scope, path: Path, chain: tuple[str, ...]) -> Any:
         """A text with its references resolved. Inside another value (`chain`) a failure is raised, else reported."""
         written = text
+        if not chain:
+            self.substituted[path] = None
         try:
             replaced = self._patterns(text, scope)
             if not isinstance(replaced, str):
@@ -154,6 +166,7 @@ class Resolver:
             return written
         text = replaced
         parts: list[str] = []
+        spans: list[tuple[int, int, int, int]] = []
         last = size = 0
         for piece in pieces(text, scope):
             raw = text[piece.start : piece.end]
@@ -170,8 +183,14 @@ class Resolver:
                 self._failed(failure, path, chain, None if offset is None else line_column(text, offset))
                 part = raw
             parts += [text[last : piece.start], part]
+            before = spans[-1][3] if spans else 0
+            first = before + piece.start - last
+            spans.append((piece.start, piece.end, first, first + len(part)))
             last = piece.end
-        return "".join([*parts, text[last:]])
+        resolved = "".join([*parts, text[last:]])
+        if not chain and text == written:
+            self.substituted[path] = Substitution(written, resolved, tuple(spans))
+        return resolved
 
     def _failed(
         self, failure: UnresolvedError, path: Path, chain: tuple[str, ...], place: tuple[int, int] | None = None
@@ -195,9 +214,10 @@ class Resolver:
         if patterns and len(text) > MAX_PATTERN_TEXT:
             msg = f"regex variables are not applied to a text of more than {MAX_PATTERN_TEXT:,} characters"
             raise UnresolvedError(msg, hint="use ${vars.NAME}", always=True)
-        for key, template in patterns:
+        for item in patterns:
+            key, template = item.key, item.template
             try:
-                compiled = pattern(key)
+                compiled = item.compiled
                 if isinstance(template, str):
                     text = compiled.sub(template, text)
                 elif compiled.fullmatch(text):
@@ -244,8 +264,15 @@ class Resolver:
         names |= {name: View(self, value, around, chain, label=name) for name, (value, around) in scope.names.items()}
         stripped = text.strip()
         shown = stripped if len(stripped) <= 80 else stripped[:80] + "…"
+        secrets = self._secrets
         try:
-            return unwrapped(evaluate(stripped, {**names, **self._objs}))
+            result = unwrapped(evaluate(stripped, {**names, **self._objs}))
+            if self._secrets > secrets or any(is_secret_name(word) for word in _NAME.findall(stripped)):
+                # what is made of a secret is one, unless it is written here for all to see
+                self._secrets += 1
+                if not (isinstance(result, str) and re.search(rf"(['\"]){re.escape(result)}\1", stripped)):
+                    register(result)
+            return result
         except UnresolvedError as error:
             message = str(error) if str(error).startswith("in '${{") else f"in '${{{{ {shown} }}}}': {error}"
             raise UnresolvedError(
@@ -266,11 +293,13 @@ class Resolver:
         if found is None:
             return self._from_outside(name, scope)
         if folded in scope.resolved:
-            return self._copy(scope.resolved[folded])
+            kept, secret = scope.resolved[folded]
+            self._secrets += secret
+            return self._copy(kept)
         written, value = found
         if folded in chain:
             raise _circle(chain[chain.index(folded) :], folded)
-        value = plain(value)
+        secrets = self._secrets
         try:
             resolved = self.value(value, scope, (*chain, folded))
         except UnresolvedError as error:
@@ -279,8 +308,9 @@ class Resolver:
             msg = f"variable {written!r}: {error}"
             raise UnresolvedError(msg, hint=error.hint, valid=error.valid) from None
         if is_secret_name(written):
+            self._secrets += 1
             register(resolved)
-        scope.resolved[folded] = resolved
+        scope.resolved[folded] = resolved, self._secrets > secrets
         return self._copy(resolved)
 
     def value(self, value: Any, scope: Scope, chain: tuple[str, ...], depth: int = 0) -> Any:
@@ -291,13 +321,34 @@ class Resolver:
         if depth > MAX_DEPTH:
             msg = f"mappings and lists stand more than {MAX_DEPTH} deep in one another"
             raise UnresolvedError(msg, always=True, key="depth")
+        revealed = plain(value)
+        self._secrets += revealed is not value
+        value = revealed
         if type(value) is str:
             return self._text(value, scope, (), chain) if "${" in value else value
         if isinstance(value, dict):
             return {key: self.value(item, scope, chain, depth + 1) for key, item in value.items()}
         if type(value) in (list, tuple):
             return type(value)([self.value(item, scope, chain, depth + 1) for item in value])
-        return plain(value)
+        return value
+
+    def once(self, key: tuple[int, object], compute: Callable[[], Any]) -> Any:
+        """A value that is asked for again and again, computed once; whether a secret is in it is kept too."""
+        if key in self._once:
+            kept, secret = self._once[key]
+            self._secrets += secret
+            if isinstance(kept, UnresolvedError):
+                raise kept.with_traceback(None)
+            return kept
+        secrets = self._secrets
+        try:
+            value = compute()
+        except UnresolvedError as failure:
+            if failure.always:
+                self._once[key] = failure, False
+            raise
+        self._once[key] = value, self._secrets > secrets
+        return value
 
     def _copy(self, value: Any) -> Any:
         try:
@@ -310,20 +361,22 @@ class Resolver:
         value = os.environ.get(name)
         if value is not None:
             if is_secret_name(name):
+                self._secrets += 1
                 register(value)
             return value
         from laktory.settings import OLD_NAMES, Settings
 
         if name.lower() in Settings.model_fields or name.lower() in OLD_NAMES:
             return _setting(name)
-        hint = closest(name, scope.known)
+        known = scope.known if len(self.problems) < MAX_SHOWN else []
+        hint = closest(name, known)
         spelled = next((key for key in os.environ if key.casefold() == name.casefold()), None)
         if hint is None and spelled is not None:
             hint = f"the environment has {spelled!r}; environment variables are found by their exact name"
         if hint is None:
             hint = f"define it under 'variables', pass it in, or set an environment variable named exactly {name!r}"
         msg = f"variable {name!r} is not defined"
-        raise UnresolvedError(msg, hint=hint, valid=scope.known[:_SHOWN])
+        raise UnresolvedError(msg, hint=hint, valid=known[:_SHOWN])
 
 
 def _setting(name: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from laktory.diagnostics.secrets import register_credentials
 from laktory.models.base import is_variable
 from laktory.models.dataframe.dataframeschema import DataFrameSchema
 from laktory.models.datasources.base import BaseDataSource
@@ -21,6 +22,8 @@ def _path_text(value: Any) -> Any:
     value = value.as_posix() if isinstance(value, Path) else value
     if isinstance(value, str) and (not value.strip() or "\0" in value):
         raise problem_error(f"{value!r} is not a path")
+    if isinstance(value, str):
+        register_credentials(value)
     return value
 
 
