@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Mark", "Marks", "Path", "Position", "Substitution", "field_name"]
 
@@ -83,6 +84,22 @@ class Substitution:
         return self.written.count("\n", 0, offset) + 1, offset - self.written.rfind("\n", 0, offset), width
 
 
+class _Both(Mapping[Path, Substitution | None]):
+    """What `newer` says, else what `older` says."""
+
+    def __init__(self, newer: Mapping[Path, Substitution | None], older: Mapping[Path, Substitution | None]) -> None:
+        self._newer, self._older = newer, older
+
+    def __getitem__(self, path: Path) -> Substitution | None:
+        return self._newer[path] if path in self._newer else self._older[path]
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter({**self._newer, **self._older})
+
+    def __len__(self) -> int:
+        return len({**self._newer, **self._older})
+
+
 @dataclass(slots=True)
 class Marks:
     """Marks of every value of one definition, and the lines of the files they point into.
@@ -107,11 +124,11 @@ class Marks:
 
     def with_substituted(self, substituted: Mapping[Path, Substitution | None]) -> Marks:
         """The same marks after references were resolved; what was resolved twice has no places inside."""
-        found = dict(self.substituted)
+        found: dict[Path, Substitution | None] = {}
         for path, how in substituted.items():
             whole = (*self.root, *path)
-            found[whole] = None if whole in found else how
-        return replace(self, substituted=found)
+            found[whole] = None if whole in self.substituted else how
+        return replace(self, substituted=_Both(found, self.substituted)) if found else self
 
     def place(self, path: Path, line: int | None = None, column: int | None = None) -> tuple[Position, int] | None:
         """Where a value, or a place inside its text, is written, and how many characters to underline."""

@@ -41,8 +41,9 @@ _PARAMETER = re.compile(
 )
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 # ends of words: `dbpassword` and `apikey` are written as one
-_SECRET_WORDS = tuple(
-    ["token", "password", "passwd", "pwd", "passphrase", "passcode", "secret", "credential", "apikey", "accesskey", "secretkey", "privatekey"]
+_SECRET_WORDS = (
+    *("token", "password", "passwd", "pwd", "passphrase", "passcode", "secret", "credential"),
+    *("apikey", "accesskey", "secretkey", "privatekey"),
 )
 _SHORT_SECRET_WORDS = frozenset({"pass", "cred", "creds", "jwt", "bearer"})
 _KEY_WORDS = frozenset({"key", "keys"})

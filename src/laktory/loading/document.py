@@ -65,6 +65,7 @@ def load(
     *,
     vars: Mapping[str, Any] | None = None,  # noqa: A002
     root: str | Path | None = None,
+    json: bool = False,
 ) -> Document:
     """Read a definition: YAML or JSON, with everything it includes.
 
@@ -75,6 +76,7 @@ def load(
     vars : variables for the paths of includes
     root : project folder, which includes may not leave; default the folder of the file, or for a text the working
         directory
+    json : the text is JSON, and what is wrong with it is told in the words of JSON
 
     Raises
     ------
@@ -85,6 +87,7 @@ def load(
         return Document(source)
     try:
         file, path, folder = _read(source)
+        file.json = json or file.json
     except TextError as stop:
         raise_problems([stop.problem])
     from laktory.loading.includes import Includer

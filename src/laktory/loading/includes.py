@@ -77,7 +77,7 @@ class Includer:
 
     def _compose(self, file: SourceFile) -> Node | None:
         self.lines[file.name] = file.lines
-        if file.name.lower().endswith(".json") or is_json(file.text):
+        if file.json or is_json(file.text):
             return compose_json(file, self.problems) if file.text.strip() else None
         from laktory.loading.yamltext import compose_yaml
 
@@ -233,7 +233,11 @@ class Includer:
 
     def _directory(self, node: Node, path: Path, name: str, context: _Context) -> Node:
         """A list of the contents of the YAML files below a folder, in the order of their paths."""
-        found = [Path(folder, file) for folder, _, files in os.walk(path) for file in files if file.endswith(_YAML)]
+        found = []
+        for folder, folders, files in os.walk(path):
+            # editors and systems leave files of their own beside those of the user
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            found += [Path(folder, file) for file in files if file.endswith(_YAML) and not file.startswith(".")]
         if not found:
             message = f"the folder {node.value.target!r} holds no .yaml or .yml file"
             raise TextError(Problem(message, position=node.position))

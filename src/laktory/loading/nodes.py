@@ -67,13 +67,15 @@ class TextError(DefinitionError):
 
 @dataclass(slots=True, eq=False)
 class SourceFile:
-    """A text under the name the user knows it by. `lines` count as YAML does."""
+    """A text under the name the user knows it by, and whether it is JSON. `lines` count as YAML does."""
 
     name: str
     text: str
     lines: list[str] = field(init=False)
+    json: bool = field(init=False)
 
     def __post_init__(self) -> None:
+        self.json = self.name.lower().endswith(".json")
         self.lines = self.text.splitlines()
 
     def position(self, point: Point) -> Position:
@@ -200,6 +202,17 @@ class NodeMarks(Mapping["Path", Mark]):
         self._root = root
 
     def __getitem__(self, path: Path) -> Mark:
+        node, key = self._find(path)
+        return node.mark(key)
+
+    def __contains__(self, path: object) -> bool:
+        try:
+            self._find(path)  # type: ignore[arg-type]
+        except KeyError:
+            return False
+        return True
+
+    def _find(self, path: Path) -> tuple[Node, Node | None]:
         node, key = self._root, None
         for item in path:
             children = node.children
@@ -209,7 +222,7 @@ class NodeMarks(Mapping["Path", Mark]):
                 key, node = None, children[item]
             else:
                 raise KeyError(path)
-        return node.mark(key)
+        return node, key
 
     def __iter__(self) -> Iterator[Path]:
         waiting: list[tuple[Path, Node]] = [((), self._root)]

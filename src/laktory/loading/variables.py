@@ -254,7 +254,7 @@ class Resolver:
         inner = piece.body.strip("${} ")
         if inner.count(".") > 1:
             raise UnresolvedError(msg, hint=f"for a part of a value write '${{{{ {inner} }}}}'")
-        name = re.sub(r"\W+", "_", inner.rpartition(".")[2])
+        name = re.sub(r"\W+|^(?=\d)", "_", inner.rpartition(".")[2])
         raise UnresolvedError(msg, hint=f"write '${{vars.{name or 'NAME'}}}'; a name has letters, digits and '_'")
 
     def _expression(self, text: str, scope: Scope, chain: tuple[str, ...]) -> Any:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from laktory.loading.nodes import Point
 
-__all__ = ["compose_yaml"]
+__all__ = ["compose_yaml", "dump_yaml"]
 
 _VERBS = {"!use": "use", "!extend": "extend", "!update": "update"}
 _PLACEHOLDER = re.compile(r"[^\W\d][\w.-]*")
@@ -266,3 +266,19 @@ class _Composer:
             anchor.style,
             children=anchor.children,
         )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as blocks, so that people can read them."""
+
+
+def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar(f"{_TAG}str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text_node)
+
+
+def dump_yaml(value: Any) -> str:
+    """Plain values as YAML text, keys in their order."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)

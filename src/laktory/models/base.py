@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self, TypeVar, cast
 
 import pydantic
 from pydantic import ConfigDict, Field, PrivateAttr, WrapValidator
@@ -12,7 +13,9 @@ from pydantic._internal._model_construction import ModelMetaclass  # its place s
 from laktory.diagnostics import raise_problems
 from laktory.diagnostics.secrets import redact, register_variables
 from laktory.errors import DefinitionError
-from laktory.models.problems import problems_of, raise_located, unique_spelling
+from laktory.models.children import Children, child_lists
+from laktory.models.places import spread, written_marks
+from laktory.models.problems import as_written, problems_of, raise_located, unique_spelling, unknown_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,6 +92,8 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
     """Keys of the vocabulary that this version does not have yet → what is missing."""
     older_spellings: ClassVar[Mapping[str, str]] = {}
     """Input key → field it becomes, as the only item of a list."""
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Key of an earlier release → the key it became."""
 
     secretive: ClassVar[frozenset[str]] = frozenset({"variables"})
     """Fields whose entries may be secrets, told by their names."""
@@ -97,6 +102,7 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
 
     _parent: Any = PrivateAttr(default=None)
     _marks: Any = PrivateAttr(default=None)
+    _edited: Any = PrivateAttr(default=None)
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -132,10 +138,7 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
         """
         if isinstance(obj, cls):
             return super().model_validate(obj, **kwargs)
-        from laktory.loading import load
-
-        document = load(obj, vars=vars)
-        return cls._build(document.value, document.marks, **kwargs)
+        return cls._loaded(obj, vars=vars, **kwargs)
 
     @classmethod
     def model_validate_yaml(cls, fp: Any, vars: Mapping[str, Any] | None = None) -> Self:  # noqa: A002
@@ -146,12 +149,26 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
     def model_validate_json(cls, json_data: str | bytes | bytearray, **kwargs: Any) -> Self:
         """Build from JSON text."""
         text = json_data if isinstance(json_data, str) else bytes(json_data).decode("utf-8-sig")
-        return cls.model_validate(text, **kwargs)
+        return cls._loaded(text, json=True, **kwargs)
 
     @classmethod
     def model_validate_json_file(cls, fp: Any) -> Self:
         """Build from an open JSON file."""
-        return cls.model_validate(fp)
+        return cls._loaded(fp, json=True)
+
+    @classmethod
+    def _loaded(
+        cls,
+        obj: Any,
+        *,
+        vars: Mapping[str, Any] | None = None,  # noqa: A002
+        json: bool = False,
+        **kwargs: Any,
+    ) -> Self:
+        from laktory.loading import load
+
+        document = load(obj, vars=vars, json=json)
+        return cls._build(document.value, document.marks, **kwargs)
 
     @classmethod
     def _build(cls, value: Any, marks: Marks | None, **kwargs: Any) -> Self:
@@ -179,10 +196,15 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
 
     def _checked(self, marks: Marks | None) -> None:
         """Run the checks that look across the whole declaration; keep the positions for later ones."""
-        self._marks = marks
+        if marks is not None:
+            spread(self, marks)
         problems = self._problems()
         if problems:
-            raise_located(problems, marks, SPELLINGS)
+            self._refuse(problems)
+
+    def _refuse(self, problems: Sequence[Problem]) -> NoReturn:
+        """Raise problems of this model at the places where its parts were written."""
+        raise_located(problems, written_marks(self), SPELLINGS)
 
     def _problems(self) -> list[Problem]:
         """Problems that no single field shows. Overridden where there are any."""
@@ -192,10 +214,10 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
 
     def model_dump_yaml(self, **kwargs: Any) -> str:
         """The declaration as YAML text; `kwargs` go to `model_dump`."""
-        import yaml
+        from laktory.loading.yamltext import dump_yaml
 
         kwargs.setdefault("mode", "json")
-        return yaml.safe_dump(self.model_dump(**kwargs), sort_keys=False, allow_unicode=True)
+        return dump_yaml(self.model_dump(**kwargs))
 
     def to_plain(self) -> dict[str, Any]:
         """What was set, as plain values under the names it was given, variables included."""
@@ -220,34 +242,88 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
     # ---- changing ----------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name.startswith("_") or name not in type(self).model_fields:
+        if name.startswith("_") or (self._field(name) is None and self._is_settable(name)):
             super().__setattr__(name, value)
+        else:
+            self._change({name: value}, deep=False)
+
+    def __delattr__(self, name: str) -> None:
+        if name.startswith("_"):
+            super().__delattr__(name)
             return
-        before = dict(self.__dict__), set(self.model_fields_set)
-        try:
-            super().__setattr__(name, value)
-        except pydantic.ValidationError as error:
-            raise_problems(problems_of(type(self), error, {name: value}))
-        self._adopt()
-        problems = self._root()._problems()
-        if problems:
-            self.__dict__.clear()
-            self.__dict__.update(before[0])
-            self.__pydantic_fields_set__.clear()
-            self.__pydantic_fields_set__.update(before[1])
-            self._adopt()
-            raise_problems(problems)
+        msg = f"{name!r} of a {type(self).__name__} cannot be deleted; assign another value"
+        raise DefinitionError(msg)
 
     def update(self, values: Mapping[str, Any]) -> None:
-        """Change in place, deeply: models and dict entries are updated, everything else is replaced."""
-        for name, value in values.items():
-            current = getattr(self, name, None)
-            if isinstance(current, BaseModel) and isinstance(value, dict):
-                current.update(value)
-            elif isinstance(current, dict) and isinstance(value, dict):
-                setattr(self, name, _merged(current, value))
-            else:
-                setattr(self, name, value)
+        """Change in place, deeply: models and dict entries are updated, everything else is replaced.
+
+        Raises
+        ------
+        DefinitionError
+            If a key is no field or a value does not fit. Nothing is changed then.
+        """
+        self._change(values, deep=True)
+
+    def _change(self, values: Mapping[str, Any], *, deep: bool) -> None:
+        """Assign, and check what the assignments touch; the model stays as it was when something is wrong."""
+        part = next((model for model in (self, *self._ancestors()) if model._has_ties), None)
+        ties = part._ties() if part is not None and part is not self._root() else None
+        kept = [
+            (model, dict(model.__dict__), set(model.model_fields_set), model._edited)
+            for model in (_family(self) if deep else [self])
+        ]
+        try:
+            for name, value in values.items():
+                self._assign(name, value, deep=deep)
+            if part is None or part is self._root() or part._ties() != ties:
+                problems = self._root()._problems()
+                if problems:
+                    raise_problems(problems)
+        except DefinitionError:
+            for model, held, fields_set, edited in kept:
+                model.__dict__.clear()
+                model.__dict__.update(held)
+                object.__setattr__(model, "__pydantic_fields_set__", fields_set)
+                model._edited = edited
+                model._adopt()
+            raise
+
+    def _assign(self, name: str, value: Any, *, deep: bool) -> None:
+        field = self._field(name)
+        current = getattr(self, name, None)
+        if deep and isinstance(value, dict) and isinstance(current, BaseModel):
+            for key, item in value.items():
+                current._assign(key, item, deep=True)
+            return
+        if field is None and not self._is_settable(name):
+            raise_problems([unknown_field(type(self), (name,))])
+        if deep and isinstance(value, dict) and isinstance(current, dict):
+            value = _merged(current, value)
+        if field is None:
+            setattr(self, name, value)
+            return
+        try:
+            super().__setattr__(field, value)
+        except pydantic.ValidationError as error:
+            raise_problems(problems_of(type(self), error, {field: value}))
+        self._edited = {*(self._edited or ()), field}
+        self._adopt()
+
+    @classmethod
+    def _field(cls, name: str) -> str | None:
+        """The field that a name or its other spelling stands for."""
+        if name in cls.model_fields:
+            return name
+        return next((field for field, info in cls.model_fields.items() if info.alias == name), None)
+
+    @classmethod
+    def _is_settable(cls, name: str) -> bool:
+        return getattr(getattr(cls, name, None), "fset", None) is not None
+
+    _has_ties: ClassVar[bool] = False
+
+    def _ties(self) -> Any:
+        """What the checks of the whole look at in this part: they are made again only when it changes."""
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """A declaration of its own: what it belongs to and what a run left on it stay behind."""
@@ -260,6 +336,10 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
             object.__setattr__(self, "__pydantic_private__", held)
         copied._adopt()
         return copied
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        self._adopt()
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy whose children point to it. A deep copy shares nothing with the original."""
@@ -291,14 +371,19 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
         DefinitionError
             If a variable refers to itself, is unresolved (with `strict`), or its value does not fit the field.
         """
-        from laktory.loading import resolve
+        from laktory.loading.scope import Scope
+        from laktory.loading.variables import Resolver
 
         parents = [model.variables for model in self._ancestors() if model.variables]
-        try:
-            plain = resolve(self.to_plain(), vars, strict=strict, objs=objs, parents=parents)
-        except DefinitionError as error:
-            raise_located(error.problems, self._marks, SPELLINGS)
-        resolved = type(self)._build(plain, self._marks)
+        resolver = Resolver(strict=strict, objs=objs)
+        plain = resolver.resolve(self.to_plain(), Scope.start(vars, parents))
+        marks = written_marks(self)
+        if resolver.problems:
+            raise_located(resolver.problems, marks, SPELLINGS)
+        if marks is not None:
+            written = {as_written(path, marks, SPELLINGS): how for path, how in resolver.substituted.items()}
+            marks = marks.with_substituted(written)
+        resolved = type(self)._build(plain, marks)
         if not inplace:
             resolved._parent = self._parent
             return resolved
@@ -327,6 +412,22 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
         else:
             dump[:] = resolved
         return None
+
+    def resolve_string(
+        self,
+        text: str,
+        vars: Mapping[str, Any] | None = None,  # noqa: A002
+        objs: Mapping[str, Any] | None = None,
+    ) -> str:
+        """A text with this model's variables in it resolved; what is no text is put in as JSON.
+
+        Raises
+        ------
+        DefinitionError
+            If a variable refers to itself. One that is not known stays as it is.
+        """
+        found = self.inject_vars_into_dump([text], vars=vars, objs=objs)[0]
+        return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, default=str)
 
     def push_vars(self) -> None:
         """Copy this model's variables into every descendant that does not define them itself."""
@@ -359,8 +460,15 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
         return root
 
     def _adopt(self) -> None:
+        for name in child_lists(type(self)):
+            items = self.__dict__.get(name)
+            if isinstance(items, list) and not (isinstance(items, Children) and items.belongs_to(self)):
+                self.__dict__[name] = Children(items, self, name)
         for child in children_of(self):
             child._parent = self
+
+    def _children(self) -> Iterator[BaseModel]:
+        return children_of(self)
 
 
 def children_of(model: BaseModel) -> Iterator[BaseModel]:
@@ -382,6 +490,13 @@ def _models_in(value: Any) -> Iterator[BaseModel]:
             yield from _models_in(item)
 
 
+def _family(model: BaseModel) -> Iterator[BaseModel]:
+    """A model and everything below it."""
+    yield model
+    for child in children_of(model):
+        yield from _family(child)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.to_plain()
@@ -397,7 +512,8 @@ def _merged(current: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     for key, value in values.items():
         old = merged.get(key)
         if isinstance(old, BaseModel) and isinstance(value, dict):
-            old.update(value)
+            for name, item in value.items():
+                old._assign(name, item, deep=True)
         elif isinstance(old, dict) and isinstance(value, dict):
             merged[key] = _merged(old, value)
         else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.diagnostics import closest
 from laktory.models.base import is_variable
-from laktory.models.problems import problem_error
+from laktory.models.problems import describe, problem_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ def refuse_unknown_kind(
         if is_variable(value) or type(value).__name__ in types.values():
             return value
         if not isinstance(value, dict):
-            raise problem_error(f"expected a {what}, a mapping, found {type(value).__name__} {value!r}"[:160])
+            raise problem_error(f"expected a {what}, a mapping, found {describe(value)}")
         kind = _kind(value, keys)
         if kind in types:
             return value

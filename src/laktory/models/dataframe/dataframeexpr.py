@@ -14,6 +14,7 @@ from laktory.models.problems import problem_error
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from laktory.diagnostics import Path
     from laktory.models.datasources.base import BaseDataSource
 
 __all__ = ["DataFrameExpr", "node_sources"]
@@ -47,6 +48,14 @@ class DataFrameExpr(PipelineChild):
 
         names = (item.key.removeprefix("nodes.") for item in placeholders(self.expr) if item.key.startswith("nodes."))
         return list(dict.fromkeys(names))
+
+    def place_of(self, name: str) -> tuple[Path, tuple[int | None, int | None]]:
+        """Where the text names a node: path, line and column."""
+        from laktory.expressions.statement import placeholders
+
+        start = next(item.start for item in placeholders(self.expr) if item.key == f"nodes.{name}")
+        line, column = self.expr.count("\n", 0, start) + 1, start - self.expr.rfind("\n", 0, start)
+        return ("expr",), (line, column)
 
     @property
     def data_sources(self) -> list[BaseDataSource]:

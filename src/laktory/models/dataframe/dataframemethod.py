@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
-from laktory.diagnostics import closest
+from laktory.diagnostics import Problem, closest
 from laktory.engines.capabilities import ENGINES
 from laktory.errors import DefinitionError
 from laktory.models.base import children_of, is_variable
@@ -19,10 +20,12 @@ from laktory.models.datasources import (
     PipelineNodeDataSource,
 )
 from laktory.models.pipelinechild import PipelineChild
-from laktory.models.problems import problem_error
+from laktory.models.problems import problem_error, problems_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from laktory.diagnostics import Path
 
 __all__ = ["DataFrameMethod", "reference"]
 
@@ -73,9 +76,14 @@ class DataFrameMethod(PipelineChild):
     @field_validator("func_args", "func_kwargs")
     @classmethod
     def _read_sources(cls, value: Any) -> Any:
+        problems: list[Problem] = []
         if isinstance(value, dict):  # the keys are parameter names, so the mapping itself is never a source
-            return {key: _with_sources(item) for key, item in value.items()}
-        return _with_sources(value)
+            read: Any = {key: _with_sources(item, (key,), problems) for key, item in value.items()}
+        else:
+            read = _with_sources(value, (), problems)
+        if problems:
+            raise problems_error(problems)
+        return read
 
     @property
     def data_sources(self) -> list[BaseDataSource]:
@@ -90,10 +98,25 @@ class DataFrameMethod(PipelineChild):
         return list(dict.fromkeys(names))
 
     def _referenced_nodes(self) -> Iterator[str]:
-        for text in _texts([self.func_args, self.func_kwargs]):
+        for _, text in self._texts():
             key = reference(text)
             if key is not None and key.startswith("nodes."):
                 yield key.removeprefix("nodes.")
+
+    def _texts(self) -> Iterator[tuple[Path, str]]:
+        yield from _texts(("func_args",), self.func_args)
+        yield from _texts(("func_kwargs",), self.func_kwargs)
+
+    def place_of(self, name: str) -> tuple[Path, tuple[int | None, int | None]]:
+        """Where the arguments name a node: path, line and column."""
+        for path, text in self._texts():
+            if reference(text) == f"nodes.{name}":
+                return path, (None, None)
+        for field in ("func_args", "func_kwargs"):
+            for path, source in _sources((field,), getattr(self, field)):
+                if getattr(source, "node_name", None) == name:
+                    return (*path, "node_name"), (None, None)
+        return (), (None, None)
 
     def execute(self, df: Any, named_dfs: Mapping[str, Any] | None = None) -> Any:
         """Call the method on a narwhals or native frame.
@@ -120,32 +143,44 @@ def reference(text: str) -> str | None:
     return key if key[:1].isidentifier() and not set(key) & set("{}'\":,()\n") else None
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(path: Path, value: Any) -> Iterator[tuple[Path, str]]:
     if isinstance(value, str):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _texts(item)
+        yield path, value
+    for step, item in _items(value):
+        yield from _texts((*path, step), item)
 
 
-def _with_sources(value: Any) -> Any:
+def _sources(path: Path, value: Any) -> Iterator[tuple[Path, BaseDataSource]]:
+    if isinstance(value, BaseDataSource):
+        yield path, value
+    for step, item in _items(value):
+        yield from _sources((*path, step), item)
+
+
+def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(value, dict):
+        return value.items()
+    return enumerate(value) if isinstance(value, (list, tuple)) else ()
+
+
+def _with_sources(value: Any, path: Path, problems: list[Problem]) -> Any:
+    """The arguments with their sources built; what is wrong with these is added to `problems`."""
     if isinstance(value, (list, tuple)):
-        return [_with_sources(item) for item in value]
+        return [_with_sources(item, (*path, index), problems) for index, item in enumerate(value)]
     if not isinstance(value, dict):
         return value
     kind = _kind_of_source(value)
     if kind is None:
-        return {key: _with_sources(item) for key, item in value.items()}
+        return {key: _with_sources(item, (*path, key), problems) for key, item in value.items()}
     try:
         return _SOURCES[kind](**value)
     except DefinitionError as error:
-        problem = error.problems[0]
-        hint = problem.hint or closest(problem.path[-1] if problem.path else "", _SOURCES[kind].model_fields)
-        message = f"the source in the arguments is not valid: {problem.message}"
-        raise problem_error(message, valid=problem.valid, hint=hint) from None
+        for problem in error.problems:
+            message = f"in the source of the arguments: {problem.message}"
+            problems.append(replace(problem, message=message, path=(*path, *problem.path)))
+    except TypeError:  # a key that is no text
+        problems.append(Problem("the keys of a source are texts", path))
+    return value
 
 
 def _kind_of_source(value: dict[Any, Any]) -> str | None:
@@ -155,9 +190,22 @@ def _kind_of_source(value: dict[Any, Any]) -> str | None:
         return named.upper()
     if isinstance(value.get("node_name"), str):
         return "PIPELINE_NODE"
-    if "path" in value and isinstance(value.get("format"), str):
-        known = {name for engine in ENGINES.values() for name in engine.formats}
-        return "FILE" if value["format"].upper() in known or is_variable(value["format"]) else None
+    if "path" in value and _is_meant_as_file(value):
+        return "FILE"
     if isinstance(value.get("data"), (list, dict)) or ("df" in value and not isinstance(value["df"], str)):
         return "DATAFRAME"
     return "CUSTOM" if isinstance(value.get("custom_reader"), (str, dict)) else None
+
+
+def _is_meant_as_file(value: dict[Any, Any]) -> bool:
+    """Whether a mapping with a `path` is a file: by its format, else where the path is one and the keys are those."""
+    known = {name for engine in ENGINES.values() for name in engine.formats}
+    given = value.get("format")
+    if isinstance(given, str) and (given.upper() in known or is_variable(given)):
+        return True
+    path = str(value["path"])
+    if not any(sign in path for sign in "./\\$"):
+        return False
+    fields = {field.alias or name for name, field in FileDataSource.model_fields.items()}
+    others = [str(key) for key in value if key not in fields]
+    return not others or any(closest(key, ["format"]) for key in others)

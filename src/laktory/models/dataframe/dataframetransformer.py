@@ -11,7 +11,7 @@ from laktory.models.base import OrVariable, is_variable
 from laktory.models.dataframe.dataframeexpr import DataFrameExpr
 from laktory.models.dataframe.dataframemethod import DataFrameMethod
 from laktory.models.pipelinechild import PipelineChild
-from laktory.models.problems import problem_error
+from laktory.models.problems import describe, problem_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +36,7 @@ def _one_kind(value: Any) -> Any:
     if isinstance(value, str):
         raise problem_error("a step is a mapping, found a text", hint="write 'expr: …' for SQL, or 'func_name: …'")
     if not isinstance(value, dict):
-        raise problem_error(f"a step is a mapping with 'expr' or 'func_name', found {type(value).__name__}")
+        raise problem_error(f"a step is a mapping with 'expr' or 'func_name', found {describe(value)}")
     given = [key for key in _KEYS if key in value]
     if len(given) == 2:
         raise problem_error(

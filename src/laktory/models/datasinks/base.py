@@ -36,6 +36,7 @@ class BaseDataSink(PipelineChild):
     """A place rows go to. What is written is staged first and becomes visible in one step."""
 
     secretive: ClassVar = frozenset({"variables", "writer_kwargs"})
+    renamed: ClassVar = {"writer_options": "writer_kwargs", "checkpoint_location": "checkpoint_path"}
     planned: ClassVar = {
         "checkpoint_path": "streaming checkpoints",
         "is_quarantine": "data quality expectations",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, StrictBool, field_validator
 
 from laktory.models.pipelinechild import PipelineChild
+from laktory.models.problems import problem_error
 
 __all__ = ["BaseDataSource"]
 
@@ -31,12 +32,20 @@ class BaseDataSource(PipelineChild):
     )
     renames: dict[str, str] | None = Field(default=None, description="Old column name → new name.")
     drops: list[str] | None = Field(default=None, description="Columns to remove; missing ones are ignored.")
-    drop_duplicates: bool | list[str] | None = Field(
+    drop_duplicates: StrictBool | list[str] | None = Field(
         default=None, description="true: drop rows equal in all columns; a list: equal in these columns."
     )
     name: str | None = Field(default=None, description="Name of the source, for `{sources.name}`.")
 
     _df: Any = PrivateAttr(default=None)
+
+    @field_validator("filter", "selects", "drop_duplicates")
+    @classmethod
+    def _says_something(cls, value: Any) -> Any:
+        empty = isinstance(value, (str, list, dict)) and not (value.strip() if isinstance(value, str) else value)
+        if empty:
+            raise problem_error("this is empty", hint="remove it, or write null")
+        return value
 
     @field_validator("selects", "drops", mode="before")
     @classmethod

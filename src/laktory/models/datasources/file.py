@@ -36,6 +36,7 @@ class FileDataSource(BaseDataSource):
 
     secretive: ClassVar = frozenset({"variables", "reader_kwargs"})
     planned: ClassVar = {**BaseDataSource.planned, "schema_location": "streaming schema inference"}
+    renamed: ClassVar = {"reader_options": "reader_kwargs"}
 
     type: Annotated[Literal["FILE"], Upper] = Field(default="FILE", description="Kind of source.")
     path: PathText = Field(description="File, directory, glob or URL. Relative to the working directory.")

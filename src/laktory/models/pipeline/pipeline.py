@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import pydantic
 from pydantic import BeforeValidator, Field, PrivateAttr, computed_field
 
-from laktory.diagnostics import Problem, closest
+from laktory.diagnostics import MAX_SHOWN, Problem, closest
 from laktory.graph import find_cycle, sort
 from laktory.models.base import SPELLINGS, OrVariable, has_variable, is_variable
 from laktory.models.pipeline.pipelinenode import NameText, PipelineNode
 from laktory.models.pipelinechild import PipelineChild
-from laktory.models.problems import problems_of, raise_located
+from laktory.models.places import spread, written_marks
+from laktory.models.problems import located, problems_of
 from laktory.models.remainder import STAND_IN, is_plain, without
 from laktory.optional import require
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     import networkx as nx
 
-    from laktory.diagnostics import Marks
+    from laktory.diagnostics import Marks, Path
     from laktory.planning import Plan
 
 __all__ = ["Pipeline", "PipelineExecutionPlan"]
@@ -53,7 +54,7 @@ class Pipeline(PipelineChild):
     imports: list[str] = Field(
         default=[], description="Modules imported before the first node; custom functions may come only from these."
     )
-    root_path_: str | Path | None = Field(
+    root_path_: str | FilePath | None = Field(
         default=None,
         alias="root_path",
         exclude=True,
@@ -66,10 +67,11 @@ class Pipeline(PipelineChild):
         return [*self._name_problems(), *self._reference_problems()]
 
     def _checked(self, marks: Marks | None) -> None:
-        self._marks = marks
+        if marks is not None:
+            spread(self, marks)
         problems = self._problems()
         if problems:
-            raise_located([*problems, *self._plan_problems(())], marks, SPELLINGS)
+            self._refuse([*problems, *self._plan_problems(())])
 
     @classmethod
     def _further_problems(cls, value: Any, problems: Sequence[Problem]) -> list[Problem]:
@@ -105,7 +107,7 @@ class Pipeline(PipelineChild):
             for index, node in enumerate(self.nodes)
             if index not in at_fault and not is_variable(node) and not has_variable(node.to_plain())
         ]
-        return pipeline_problems(self, only=chosen)
+        return located(pipeline_problems(self, only=chosen), written_marks(self), SPELLINGS)
 
     def _name_problems(self) -> list[Problem]:
         problems: list[Problem] = []
@@ -134,9 +136,9 @@ class Pipeline(PipelineChild):
             for name in node.upstream_node_names:
                 if "${" not in name and name not in names and name not in others:
                     message = f"node {name!r} is not defined in pipeline {self.name!r}"
-                    path = _reference_path(node, index, name)
-                    valid = sorted(names - {node.name})
-                    problems.append(Problem(message, path, valid[:20], closest(name, valid)))
+                    path, (line, column) = _reference(node, index, name)
+                    valid = sorted(names - {node.name}) if len(problems) < MAX_SHOWN else []
+                    problems.append(Problem(message, path, valid[:20], closest(name, valid), False, line, column))
         cycle = None if problems else find_cycle(self._upstream())
         if cycle:
             message = (
@@ -164,27 +166,25 @@ class Pipeline(PipelineChild):
 
     @computed_field  # type: ignore[prop-decorator]
     @property
-    def root_path(self) -> Path:
+    def root_path(self) -> FilePath:
         """Folder of run records and intermediate results."""
         if self.root_path_ is not None:
-            return Path(self.root_path_)
+            return FilePath(self.root_path_)
         from laktory.settings import settings
 
-        return Path(settings.runtime_root) / "pipelines" / self.safe_name
+        return FilePath(settings.runtime_root) / "pipelines" / self.safe_name
 
     @property
     def nodes_dict(self) -> dict[str, PipelineNode]:
         """Node by name."""
-        self._adopt()  # nodes appended to the list belong to this pipeline too
         return {node.name: node for node in self.nodes}
 
     @property
     def sorted_node_names(self) -> list[str]:
         """Names in an order in which each node comes after those it reads."""
-        self._adopt()
         problems = self._problems()
         if problems:
-            raise_located(problems, self._marks, SPELLINGS)
+            self._refuse(problems)
         return sort(self._upstream())
 
     @property
@@ -302,15 +302,17 @@ def PipelineExecutionPlan(pipeline: Pipeline, selects: Sequence[str] | None = No
     return pipeline.plan(selects)
 
 
-def _reference_path(node: PipelineNode, index: int, name: str) -> tuple[str | int, ...]:
-    """Where a node names another one."""
+def _reference(node: PipelineNode, index: int, name: str) -> tuple[Path, tuple[int | None, int | None]]:
+    """Where a node names another one: path, and line and column inside the text."""
+    here: Path = ("nodes", index)
     for position, source in enumerate(node.sources):
         if getattr(source, "node_name", None) == name:
-            return ("nodes", index, "sources", position, "node_name")
+            return (*here, "sources", position, "node_name"), (None, None)
     if name in node.depends_on:
-        return ("nodes", index, "depends_on", node.depends_on.index(name))
+        return (*here, "depends_on", node.depends_on.index(name)), (None, None)
     if node.transformer is not None and not is_variable(node.transformer):
         for position, step in enumerate(node.transformer.nodes):
-            if name in getattr(step, "upstream_node_names", ()):
-                return ("nodes", index, "transformer", "nodes", position)
-    return ("nodes", index)
+            if not is_variable(step) and name in step.upstream_node_names:
+                path, place = step.place_of(name)
+                return (*here, "transformer", "nodes", position, *path), place
+    return here, (None, None)

@@ -124,6 +124,11 @@ class PipelineNode(PipelineChild):
             names += self.transformer.upstream_node_names
         return list(dict.fromkeys([*names, *self.depends_on]))
 
+    _has_ties: ClassVar = True
+
+    def _ties(self) -> Any:
+        return self.name, self.upstream_node_names
+
     @property
     def output_sinks(self) -> list[Any]:
         """Sinks that receive the output."""
