@@ -52,7 +52,21 @@ _ATTRIBUTES = {
 }
 
 
+_PLANNED = {
+    **dict.fromkeys(("register_spark_session", "get_spark_session"), "the backend PYSPARK"),
+    **dict.fromkeys(("dlt", "is_dlt_execute", "is_ldp_execute"), "Databricks pipelines"),
+    **dict.fromkeys(("is_sdp_execute", "is_declarative_execute"), "declarative pipelines of Spark"),
+    **dict.fromkeys(("dispatcher", "Dispatcher"), "running on Databricks"),
+}
+"""Names of other releases → what they belong to."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _PLANNED:
+        from laktory.errors import UnsupportedNameError
+
+        msg = f"'laktory.{name}' is not supported by this version of Laktory: {_PLANNED[name]}"
+        raise UnsupportedNameError(msg)
     if name in _MODULES:
         return importlib.import_module(f"laktory.{name}")
     if name in _ATTRIBUTES:

@@ -6,6 +6,7 @@
     ├── DefinitionError (ValueError)         the definition or the call is wrong: exit code 2
     │   └── ExpressionError                  a string that holds code says something it may not
     ├── UnsupportedError (NotImplementedError)  Laktory, or the chosen engine, cannot do this: exit code 2
+    │   └── UnsupportedNameError (AttributeError)  a name of another release that this one does not have
     ├── MissingDependencyError (ImportError) an optional package is not installed: exit code 2
     └── RunError (RuntimeError)              the run failed, earlier outputs are intact: exit code 1
         ├── SourceError                      a source cannot be read
@@ -36,6 +37,7 @@ __all__ = [
     "StepError",
     "TargetLockedError",
     "UnsupportedError",
+    "UnsupportedNameError",
 ]
 
 
@@ -79,6 +81,10 @@ class UnsupportedError(LaktoryError, NotImplementedError):
     """Laktory or the chosen engine cannot do what is asked; the message says what can."""
 
     exit_code: ClassVar[int] = 2
+
+
+class UnsupportedNameError(UnsupportedError, AttributeError):
+    """A name that other releases have; an `AttributeError` too, so that `hasattr` says no."""
 
 
 class MissingDependencyError(LaktoryError, ImportError):

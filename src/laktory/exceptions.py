@@ -12,6 +12,7 @@ from laktory.errors import (
     StepError,
     TargetLockedError,
     UnsupportedError,
+    UnsupportedNameError,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "StepError",
     "TargetLockedError",
     "UnsupportedError",
+    "UnsupportedNameError",
 ]

@@ -14,7 +14,7 @@ import yaml
 import laktory
 from laktory import models
 from laktory.datetime import unix_timestamp, utc_datetime
-from laktory.errors import DefinitionError, RunError, UnsupportedError
+from laktory.errors import DefinitionError, LaktoryError, RunError, UnsupportedError
 from laktory.yaml import RecursiveLoader
 
 if TYPE_CHECKING:
@@ -161,3 +161,20 @@ def test_a_sink_is_written_anew_by_full_refresh(tmp_path: Path) -> None:
     assert sink.read(as_stream=None).collect()["x"].to_list() == [1, 1]
     sink.write(pl.DataFrame({"x": [2]}), full_refresh=True)
     assert sink.as_source(as_stream=False).read().collect()["x"].to_list() == [2]
+
+
+@pytest.mark.parametrize("name", ["register_spark_session", "is_dlt_execute", "dlt", "get_spark_session", "Dispatcher"])
+def test_names_of_other_releases_say_what_is_missing(name):
+    assert not hasattr(laktory, name)
+    with pytest.raises(
+        AttributeError, match=f"'laktory.{name}' is not supported by this version of Laktory: "
+    ) as caught:
+        getattr(laktory, name)
+    assert isinstance(caught.value, LaktoryError)
+
+
+@pytest.mark.parametrize("name", ["UnityCatalogDataSink", "DataQualityExpectation", "Stack", "LakeflowJobOrchestrator"])
+def test_models_of_other_releases_say_what_is_missing(name):
+    assert not hasattr(models, name)
+    with pytest.raises(LaktoryError, match=f"'laktory.models.{name}' is not supported by this version of Laktory: "):
+        getattr(models, name)

@@ -64,7 +64,28 @@ MemoryDataSource = DataFrameDataSource
 """Older names."""
 
 
+_PLANNED = {
+    **dict.fromkeys(("UnityCatalogDataSource", "HiveMetastoreDataSource", "TableDataSource"), "tables in catalogs"),
+    **dict.fromkeys(("UnityCatalogDataSink", "HiveMetastoreDataSink", "TableDataSink"), "tables in catalogs"),
+    **dict.fromkeys(("PipelineViewDataSink", "TableDataSinkMetadata"), "tables in catalogs"),
+    **dict.fromkeys(("DataSinkMergeCDCOptions", "DataSinkSharedOptions"), "merging changes into a table"),
+    **dict.fromkeys(("DataQualityExpectation", "DataQualityCheck"), "data quality expectations"),
+    **dict.fromkeys(("DatabricksJobOrchestrator", "DatabricksPipelineOrchestrator"), "orchestrators"),
+    **dict.fromkeys(("LakeflowJobOrchestrator", "LakeflowDeclarativePipelineOrchestrator"), "orchestrators"),
+    **dict.fromkeys(("AirflowOrchestrator", "SparkDeclarativePipelineOrchestrator", "PipelineTask"), "orchestrators"),
+    **dict.fromkeys(("Stack", "StackResources", "TerraformStack", "TerraformResource", "BaseResource"), "stacks"),
+    **dict.fromkeys(("AWSProvider", "AzureProvider", "DatabricksProvider", "resources", "grants"), "stacks"),
+    "PipelineParameter": "run-time parameters",
+}
+"""Names of other releases → what they belong to."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _PLANNED:
+        from laktory.errors import UnsupportedNameError
+
+        msg = f"'laktory.models.{name}' is not supported by this version of Laktory: {_PLANNED[name]}"
+        raise UnsupportedNameError(msg)
     # one class per data type, made when one is asked for
     if name in NAMES:
         from laktory.models import dtypes
