@@ -438,3 +438,24 @@ def test_regex_variables_are_compiled_once_for_all_texts(monkeypatch: pytest.Mon
     variables = {rf"\$\{{a{number}\}}": "x" for number in range(600)}
     resolve([f"${{a{number}}}" for number in range(600)], variables)
     assert len(compiled) == 600
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("['x'] + pipeline_node.tags", ["x", "dev", "a"]),
+        ("pipeline_node.tags + ['x']", ["dev", "a", "x"]),
+        ("pipeline_node.tags * 2", ["dev", "a", "dev", "a"]),
+        ("['dev', 'a'] == pipeline_node.tags", True),
+        ("'dev' in pipeline_node.tags", True),
+        ("','.join(pipeline_node.tags)", "dev,a"),
+        ("sorted(pipeline_node.tags)", ["a", "dev"]),
+        ("pipeline_node.tags.index('a')", 1),
+        ("pipeline_node.tags[-1:]", ["a"]),
+        ("f'{pipeline_node.tags}'", "['dev', 'a']"),
+        ("len(pipeline.nodes)", 1),
+    ],
+)
+def test_lists_of_the_definition_are_resolved_however_they_are_used(expression: str, expected: Any) -> None:
+    node = {"tags": ["${vars.env}", "a"], "found": "${{ " + expression + " }}"}
+    assert resolve({"nodes": [node], "variables": {"env": "dev"}})["nodes"][0]["found"] == expected

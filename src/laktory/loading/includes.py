@@ -25,6 +25,8 @@ _MAX_LISTED = 1000
 # an include costs as much time as this many copied values
 _FILE_COST = 100
 
+_MAPPING_HINT = "a definition is a mapping of 'key: value' lines"
+
 _Entries = dict[Any, tuple[Node, Node]]
 
 
@@ -70,7 +72,7 @@ class Includer:
             self.problems.append(error.problem)
             return None, Marks({}, self.lines)
         if node is None:
-            hint = "a definition is a mapping of 'key: value' lines"
+            hint = "a definition is an object, as in '{\"name\": …}'" if file.json else _MAPPING_HINT
             self.problems.append(Problem("there is nothing here", hint=hint, position=file.position(Place(0, 0))))
             return None, Marks({}, self.lines)
         return node.value, Marks(NodeMarks(node), self.lines)

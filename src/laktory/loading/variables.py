@@ -270,7 +270,7 @@ class Resolver:
             if self._secrets > secrets or any(is_secret_name(word) for word in _NAME.findall(stripped)):
                 # what is made of a secret is one, unless it is written here for all to see
                 self._secrets += 1
-                if not (isinstance(result, str) and re.search(rf"(['\"]){re.escape(result)}\1", stripped)):
+                if not isinstance(result, (int, float)) and f"'{result}'" not in stripped.replace('"', "'"):
                     register(result)
             return result
         except UnresolvedError as error:

@@ -141,6 +141,9 @@ class Items(list[Any]):
         self._whole()
         return super().__iter__()
 
+    def __radd__(self, other: list[Any]) -> list[Any]:
+        return other + list(self)
+
 
 def _reading(name: str) -> Any:
     method = getattr(list, name)

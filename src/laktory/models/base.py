@@ -279,7 +279,7 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
                 problems = self._root()._problems()
                 if problems:
                     raise_problems(problems)
-        except DefinitionError:
+        except Exception:
             for model, held, fields_set, edited in kept:
                 model.__dict__.clear()
                 model.__dict__.update(held)

@@ -130,16 +130,17 @@ class Pipeline(PipelineChild):
         """
         if any(is_variable(node) or "${" in node.name for node in self.nodes):
             return []
+        upstream = self._upstream()
         names = {node.name for node in self.nodes}
         problems: list[Problem] = []
         for index, node in enumerate(self.nodes):
-            for name in node.upstream_node_names:
+            for name in upstream[node.name] if len(names) == len(self.nodes) else node.upstream_node_names:
                 if "${" not in name and name not in names and name not in others:
                     message = f"node {name!r} is not defined in pipeline {self.name!r}"
                     path, (line, column) = _reference(node, index, name)
                     valid = sorted(names - {node.name}) if len(problems) < MAX_SHOWN else []
                     problems.append(Problem(message, path, valid[:20], closest(name, valid), False, line, column))
-        cycle = None if problems else find_cycle(self._upstream())
+        cycle = None if problems else find_cycle(upstream)
         if cycle:
             message = (
                 f"pipeline {self.name!r} is not a DAG (directed acyclic graph). "
