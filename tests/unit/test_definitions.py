@@ -247,7 +247,7 @@ def test_an_update_is_done_as_a_whole_or_not_at_all():
     assert (node.comment, node.source.path, str(node.root_path)) == ("new", "y.csv", "r")
 
 
-def test_two_names_may_change_at_once():
+def test_an_update_replaces_lists():
     pipeline = pipeline_of()
     pipeline.update({"nodes": [{"name": "x", "source": {"data": [{"a": 1}]}}]})
     assert pipeline.sorted_node_names == ["x"]
