@@ -6,7 +6,10 @@ import pickle
 import pytest
 
 from laktory import models
+from laktory.diagnostics import Problem
+from laktory.diagnostics.secrets import redact
 from laktory.errors import DefinitionError, LaktoryError
+from laktory.loading import resolve
 from laktory.models import problems as problems_module
 from laktory.models.pipeline.pipeline import Pipeline
 
@@ -29,7 +32,7 @@ SOURCE = "  source: {path: a.csv, format: CSV}\n"
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("nme: p\nnodes: []\n", "unknown field 'nme'", "name"),
+        ("nme: p\nnodes: [{name: a, source: {path: a.csv, format: CSV}}]\n", "unknown field 'nme'", "name"),
         (NODE + "  source: {path: a.csv, fomat: CSV}\n", "unknown field 'fomat'", "format"),
         (NODE + SOURCE + "  transformer: {node: []}\n", "unknown field 'node'", "nodes"),
         (NODE + "  source: {custom_reader: {funcname: a.b}}\n", "unknown field 'funcname'", "func_name"),
@@ -38,6 +41,12 @@ SOURCE = "  source: {path: a.csv, format: CSV}\n"
 def test_a_misspelled_required_key_is_one_problem(text, message, hint):
     problem = one(text)
     assert (problem.message, problem.hint) == (message, f"did you mean {hint!r}?")
+
+
+def test_what_stands_in_for_a_part_at_fault_is_not_named():
+    problems = problems_of("nme: p\nnodes:\n- {name: a, foo: 1, tags: 3}\n- {name: b, source: {node_name: c}}\n")
+    assert "stand_in" not in " ".join(f"{problem.message} {problem.valid}" for problem in problems)
+    assert [problem.message for problem in problems][-1] == "node 'c' is not defined in pipeline"
 
 
 @pytest.mark.parametrize(
@@ -212,6 +221,15 @@ def test_what_was_not_changed_keeps_its_line():
     assert failure(pipeline.model_copy(deep=True))[0].position.line == 7
 
 
+def test_a_loaded_node_keeps_its_place_in_a_pipeline_of_python():
+    node = models.Pipeline.model_validate(LOADED.replace("FROM {df}", "FROM {dfx}")).nodes[0]
+    for pipeline in (
+        models.Pipeline(name="q", nodes=[node]),
+        models.Pipeline.model_validate({"name": "q", "nodes": [node]}),
+    ):
+        assert failure(pipeline)[0].position.line == 7
+
+
 # ---- changes in Python -------------------------------------------------------------------------
 
 
@@ -297,6 +315,11 @@ def test_resolve_string():
     assert pipeline.resolve_string("${vars.later} ${{ other }}", vars={"later": 1}, objs={"other": 2}) == "1 2"
 
 
+def test_credentials_in_a_path_are_hidden_once_it_is_read():
+    models.FileDataSource(path="file://me:pw-of-me-77@h/db.csv", format="CSV")
+    assert redact("'file:/me:pw-of-me-77@h/db.csv' does not exist") == "'file:/***@h/db.csv' does not exist"
+
+
 # ---- text ---------------------------------------------------------------------------------------
 
 
@@ -333,7 +356,12 @@ def test_an_assignment_checks_the_graph_only_when_names_or_references_change(mon
     for node in pipeline.nodes:
         node.comment = "c"
         node.source.filter = "a > 0"
+    pipeline.nodes[19].source = {"node_name": "n3"}
     assert checks == []
+    with pytest.raises(DefinitionError, match="not a DAG"):
+        pipeline.nodes[3].source.node_name = "n19"
+    assert pipeline.nodes[3].source.node_name == "n2"
+    checks.clear()
     with pytest.raises(DefinitionError, match="not defined"):
         pipeline.nodes[3].source.node_name = "zz"
     assert len(checks) == 1
@@ -349,6 +377,25 @@ def test_hints_are_looked_for_only_as_far_as_problems_are_shown(monkeypatch):
     assert len(caught.value.problems) == 200
     assert len(asked) <= 200
     assert sum(problem.hint is not None or bool(problem.valid) for problem in caught.value.problems) <= 20
+
+
+def test_many_problems_are_not_compared_with_one_another(monkeypatch):
+    compared = []
+    original = Problem.__eq__
+    monkeypatch.setattr(Problem, "__eq__", lambda self, other: compared.append(1) or original(self, other))
+    nodes = ", ".join(f"{{name: n{i}, foo: 3}}" for i in range(300))
+    with pytest.raises(DefinitionError) as caught:
+        models.Pipeline.model_validate(f"{{name: p, nodes: [{nodes}]}}")
+    assert len(caught.value.problems) == 300
+    assert len(compared) < 3000
+
+
+def test_closest_variables_are_looked_for_only_as_far_as_problems_are_shown(monkeypatch):
+    asked = []
+    monkeypatch.setattr("laktory.loading.variables.closest", lambda _, known: asked.append(len(list(known))))
+    with pytest.raises(DefinitionError):
+        resolve([f"${{vars.x{i}}}" for i in range(200)], {f"v{i}": i for i in range(50)})
+    assert sum(asked) <= 20 * 50
 
 
 def test_expressions_over_nodes_look_only_at_what_they_name(monkeypatch):

@@ -196,7 +196,7 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
 
     def _checked(self, marks: Marks | None) -> None:
         """Run the checks that look across the whole declaration; keep the positions for later ones."""
-        if marks is not None:
+        if marks is not None and marks.lines:
             spread(self, marks)
         problems = self._problems()
         if problems:
@@ -209,6 +209,10 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
     def _problems(self) -> list[Problem]:
         """Problems that no single field shows. Overridden where there are any."""
         return []
+
+    def _problems_after(self, part: BaseModel | None, ties: Any) -> list[Problem]:  # noqa: ARG002
+        """Problems after a change in `part`, whose ties were these before. Overridden where fewer need a look."""
+        return self._problems()
 
     # ---- saving ------------------------------------------------------------------------------
 
@@ -276,7 +280,7 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
             for name, value in values.items():
                 self._assign(name, value, deep=deep)
             if part is None or part is self._root() or part._ties() != ties:
-                problems = self._root()._problems()
+                problems = self._root()._problems_after(part, ties)
                 if problems:
                     raise_problems(problems)
         except Exception:

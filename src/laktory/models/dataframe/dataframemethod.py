@@ -94,8 +94,8 @@ class DataFrameMethod(PipelineChild):
     @property
     def upstream_node_names(self) -> list[str]:
         """Nodes that the arguments read, each once."""
-        names = [source.node_name for source in self.data_sources if isinstance(source, PipelineNodeDataSource)]
-        return list(dict.fromkeys(names))
+        written = [child.node_name for child in children_of(self) if isinstance(child, PipelineNodeDataSource)]
+        return list(dict.fromkeys([*written, *self._referenced_nodes()]))
 
     def _referenced_nodes(self) -> Iterator[str]:
         for _, text in self._texts():

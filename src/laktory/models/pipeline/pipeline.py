@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -11,7 +12,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, computed_field
 
 from laktory.diagnostics import MAX_SHOWN, Problem, closest
 from laktory.graph import find_cycle, sort
-from laktory.models.base import SPELLINGS, OrVariable, has_variable, is_variable
+from laktory.models.base import SPELLINGS, BaseModel, OrVariable, has_variable, is_variable
 from laktory.models.pipeline.pipelinenode import NameText, PipelineNode
 from laktory.models.pipelinechild import PipelineChild
 from laktory.models.places import spread, written_marks
@@ -67,7 +68,7 @@ class Pipeline(PipelineChild):
         return [*self._name_problems(), *self._reference_problems()]
 
     def _checked(self, marks: Marks | None) -> None:
-        if marks is not None:
+        if marks is not None and marks.lines:
             spread(self, marks)
         problems = self._problems()
         if problems:
@@ -89,11 +90,13 @@ class Pipeline(PipelineChild):
                 paths = {problem.path for problem in problems_of(cls, error, rest)}
                 continue
             named = [node.get("name") for node in nodes if isinstance(node, dict)]
-            return [
+            found = [
                 *pipeline._name_problems(),
                 *pipeline._reference_problems(named),
                 *pipeline._plan_problems(at_fault),
             ]
+            # a pipeline whose name is at fault has none
+            return [replace(problem, message=problem.message.replace(f" {STAND_IN!r}", "")) for problem in found]
         return []
 
     def _plan_problems(self, at_fault: Collection[int]) -> list[Problem]:
@@ -138,7 +141,8 @@ class Pipeline(PipelineChild):
                 if "${" not in name and name not in names and name not in others:
                     message = f"node {name!r} is not defined in pipeline {self.name!r}"
                     path, (line, column) = _reference(node, index, name)
-                    valid = sorted(names - {node.name}) if len(problems) < MAX_SHOWN else []
+                    others_here = (other for other in names - {node.name} if not other.startswith(STAND_IN))
+                    valid = sorted(others_here) if len(problems) < MAX_SHOWN else []
                     problems.append(Problem(message, path, valid[:20], closest(name, valid), False, line, column))
         cycle = None if problems else find_cycle(upstream)
         if cycle:
@@ -149,6 +153,21 @@ class Pipeline(PipelineChild):
             index = next(i for i, node in enumerate(self.nodes) if node.name == cycle[0])
             problems.append(Problem(message, ("nodes", index, "name"), hint="review what these nodes read"))
         return problems
+
+    def _problems_after(self, part: BaseModel | None, ties: Any) -> list[Problem]:
+        if not isinstance(part, PipelineNode) or part.name != ties[0]:
+            return self._problems()
+        # a node that only reads others now: an unknown one, or a circle through itself
+        nodes = {node.name: node for node in self.nodes if not is_variable(node)}
+        waiting, seen = [part.name], set()
+        while waiting:
+            for other in nodes[waiting.pop()].upstream_node_names:
+                if other not in nodes or other == part.name:
+                    return self._problems()
+                if other not in seen:
+                    seen.add(other)
+                    waiting.append(other)
+        return []
 
     def _upstream(self) -> dict[str, list[str]]:
         return {node.name: node.upstream_node_names for node in self.nodes}

@@ -119,7 +119,7 @@ class PipelineNode(PipelineChild):
     @property
     def upstream_node_names(self) -> list[str]:
         """Nodes that must run before this one, each once."""
-        names = [s.node_name for s in self.data_sources if isinstance(s, PipelineNodeDataSource)]
+        names = [s.node_name for s in self.sources if isinstance(s, PipelineNodeDataSource)]
         if self.transformer is not None and not is_variable(self.transformer):
             names += self.transformer.upstream_node_names
         return list(dict.fromkeys([*names, *self.depends_on]))
