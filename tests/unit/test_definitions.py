@@ -246,6 +246,8 @@ def test_an_unknown_attribute_is_a_problem_of_ours():
         lambda: setattr(pipeline, "nme", 1),
         lambda: pipeline.update({"name": "new", "nodez": 1}),
         lambda: pipeline.update({"name": "new", "dataframe_backend": "SPARKY"}),
+        lambda: pipeline.update({"name": "new", 3: 1}),
+        lambda: pipeline.update({"name": "new", "_parent": 1}),
         lambda: delattr(pipeline, "name"),
         lambda: setattr(pipeline, "safe_name", "x"),
     ):

@@ -293,6 +293,7 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
             raise
 
     def _assign(self, name: str, value: Any, *, deep: bool) -> None:
+        name = str(name)
         field = self._field(name)
         current = getattr(self, name, None)
         if deep and isinstance(value, dict) and isinstance(current, BaseModel):
