@@ -21,7 +21,7 @@ from laktory.models.remainder import STAND_IN, is_plain, without
 from laktory.optional import require
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     import networkx as nx
 
@@ -144,15 +144,25 @@ class Pipeline(PipelineChild):
                     others_here = (other for other in names - {node.name} if not other.startswith(STAND_IN))
                     valid = sorted(others_here) if len(problems) < MAX_SHOWN else []
                     problems.append(Problem(message, path, valid[:20], closest(name, valid), False, line, column))
-        cycle = None if problems else find_cycle(upstream)
-        if cycle:
+        return [*problems, *self._cycle_problems(upstream)]
+
+    def _cycle_problems(self, upstream: Mapping[str, list[str]]) -> Iterator[Problem]:
+        """One for each circle, at a place where one of its nodes reads another."""
+        left = {name: [other for other in others if other in upstream] for name, others in upstream.items()}
+        places = {node.name: index for index, node in enumerate(self.nodes)}
+        while (cycle := find_cycle(left)) is not None:
             message = (
                 f"pipeline {self.name!r} is not a DAG (directed acyclic graph). "
                 f"A circular dependency has been detected: {' → '.join(cycle)}"
             )
-            index = next(i for i, node in enumerate(self.nodes) if node.name == cycle[0])
-            problems.append(Problem(message, ("nodes", index, "name"), hint="review what these nodes read"))
-        return problems
+            reader, read = cycle[1], cycle[0]
+            path, (line, column) = _reference(self.nodes[places[reader]], places[reader], read)
+            yield Problem(message, path, hint="review what these nodes read", line=line, column=column)
+            left = {
+                name: [other for other in others if other not in cycle]
+                for name, others in left.items()
+                if name not in cycle
+            }
 
     def _problems_after(self, part: BaseModel | None, ties: Any) -> list[Problem]:
         if not isinstance(part, PipelineNode) or part.name != ties[0]:
