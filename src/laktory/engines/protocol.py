@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import narwhals as nw
 
     from laktory.engines.capabilities import Capabilities
+    from laktory.engines.identity import SeenFiles
 
 __all__ = ["FileRead", "Output", "Session", "Staged"]
 
@@ -93,8 +94,11 @@ class Session(Protocol):
     methods: Mapping[str, Callable[..., nw.LazyFrame[Any]]]
     """Methods of frames to call, with the frame first, where Narwhals does not do them right on this engine."""
 
-    def scan(self, read: FileRead) -> nw.LazyFrame[Any]:
-        """Read files lazily. Missing or unreadable: `SourceError`, now or when the frame is computed."""
+    def scan(self, read: FileRead, seen: SeenFiles | None = None) -> nw.LazyFrame[Any]:
+        """Read files lazily. Missing or unreadable: `SourceError`, now or when the frame is computed.
+
+        `seen` notes the files before they are opened; checked after the frame was computed, it tells whether
+        one of them was replaced in between."""
         ...
 
     def adopt(self, frame: Any) -> nw.LazyFrame[Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from laktory.engines.identity import SeenFiles
 from laktory.engines.protocol import FileRead, Output, Staged
 from laktory.errors import SinkError
 from laktory.log import get_logger
@@ -35,6 +36,7 @@ _log = get_logger(__name__)
 
 _EXTENSIONS = {"EXCEL": "xlsx", "DELTA": "parquet"}
 SMALL = 64
+_KEEP_TYPES = ("PARQUET", "IPC", "DELTA", "AVRO", "EXCEL")
 _BYTES_APPEND = ("CSV", "JSONL", "NDJSON")
 
 
@@ -85,6 +87,7 @@ def write_files(
     gate: Gate,
     scratch: Output | None = None,
     scratch_read: FileRead | None = None,
+    seen: SeenFiles | None = None,
 ) -> tuple[list[Written], int | None]:
     """Write one frame to several sinks: every one becomes visible, or none does.
 
@@ -96,6 +99,7 @@ def write_files(
     gate : entered to commit
     scratch : one more output, an intermediate result that nobody else sees
     scratch_read : how to read it
+    seen : files that the frame reads
 
     Returns
     -------
@@ -108,13 +112,15 @@ def write_files(
         Whatever stood at the targets still stands.
     """
     jobs: list[_Job | None] = []
+    seen = SeenFiles() if seen is None else seen
     try:
-        jobs += [_job(sink, frame, session, run_id, replace_all=replace_all) for sink in sinks]
+        jobs += [_job(sink, frame, session, run_id, seen, replace_all=replace_all) for sink in sinks]
         active = [job for job in jobs if job is not None]
         outputs = [_output(job) for job in active]
         if scratch is not None:
             outputs.append(scratch)
         staged = session.stage(outputs) if outputs else []
+        seen.check()
         changes: list[Change] = []
         for job, done in zip(active, staged, strict=False):
             done = done if done.files else _no_rows(job, session)  # noqa: PLW2901
@@ -152,7 +158,9 @@ def write_custom(frame: Frame, sink: Any) -> None:
     _log.info("Write completed.")
 
 
-def _job(sink: FileDataSink, frame: Frame, session: Session, run_id: str, *, replace_all: bool) -> _Job | None:
+def _job(
+    sink: FileDataSink, frame: Frame, session: Session, run_id: str, seen: SeenFiles, *, replace_all: bool
+) -> _Job | None:
     """Decide what a sink's mode means here and now; None if there is nothing to do."""
     target, there = sink_target(sink), None
     mode = "OVERWRITE" if replace_all else sink.write_mode
@@ -177,7 +185,7 @@ def _job(sink: FileDataSink, frame: Frame, session: Session, run_id: str, *, rep
     staging = open_staging(target, run_id, extension=_EXTENSIONS.get(sink.format, sink.format.lower()))
     job = _Job(sink, target, mode, staging, frame, schema, typed)
     if mode == "APPEND" and target.kind == "file":
-        _append_to_file(job, session)
+        _append_to_file(job, session, seen)
     return job
 
 
@@ -187,7 +195,7 @@ def _cast(frame: Frame, schema: Any, wanted: Any) -> Frame:
     return frame.with_columns(nw.col(name).cast(dtype) for name, dtype in wanted.items() if schema[name] != dtype)
 
 
-def _append_to_file(job: _Job, session: Session) -> None:
+def _append_to_file(job: _Job, session: Session, seen: SeenFiles) -> None:
     """A file is appended to by writing old and new beside it: readers see the old file or the longer one."""
     import narwhals as nw
 
@@ -197,7 +205,7 @@ def _append_to_file(job: _Job, session: Session) -> None:
     if sink.format == "CSV" and sink.writer_kwargs:
         job.append_bytes, job.has_header = True, not empty
         return
-    old = None if empty else session.scan(FileRead(sink.path, sink.format, files=(job.target.path,)))
+    old = None if empty else session.scan(FileRead(sink.path, sink.format, files=(job.target.path,)), seen)
     if old is not None:
         _same_columns(job, session.schema(old))
         job.old_rows = row_count(session, old)
@@ -325,7 +333,7 @@ def _written(number: int, sink: FileDataSink, job: _Job | None, rows: int | None
         added=change.mode == "APPEND",
         commit=change.table["id"] if change.table else None,
     )
-    schema = job.schema if is_file and not job.typed and sink.format not in ("AVRO", "EXCEL") else None
+    schema = None if sink.format in _KEEP_TYPES else _as_text_holds(job.schema)
     typed = job.typed and not (target.kind != "file" and "partition_by" in sink.writer_kwargs)
     return Written(sink, rows, job.bytes, rows_read(target, sink.format, line, schema=schema), typed, line)
 
@@ -335,6 +343,13 @@ def _entry(written: Sequence[Written], rows: int | None, scratch: FileRead | Non
     first = _first(written)
     read = scratch_line(scratch) if scratch else {"sink": first.line["sink"]} if first and first.line else None
     return {"rows": rows, "read": read, "writes": [item.line for item in written if item.line]}
+
+
+def _as_text_holds(schema: Any) -> Any:
+    """Types to read text files with; nulls without a type are texts that are not there."""
+    import narwhals as nw
+
+    return nw.Schema({name: nw.String() if dtype == nw.Unknown else dtype for name, dtype in schema.items()})
 
 
 def carrier(written: Sequence[Written]) -> FileRead | None:

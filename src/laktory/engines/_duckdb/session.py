@@ -29,6 +29,7 @@ from laktory.settings import settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from laktory.engines.identity import SeenFiles
     from laktory.engines.protocol import FileRead, Output, Staged
 
 __all__ = ["DuckDBSession"]
@@ -73,7 +74,7 @@ class DuckDBSession:
         }.items():
             self._con.execute(f"SET {setting} = {literal(value)}")
 
-    def scan(self, read: FileRead) -> nw.LazyFrame[Any]:
+    def scan(self, read: FileRead, seen: SeenFiles | None = None) -> nw.LazyFrame[Any]:
         """Read files lazily. JSON lines and, when types are inferred, CSV are looked through first.
 
         Raises
@@ -83,6 +84,8 @@ class DuckDBSession:
         """
         with self._lock, translated(self._reads):
             files = files_of(read)
+        if seen is not None:
+            seen.add(files)
         with self._lock, translated(self._reads, scanned=(read, files)):
             found = scan_files(read, files, self._con)
             if isinstance(found, str):
