@@ -122,6 +122,11 @@ class Session(Protocol):
         """Compute a small frame now and give it back as an in-memory lazy frame."""
         ...
 
+    def once(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """The frame, such that a plan that names it several times computes it once: a step that picks any row must
+        not pick another one each time. SQL needs no help with a frame that one statement names twice."""
+        ...
+
     def stage(self, outputs: Sequence[Output]) -> list[Staged]:
         """Write the outputs of one node, each row computed once whatever the number of outputs.
 

@@ -178,10 +178,23 @@ class _Builder:
             if self._is_bare_file(node):
                 return "rescanned", f"only names a {node.source.format} file: {len(consumers)} consumers scan it"
             return "materialised", f"{len(consumers)} consumers: computed once"
+        if self._names(consumers[0], name) > 1:
+            if self._is_bare_file(node):
+                return "rescanned", f"only names a {node.source.format} file: {consumers[0]} scans it several times"
+            return "materialised", f"{consumers[0]} reads it several times: computed once"
         if depth >= ENGINES[node.dataframe_backend.value].fuse_steps:
             return "materialised", f"ends a chain of {depth} steps, longer ones get slow"
         self.depth[name] = max(depth, 1)
         return "fused", f"no sink, one consumer: computed as part of {consumers[0]}"
+
+    def _names(self, consumer: str, name: str) -> int:
+        """How many frames of a consumer come from a node."""
+        node = self.nodes[consumer]
+        sources = sum(
+            isinstance(source, PipelineNodeDataSource) and source.node_name == name for source in node.sources
+        )
+        steps = node.transformer.nodes if node.transformer else []
+        return sources + sum(name in step.upstream_node_names for step in steps)
 
     def _reads_a_target(self, node: PipelineNode) -> bool:
         """Whether a source would show something else once the sinks of the run are committed."""

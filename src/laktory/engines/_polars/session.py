@@ -118,6 +118,11 @@ class PolarsSession:
         with translated(self._reads):
             return nw.from_native(self._run(native.collect).lazy())
 
+    def once(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """The frame with a cache around it. By itself Polars shares only what it knows to give the same rows again."""
+        native: pl.LazyFrame = nw.to_native(frame)
+        return nw.from_native(native.cache())
+
     def stage(self, outputs: Sequence[Output]) -> list[Staged]:
         """Write the outputs of one node.
 

@@ -89,11 +89,13 @@ class DataFrameMethod(PipelineChild):
         names = [source.node_name for source in self.data_sources if isinstance(source, PipelineNodeDataSource)]
         return list(dict.fromkeys(names))
 
+    @property
+    def references(self) -> list[str]:
+        """Keys of the frames that the arguments name, as often as they do: ``df``, ``nodes.NAME``."""
+        return [key for text in _texts([self.func_args, self.func_kwargs]) if (key := reference(text)) is not None]
+
     def _referenced_nodes(self) -> Iterator[str]:
-        for text in _texts([self.func_args, self.func_kwargs]):
-            key = reference(text)
-            if key is not None and key.startswith("nodes."):
-                yield key.removeprefix("nodes.")
+        return (key.removeprefix("nodes.") for key in self.references if key.startswith("nodes."))
 
     def execute(self, df: Any, named_dfs: Mapping[str, Any] | None = None) -> Any:
         """Call the method on a narwhals or native frame.
