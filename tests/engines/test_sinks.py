@@ -91,6 +91,62 @@ def test_appending_other_columns_is_refused_and_leaves_the_file(backend):
         assert Path(sink["path"]).read_bytes() == before
 
 
+@pytest.mark.parametrize("format_", ["PARQUET", "IPC", "CSV", "JSONL"])
+def test_appending_other_columns_to_a_directory_is_refused(backend, format_):
+    numbers()
+    sink = {"path": "out/", "format": format_, "mode": "APPEND"}
+    pipeline(backend, node("a", "in.parquet", sink)).execute()
+    before = sorted(Path("out").iterdir())
+    for step in ("SELECT id, x, s, id AS more FROM {df}", "SELECT id, s FROM {df}"):
+        with pytest.raises(SinkError, match="appending wants the same columns"):
+            pipeline(backend, node("a", "in.parquet", sink, steps=[step])).execute()
+    retyped = pipeline(
+        backend, node("a", "in.parquet", sink, steps=["SELECT id, CAST(x AS VARCHAR) AS x, s FROM {df}"])
+    )
+    if ENGINES[backend].formats[format_].typed:
+        with pytest.raises(SinkError, match="column 'x' is Float64 there and String here; cast it"):
+            retyped.execute()
+        assert sorted(Path("out").iterdir()) == before
+    pipeline(backend, node("a", "in.parquet", sink, steps=["SELECT s, x, id FROM {df}"])).execute()
+    back = models.FileDataSource(path="out/", format=format_, dataframe_backend=backend).read().collect("polars")
+    assert (back.columns, len(back)) == (["id", "x", "s"], 12)
+
+
+def test_appending_to_partitions_wants_the_same_ones(backend):
+    numbers(n=4)
+    sink = {"path": "out/", "format": "PARQUET", "mode": "APPEND", "writer_kwargs": {"partition_by": "s"}}
+    pipeline(backend, node("a", "in.parquet", sink)).execute()
+    pipeline(backend, node("a", "in.parquet", sink, steps=["SELECT x, s, id FROM {df}"])).execute()
+    with pytest.raises(SinkError, match=r"lacks \['more'\]"):
+        pipeline(backend, node("a", "in.parquet", sink, steps=["SELECT id, x, s, id AS more FROM {df}"])).execute()
+    with pytest.raises(SinkError, match=r"is partitioned by \['s'\], not by \[\]"):
+        pipeline(backend, node("a", "in.parquet", {**sink, "writer_kwargs": {}})).execute()
+    assert pl.read_parquet("out/**/*.parquet", hive_partitioning=True).height == 8
+
+
+@pytest.mark.parametrize("path", ["out", "out/"])
+@pytest.mark.parametrize("format_", ["PARQUET", "IPC"])
+def test_nulls_without_a_type_are_appended_to_any_column(path, format_, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sink = {"path": path, "format": format_, "mode": "APPEND"}
+    for values in ([1], [None], [2]):
+        pipeline("POLARS", node("a", {"df": pl.DataFrame({"x": values})}, sink)).execute()
+    back = models.FileDataSource(path=path, format=format_).read().collect("polars").to_native()
+    assert back["x"].to_list() == [1, None, 2]
+    assert back.schema == {"x": pl.Int64}
+
+
+def test_a_directory_of_csv_in_a_dialect_keeps_its_header(backend):
+    numbers()
+    name = "separator" if backend == "POLARS" else "sep"
+    sink = {"path": "out/", "format": "CSV", "mode": "APPEND", "writer_kwargs": {name: "|"}}
+    pipeline(backend, node("a", "in.parquet", sink)).execute()
+    with pytest.raises(SinkError, match="appending wants the same columns"):
+        pipeline(backend, node("a", "in.parquet", sink, steps=["SELECT id, s FROM {df}"])).execute()
+    pipeline(backend, node("a", "in.parquet", sink)).execute()
+    assert len(list(Path("out").iterdir())) == 2
+
+
 def test_delta_append_adds_columns_and_refuses_changed_types(backend):
     numbers(n=2)
     sink = {"path": "out", "format": "DELTA", "mode": "APPEND"}

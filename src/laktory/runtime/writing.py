@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from laktory.engines.formats import hive_keys, list_files
 from laktory.engines.identity import SeenFiles
 from laktory.engines.protocol import FileRead, Output, Staged
-from laktory.errors import SinkError
+from laktory.errors import SinkError, SourceError
 from laktory.log import get_logger
 from laktory.models.custom import LaktoryContext
 from laktory.runtime.custom import call
@@ -70,6 +72,7 @@ class _Job:
     old_rows: int = 0
     append_bytes: bool = False
     has_header: bool = False
+    same_header: str | None = None
     staged: Staged | None = None
     change: Change | None = None
     bytes: int = 0
@@ -186,6 +189,8 @@ def _job(
     job = _Job(sink, target, mode, staging, frame, schema, typed)
     if mode == "APPEND" and target.kind == "file":
         _append_to_file(job, session, seen)
+    elif mode == "APPEND" and target.kind == "directory":
+        _append_to_directory(job, session)
     return job
 
 
@@ -204,15 +209,43 @@ def _append_to_file(job: _Job, session: Session, seen: SeenFiles) -> None:
     empty = _holds_nothing(job.target.path, sink.format)
     if sink.format == "CSV" and sink.writer_kwargs:
         job.append_bytes, job.has_header = True, not empty
+        job.same_header = None if empty else job.target.path
         return
     old = None if empty else session.scan(FileRead(sink.path, sink.format, files=(job.target.path,)), seen)
     if old is not None:
-        _same_columns(job, session.schema(old))
+        _same_columns(job, session.schema(old), [])
         job.old_rows = row_count(session, old)
     if lines:
         job.append_bytes, job.has_header = True, old is not None
     elif old is not None:
         job.frame = nw.concat([_as(old, job.schema), job.frame])
+
+
+def _append_to_directory(job: _Job, session: Session) -> None:
+    """New files beside others: one of these tells the columns that all of them have."""
+    sink = job.sink
+    files: tuple[str, ...] = ()
+    with suppress(SourceError):  # none of the format
+        files = list_files(job.target.path, sink.format)
+    there = next((file for file in files if not _holds_nothing(file, sink.format)), None)
+    if there is None:
+        return
+    if sink.format == "CSV" and sink.writer_kwargs:
+        job.same_header = there
+        return
+    keys, wanted = hive_keys(files, job.target.path), _partition_by(sink)
+    if keys:  # an empty result has left a file outside the partitions
+        there = next(file for file in files if hive_keys([file], job.target.path))
+    old = session.scan(FileRead(there, sink.format, files=(there,)))
+    if keys != wanted and (keys or row_count(session, old)):
+        msg = f"cannot append to {sink.path!r}: it is partitioned by {keys}, not by {wanted}"
+        raise SinkError(msg)
+    _same_columns(job, session.schema(old), keys)
+
+
+def _partition_by(sink: FileDataSink) -> list[str]:
+    columns = sink.writer_kwargs.get("partition_by") or []
+    return [columns] if isinstance(columns, str) else list(columns)
 
 
 def _holds_nothing(path: str, format_: str) -> bool:
@@ -232,25 +265,32 @@ def _as(old: Frame, schema: Any) -> Frame:
     )
 
 
-def _same_columns(job: _Job, found: Any) -> None:
-    wanted = job.schema
-    missing = [name for name in found.names() if name not in wanted.names()]
-    added = [name for name in wanted.names() if name not in found.names()]
+def _same_columns(job: _Job, found: Any, keys: list[str]) -> None:
+    import narwhals as nw
+
+    wanted = [name for name in job.schema if name not in keys]
+    missing = [name for name in found if name not in wanted]
+    added = [name for name in wanted if name not in found]
     if missing or added:
-        parts = [f"the file also has {missing}" if missing else "", f"the file lacks {added}" if added else ""]
+        what = "file" if job.target.kind == "file" else "directory"
+        parts = [f"the {what} also has {missing}" if missing else "", f"the {what} lacks {added}" if added else ""]
         msg = (
             f"cannot append to {job.sink.path!r}: {' and '.join(filter(None, parts))}; appending wants the same columns"
         )
         raise SinkError(msg)
-    if list(found.names()) != list(wanted.names()):
-        job.frame = job.frame.select(*found.names())
-        job.schema = job.frame.collect_schema()
+    if list(found) != wanted:
+        job.frame = job.frame.select(*found, *keys)
+        job.schema = nw.Schema({name: job.schema[name] for name in [*found, *keys]})
     if not job.typed:
         return
+    untyped = {name: dtype for name, dtype in found.items() if job.schema[name] == nw.Unknown}
+    if untyped:
+        job.frame = _cast(job.frame, job.schema, untyped)
+        job.schema = nw.Schema({**job.schema, **untyped})
     for name, dtype in found.items():
-        if job.schema[name] != dtype:
+        if dtype not in (job.schema[name], nw.Unknown):
             msg = f"cannot append to {job.sink.path!r}: column {name!r} is {dtype} there and {job.schema[name]} here"
-            raise SinkError(msg)
+            raise SinkError(f"{msg}; cast it")
 
 
 def _output(job: _Job) -> Output:
@@ -271,10 +311,8 @@ def _output(job: _Job) -> Output:
 
 def _change(job: _Job) -> Change:
     assert job.staged is not None
-    if job.append_bytes and job.has_header and job.sink.writer_kwargs:
-        _drop_header(job)
-    partition_by = job.sink.writer_kwargs.get("partition_by") or ()
-    columns = (partition_by,) if isinstance(partition_by, str) else tuple(partition_by)
+    if job.same_header is not None:
+        _check_header(job, job.same_header)
     # without lines to continue, old rows were staged before the new ones: the file is replaced by the longer one
     whole = job.target.kind == "file" and not job.append_bytes
     return prepare(
@@ -283,25 +321,29 @@ def _change(job: _Job) -> Change:
         "APPEND" if job.mode == "APPEND" and not whole else "OVERWRITE",
         rows=None,
         schema=job.schema,
-        partition_by=columns,
+        partition_by=_partition_by(job.sink),
     )
 
 
-def _drop_header(job: _Job) -> None:
-    """Lines in a dialect of the user's are appended if their header is that of the file, to the letter."""
-    kwargs, staged = job.sink.writer_kwargs, Path(job.staging.path)
+def _check_header(job: _Job, there: str) -> None:
+    """Lines in a dialect of the user's are appended if their header is the one there, to the letter."""
+    assert job.staged is not None
+    kwargs = job.sink.writer_kwargs
     if not (kwargs.get("include_header", True) and kwargs.get("header", True)):
         return
-    with staged.open("rb") as new, Path(job.target.path).open("rb") as old:
-        ours, theirs = new.readline().rstrip(b"\r\n"), old.readline().rstrip(b"\r\n")
-        if ours != theirs:
-            shown = [line.decode("utf-8", "replace")[:100] for line in (theirs, ours)]
-            msg = f"cannot append to {job.sink.path!r}: its header is {shown[0]!r}, that of the rows is {shown[1]!r}"
-            raise SinkError(f"{msg}; appending wants the same columns")
-        rest = staged.with_name(f"{staged.name}.rest")
-        with rest.open("wb") as out:
-            shutil.copyfileobj(new, out, 1 << 20)
-    rest.replace(staged)
+    for staged in map(Path, job.staged.files):
+        with staged.open("rb") as new, Path(there).open("rb") as old:
+            ours, theirs = new.readline().rstrip(b"\r\n"), old.readline().rstrip(b"\r\n")
+            if ours != theirs:
+                shown = [line.decode("utf-8", "replace")[:100] for line in (theirs, ours)]
+                msg = f"cannot append to {job.sink.path!r}: its header is {shown[0]!r}, here it is {shown[1]!r}"
+                raise SinkError(f"{msg}; appending wants the same columns")
+            if job.target.kind != "file":
+                continue
+            rest = staged.with_name(f"{staged.name}.rest")
+            with rest.open("wb") as out:
+                shutil.copyfileobj(new, out, 1 << 20)
+        rest.replace(staged)
 
 
 def _no_rows(job: _Job, session: Session) -> Staged:
