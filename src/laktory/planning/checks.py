@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["node_problems", "pipeline_problems", "sink_problems", "source_problems", "url_scheme"]
 
+_IN_ROOT = ("intents", "lock", "runs")
 _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 
 
@@ -61,6 +62,7 @@ def pipeline_problems(
             continue
         found = node_problems(node, pipeline.imports, named, complete=complete)
         problems += [replace(problem, path=("nodes", index, *problem.path)) for problem in found]
+    problems += _name_problems(pipeline)
     problems += _shared_targets(pipeline)
     return _once_an_engine(problems)
 
@@ -152,8 +154,6 @@ def sink_problems(sink: Any, engine: Capabilities, imports: Collection[str]) -> 
     if sink.write_mode not in support.modes:
         message = f"mode {sink.write_mode!r} is not possible for the format {sink.format!r}"
         yield Problem(message, ("mode",), support.modes)
-    if sink.format == "DELTA" and "%" in sink.path:
-        yield Problem("the path of a Delta table cannot hold '%'", ("path",), hint="use another name")
     if url_scheme(sink.path):
         message = f"writing to URLs is not supported by this version of Laktory: {sink.path!r}"
         yield Problem(message, ("path",), hint="write to a path of the file system")
@@ -259,6 +259,19 @@ def _step_problems(
         for position, source in enumerate(getattr(step, "data_sources", ())):
             for problem in source_problems(source, engine, ()):
                 yield replace(problem, path=path, message=f"source {position} in the arguments: {problem.message}")
+
+
+def _name_problems(pipeline: Pipeline) -> Iterator[Problem]:
+    """Names that become folders of the root path."""
+    for index, node in enumerate(pipeline.nodes):
+        if not is_variable(node) and node.name.casefold() in _IN_ROOT:
+            message = f"{node.name!r} is what Laktory itself keeps in the root path of a pipeline"
+            yield Problem(message, ("nodes", index, "name"), hint="give the node another name")
+    long = next((part for part in pipeline.root_path.parts if len(os.fsencode(part)) > 255), None)
+    if long is not None:
+        message = f"the root path holds a name of {len(os.fsencode(long))} bytes, and file systems take 255"
+        hint = "set 'root_path', or shorten the name"
+        yield Problem(message, ("root_path",) if pipeline.root_path_ is not None else ("name",), hint=hint)
 
 
 def _shared_targets(pipeline: Pipeline) -> list[Problem]:

@@ -15,7 +15,7 @@ from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
 from laktory.runtime.ledger import file_sinks, scratch_line
 from laktory.runtime.reading import file_read, read, row_count
 from laktory.runtime.writing import Written, carrier, scratch_output, write_custom, write_files
-from laktory.storage import append_line, delta_schema, sync
+from laktory.storage import append_line, delta_schema, file_name, sync
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -233,7 +233,7 @@ def _write(
         session,
         run_id=context.run_id,
         replace_all=context.replace_all,
-        intent=str(context.intents / f"{node.name}.json"),
+        intent=str(context.intents / f"{file_name(node.name)}.json"),
         note={"ledger": str(context.folder.ledger), "entry": entry},
         gate=context.gate,
         scratch=scratch,

@@ -18,7 +18,7 @@ from laktory.models.custom import LaktoryContext
 from laktory.runtime.custom import call
 from laktory.runtime.ledger import rows_read, scratch_line, sink_target, write_line
 from laktory.runtime.reading import row_count
-from laktory.storage import commit, delta_schema, discard, exists, open_staging, prepare, sync
+from laktory.storage import commit, delta_schema, discard, exists, file_name, open_staging, prepare, sync
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,7 +148,7 @@ def write_files(
 def scratch_output(frame: Frame, folder: Path, name: str, format_: str) -> tuple[Output, FileRead]:
     """An intermediate result in the run's own folder, and how to read it."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = str((folder / f"{name}.{format_.lower()}").resolve())
+    path = str((folder / f"{file_name(name)}.{format_.lower()}").resolve())
     return Output(frame=frame, path=path, format=format_), FileRead(path, format_, files=(path,))
 
 
