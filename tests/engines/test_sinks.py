@@ -8,7 +8,7 @@ from building import node, numbers, pipeline, rows_of
 
 from laktory import models
 from laktory.engines.capabilities import ENGINES
-from laktory.errors import SinkError
+from laktory.errors import DefinitionError, SinkError
 
 SEED = Path(__file__).parents[1] / "seed"
 
@@ -134,6 +134,59 @@ def test_nulls_without_a_type_are_appended_to_any_column(path, format_, tmp_path
     back = models.FileDataSource(path=path, format=format_).read().collect("polars").to_native()
     assert back["x"].to_list() == [1, None, 2]
     assert back.schema == {"x": pl.Int64}
+
+
+@pytest.mark.parametrize(
+    ("source", "sink", "root", "message"),
+    [
+        ("data/raw.csv", "data/", ".laktory/p", "'data/' holds 'data/raw.csv', a source of node 'a'"),
+        ("data/x/*.csv", "data/", ".laktory/p", r"'data/' holds 'data/x/\*.csv', a source of node 'a'"),
+        ("in.csv", "out/", "out/.lak", "'out/' holds the root path of the pipeline"),
+        ("in.csv", ".laktory/", "elsewhere", "'.laktory/' holds the runtime root"),
+        ("in.csv", "root/", "root", "'root/' holds the root path of the pipeline"),
+        ("in.csv", "root/runs/", "root", "'root/runs/' is where Laktory keeps its records"),
+    ],
+)
+def test_a_directory_that_holds_what_the_pipeline_needs_is_refused(backend, source, sink, root, message):
+    made = node("a", {"path": source, "format": "CSV"}, {"path": sink, "format": "CSV"})
+    with pytest.raises(DefinitionError, match=message):
+        pipeline(backend, made, root_path=root).execute()
+
+
+def test_a_directory_with_files_of_another_kind_is_not_replaced(backend):
+    numbers()
+    sink = {"path": "out/", "format": "PARQUET"}
+    p = pipeline(backend, node("a", "in.parquet", sink))
+    p.execute()
+    Path("out/_SUCCESS").touch()
+    p.execute()
+    for name in ("out/notes.txt", "out/.git/config"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("precious")
+        with pytest.raises(SinkError, match=r"cannot replace the directory 'out/': it holds '.*out/(notes.txt|.git/)'"):
+            p.execute()
+        assert Path(name).read_text() == "precious"
+        Path(name).unlink()
+    pipeline(backend, node("a", "in.parquet", {**sink, "mode": "APPEND"})).execute()
+
+
+@pytest.mark.parametrize("name", ["lock", "runs", "Intents"])
+def test_names_of_what_lies_in_the_root_path_are_reserved(backend, name):
+    numbers()
+    with pytest.raises(DefinitionError, match=f"'{name}' is what Laktory itself keeps in the root path"):
+        pipeline(backend, node(name, "in.parquet", "out.parquet")).plan()
+
+
+def test_long_names(backend):
+    numbers()
+    long = "数" * 100
+    p = pipeline(backend, node(long, "in.parquet", "a.csv"), node("b", long, "b.parquet"))
+    p.execute()
+    assert pl.read_parquet("b.parquet").height == 6
+    with pytest.raises(DefinitionError, match="the root path holds a name of 300 bytes"):
+        models.Pipeline(name=long, nodes=[node("a", "in.parquet", "a.csv")]).execute()
+    with pytest.raises(SinkError, match="File name too long"):
+        pipeline(backend, node("a", "in.parquet", f"{'x' * 300}.csv")).execute()
 
 
 def test_a_directory_of_csv_in_a_dialect_keeps_its_header(backend):

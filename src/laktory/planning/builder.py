@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +15,7 @@ from laktory.models.base import SPELLINGS
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
 from laktory.models.problems import raise_located
-from laktory.planning.checks import pipeline_problems, url_scheme
+from laktory.planning.checks import pipeline_problems, source_place, url_scheme
 from laktory.planning.plans import NodePlan, Plan, ReadPlan, WritePlan
 
 if TYPE_CHECKING:
@@ -202,10 +200,9 @@ class _Builder:
         return any(self._is_written_to(path) for path in paths)
 
     def _is_written_to(self, path: str) -> bool:
-        # of a glob, the folder before its first pattern counts: rather read once too early than changed rows
-        parts = list(takewhile(lambda part: not glob.has_magic(part), Path(path).parts))
-        place = Path(os.path.realpath(Path(*parts)))
-        return any(place == target or place in target.parents for target in self.targets)
+        # rather read once too early than changed rows
+        place = Path(source_place(path))
+        return any(place == target or place in target.parents or target in place.parents for target in self.targets)
 
     def _crosses(self, name: str, node: PipelineNode) -> bool:
         return any(self.nodes[other].dataframe_backend != node.dataframe_backend for other in self.consumers[name])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from laktory.engines.formats import hive_keys, list_files
+from laktory.engines.formats import foreign_entry, hive_keys, list_files
 from laktory.engines.identity import SeenFiles
 from laktory.engines.protocol import FileRead, Output, Staged
 from laktory.errors import SinkError, SourceError
@@ -176,6 +176,9 @@ def _job(
             msg = f"{sink.path!r} exists and the mode is ERROR; remove it, or use the mode OVERWRITE or APPEND"
             raise SinkError(msg)
         mode = "APPEND" if mode == "APPEND" and there else "OVERWRITE"
+    if mode == "OVERWRITE" and target.kind == "directory" and (name := foreign_entry(target.path, sink.format)):
+        msg = f"cannot replace the directory {sink.path!r}: it holds {name!r}, which no {sink.format} sink has written"
+        raise SinkError(f"{msg}; move it elsewhere, or write to a folder of its own")
     schema = session.schema(frame)
     if not schema:
         msg = f"cannot write {sink.path!r}: the frame has no columns"
