@@ -226,6 +226,26 @@ def test_delta_append_adds_columns_and_refuses_changed_types(backend):
     )
 
 
+@pytest.mark.parametrize("name", ["a b", "ü", "a#b", "a?b", "100%", "a{}", "x y/ü"])
+def test_delta_tables_are_read_back_from_any_folder(backend, name):
+    numbers(n=3)
+    sink = {"path": f"{name}/t", "format": "DELTA", "mode": "APPEND", "writer_kwargs": {"partition_by": "s"}}
+    p = pipeline(backend, node("a", "in.parquet", sink), node("b", "a", "b.parquet"))
+    p.execute()
+    p.execute()
+    assert sorted(rows_of(p.nodes[0].sinks[0].read(), "id"), key=str) == [
+        {"id": i, "x": float(i), "s": f"s{i}"} for i in (0, 0, 1, 1, 2, 2)
+    ]
+    assert pl.read_parquet("b.parquet")["id"].sort().to_list() == [0, 1, 2]
+
+
+def test_a_delta_table_nobody_could_read_is_not_written(backend):
+    numbers(n=3)
+    with pytest.raises(SinkError, match=r"holds '%' and two digits"):
+        pipeline(backend, node("a", "in.parquet", {"path": "a%20b/t", "format": "DELTA"})).execute()
+    assert not Path("a%20b").exists()
+
+
 def test_several_sinks_of_one_node(backend):
     numbers()
     sinks = ["o.parquet", "o.csv", "o.jsonl", "o.json", "o.ipc", {"path": "o", "format": "DELTA"}]

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 
 from laktory.errors import SinkError, UnsupportedError
 from laktory.storage.files import sink_errors
@@ -85,6 +86,11 @@ def _check(target: Target, declared: str) -> None:
         raise SinkError(msg)
     if Path.cwd().is_relative_to(path):
         msg = f"{declared!r} holds the working directory; a {noun} needs a folder of its own"
+        raise SinkError(msg)
+    if target.kind == "delta" and unquote(target.path) != target.path:
+        msg = (
+            f"{target.path!r} holds '%' and two digits, which readers of Delta tables take for another sign; rename it"
+        )
         raise SinkError(msg)
     if target.kind == "directory" and (path / "_delta_log").is_dir():
         msg = f"{declared!r} is a Delta table; use format 'DELTA' or another path"
