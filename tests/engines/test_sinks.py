@@ -1,5 +1,7 @@
 """Sinks of whole pipelines: formats, modes, several of one node. Every engine."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -8,7 +10,7 @@ from building import node, numbers, pipeline, rows_of
 
 from laktory import models
 from laktory.engines.capabilities import ENGINES
-from laktory.errors import DefinitionError, SinkError
+from laktory.errors import DefinitionError, SinkError, StepError
 
 SEED = Path(__file__).parents[1] / "seed"
 
@@ -175,6 +177,31 @@ def test_names_of_what_lies_in_the_root_path_are_reserved(backend, name):
     numbers()
     with pytest.raises(DefinitionError, match=f"'{name}' is what Laktory itself keeps in the root path"):
         pipeline(backend, node(name, "in.parquet", "out.parquet")).plan()
+
+
+def test_a_source_that_drops_all_its_columns_is_refused(backend):
+    numbers()
+    source = {"path": "in.parquet", "format": "PARQUET", "renames": {"x": "y"}, "drops": ["id", "y", "s"]}
+    with pytest.raises(StepError, match=r"'drops' of source 'in\.parquet' leaves no column; columns: id, y, s"):
+        pipeline(backend, node("a", source, "out.parquet")).execute()
+
+
+def test_a_limit_of_open_files_is_told_with_what_helps(backend):
+    numbers()
+    script = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (160, 160))
+from laktory import models
+source = {{"path": "in.parquet", "format": "PARQUET"}}
+nodes = [
+    {{"name": f"n{{i}}", "source": source, "sinks": [{{"path": f"o/{{i}}.parquet", "format": "PARQUET"}}]}}
+    for i in range(200)
+]
+models.Pipeline(name="p", dataframe_backend="{backend}", nodes=nodes).execute()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "Too many open files; raise the limit with `ulimit -n`" in done.stderr
+    assert not Path("o").exists()
 
 
 def test_long_names(backend):

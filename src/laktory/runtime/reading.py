@@ -131,13 +131,16 @@ def _require_columns(source: BaseDataSource, frame: Frame) -> None:
     from laktory.diagnostics import closest
 
     columns = frame.collect_schema().names()
+    left = [(source.renames or {}).get(name, name) for name in columns]
+    if source.drops and set(left) <= set(source.drops):
+        msg = f"'drops' of source {source.description!r} leaves no column; columns: {', '.join(left[:20])}"
+        raise StepError(msg)
     wanted = {"renames": list(source.renames or ())}
     if isinstance(source.drop_duplicates, list):
-        renamed = [(source.renames or {}).get(name, name) for name in columns]
-        missing = [name for name in source.drop_duplicates if name not in renamed]
+        missing = [name for name in source.drop_duplicates if name not in left]
         if missing:
             wanted["drop_duplicates"] = missing
-            columns = [name for name in renamed if name not in missing]
+            columns = [name for name in left if name not in missing]
     for option, names in wanted.items():
         for name in names:
             if name not in columns:
