@@ -189,7 +189,7 @@ def _stage_frame(node: PipelineNode, session: Session, context: NodeContext, see
 
 
 def _upstream(node: PipelineNode, name: str, session: Session, context: NodeContext, seen: SeenFiles) -> Frame:
-    """Rows of another node: what it produced in this run, else its primary sink."""
+    """Rows of another node: what it produced in this run, else what its sinks hold."""
     result = context.results.get(name)
     if result is not None:
         _log.info("Reading pipeline node %s from output DataFrame", name)
@@ -204,12 +204,21 @@ def _upstream(node: PipelineNode, name: str, session: Session, context: NodeCont
         seen.merge(result.seen)
         return output
     pipeline = node.parent_pipeline
-    sink = pipeline.nodes_dict[name].primary_sink if pipeline is not None else None
+    sink = _stored_sink(pipeline.nodes_dict[name], session) if pipeline is not None else None
     if not isinstance(sink, FileDataSink):
         msg = f"node {name!r} is not part of this run and has no file sink that could be read instead"
         raise DefinitionError(msg)
     _log.info("Reading pipeline node %s from %s", name, sink.path)
     return read(sink.as_source(), session, lambda *_: None, seen)  # type: ignore[arg-type]
+
+
+def _stored_sink(node: PipelineNode, session: Session) -> Any:
+    """The primary sink; where that has lost its types, another one that was written alike and has kept them."""
+    first = node.primary_sink
+    if not isinstance(first, FileDataSink) or session.capabilities.formats[first.format].typed:
+        return first
+    alike = [sink for sink in file_sinks(node) if sink.write_mode == first.write_mode and not sink.writer_kwargs]
+    return next((sink for sink in alike if session.capabilities.formats[sink.format].typed), first)
 
 
 def _write(
