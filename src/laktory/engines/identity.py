@@ -36,7 +36,7 @@ class SeenFiles(dict[str, tuple[int, int, int, int]]):
         SourceError
             The two saw different files under one name.
         """
-        for file, noted in other.items():
+        for file, noted in list(other.items()):  # threads may open the same output
             if self.setdefault(file, noted) != noted:
                 raise _changed(file)
 
