@@ -341,3 +341,18 @@ def test_secrets_stay_out_of_logs_and_records(backend, capsys):
 
 def test_version():
     assert lk.__version__ == lk.VERSION
+
+
+def test_a_selected_node_reads_the_sink_that_kept_the_types(backend):
+    numbers()
+    p = pipeline(backend, node("a", "in.parquet", "a.csv", "a.parquet"), node("b", "a", "b.parquet"))
+    p.execute(selects=["a"])
+    p.execute(selects=["b"])
+    assert pl.read_parquet("b.parquet").schema == pl.read_parquet("in.parquet").schema
+    # another mode, other rows: the first sink counts
+    parts = {"path": "c.csv", "format": "CSV", "mode": "APPEND"}
+    p = pipeline(backend, node("a", "in.parquet", parts, "c.parquet"), node("b", "a", "b.parquet"))
+    p.execute(selects=["a"])
+    p.execute(selects=["a"])
+    p.execute(selects=["b"])
+    assert pl.read_parquet("b.parquet").height == 12

@@ -1,5 +1,7 @@
 """Sinks of whole pipelines: formats, modes, several of one node. Every engine."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -8,7 +10,7 @@ from building import node, numbers, pipeline, rows_of
 
 from laktory import models
 from laktory.engines.capabilities import ENGINES
-from laktory.errors import SinkError
+from laktory.errors import DefinitionError, SinkError, StepError
 
 SEED = Path(__file__).parents[1] / "seed"
 
@@ -91,6 +93,140 @@ def test_appending_other_columns_is_refused_and_leaves_the_file(backend):
         assert Path(sink["path"]).read_bytes() == before
 
 
+@pytest.mark.parametrize("format_", ["PARQUET", "IPC", "CSV", "JSONL"])
+def test_appending_other_columns_to_a_directory_is_refused(backend, format_):
+    numbers()
+    sink = {"path": "out/", "format": format_, "mode": "APPEND"}
+    pipeline(backend, node("a", "in.parquet", sink)).execute()
+    before = sorted(Path("out").iterdir())
+    for step in ("SELECT id, x, s, id AS more FROM {df}", "SELECT id, s FROM {df}"):
+        with pytest.raises(SinkError, match="appending wants the same columns"):
+            pipeline(backend, node("a", "in.parquet", sink, steps=[step])).execute()
+    retyped = pipeline(
+        backend, node("a", "in.parquet", sink, steps=["SELECT id, CAST(x AS VARCHAR) AS x, s FROM {df}"])
+    )
+    if ENGINES[backend].formats[format_].typed:
+        with pytest.raises(SinkError, match="column 'x' is Float64 there and String here; cast it"):
+            retyped.execute()
+        assert sorted(Path("out").iterdir()) == before
+    pipeline(backend, node("a", "in.parquet", sink, steps=["SELECT s, x, id FROM {df}"])).execute()
+    back = models.FileDataSource(path="out/", format=format_, dataframe_backend=backend).read().collect("polars")
+    assert (back.columns, len(back)) == (["id", "x", "s"], 12)
+
+
+def test_appending_to_partitions_wants_the_same_ones(backend):
+    numbers(n=4)
+    sink = {"path": "out/", "format": "PARQUET", "mode": "APPEND", "writer_kwargs": {"partition_by": "s"}}
+    pipeline(backend, node("a", "in.parquet", sink)).execute()
+    pipeline(backend, node("a", "in.parquet", sink, steps=["SELECT x, s, id FROM {df}"])).execute()
+    with pytest.raises(SinkError, match=r"lacks \['more'\]"):
+        pipeline(backend, node("a", "in.parquet", sink, steps=["SELECT id, x, s, id AS more FROM {df}"])).execute()
+    with pytest.raises(SinkError, match=r"is partitioned by \['s'\], not by \[\]"):
+        pipeline(backend, node("a", "in.parquet", {**sink, "writer_kwargs": {}})).execute()
+    assert pl.read_parquet("out/**/*.parquet", hive_partitioning=True).height == 8
+
+
+@pytest.mark.parametrize("path", ["out", "out/"])
+@pytest.mark.parametrize("format_", ["PARQUET", "IPC"])
+def test_nulls_without_a_type_are_appended_to_any_column(path, format_, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sink = {"path": path, "format": format_, "mode": "APPEND"}
+    for values in ([1], [None], [2]):
+        pipeline("POLARS", node("a", {"df": pl.DataFrame({"x": values})}, sink)).execute()
+    back = models.FileDataSource(path=path, format=format_).read().collect("polars").to_native()
+    assert back["x"].to_list() == [1, None, 2]
+    assert back.schema == {"x": pl.Int64}
+
+
+@pytest.mark.parametrize(
+    ("source", "sink", "root", "message"),
+    [
+        ("data/raw.csv", "data/", ".laktory/p", "'data/' holds 'data/raw.csv', a source of node 'a'"),
+        ("data/x/*.csv", "data/", ".laktory/p", r"'data/' holds 'data/x/\*.csv', a source of node 'a'"),
+        ("in.csv", "out/", "out/.lak", "'out/' holds the root path of the pipeline"),
+        ("in.csv", ".laktory/", "elsewhere", "'.laktory/' holds the runtime root"),
+        ("in.csv", "root/", "root", "'root/' holds the root path of the pipeline"),
+        ("in.csv", "root/runs/", "root", "'root/runs/' is where Laktory keeps its records"),
+    ],
+)
+def test_a_directory_that_holds_what_the_pipeline_needs_is_refused(backend, source, sink, root, message):
+    made = node("a", {"path": source, "format": "CSV"}, {"path": sink, "format": "CSV"})
+    with pytest.raises(DefinitionError, match=message):
+        pipeline(backend, made, root_path=root).execute()
+
+
+def test_a_directory_with_files_of_another_kind_is_not_replaced(backend):
+    numbers()
+    sink = {"path": "out/", "format": "PARQUET"}
+    p = pipeline(backend, node("a", "in.parquet", sink))
+    p.execute()
+    Path("out/_SUCCESS").touch()
+    p.execute()
+    for name in ("out/notes.txt", "out/.git/config"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("precious")
+        with pytest.raises(SinkError, match=r"cannot replace the directory 'out/': it holds '.*out/(notes.txt|.git/)'"):
+            p.execute()
+        assert Path(name).read_text() == "precious"
+        Path(name).unlink()
+    pipeline(backend, node("a", "in.parquet", {**sink, "mode": "APPEND"})).execute()
+
+
+@pytest.mark.parametrize("name", ["lock", "runs", "Intents"])
+def test_names_of_what_lies_in_the_root_path_are_reserved(backend, name):
+    numbers()
+    with pytest.raises(DefinitionError, match=f"'{name}' is what Laktory itself keeps in the root path"):
+        pipeline(backend, node(name, "in.parquet", "out.parquet")).plan()
+
+
+def test_a_source_that_drops_all_its_columns_is_refused(backend):
+    numbers()
+    source = {"path": "in.parquet", "format": "PARQUET", "renames": {"x": "y"}, "drops": ["id", "y", "s"]}
+    with pytest.raises(StepError, match=r"'drops' of source 'in\.parquet' leaves no column; columns: id, y, s"):
+        pipeline(backend, node("a", source, "out.parquet")).execute()
+
+
+def test_a_limit_of_open_files_is_told_with_what_helps(backend):
+    numbers()
+    script = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (160, 160))
+from laktory import models
+source = {{"path": "in.parquet", "format": "PARQUET"}}
+nodes = [
+    {{"name": f"n{{i}}", "source": source, "sinks": [{{"path": f"o/{{i}}.parquet", "format": "PARQUET"}}]}}
+    for i in range(200)
+]
+models.Pipeline(name="p", dataframe_backend="{backend}", nodes=nodes).execute()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "Too many open files; raise the limit with `ulimit -n`" in done.stderr
+    assert not Path("o").exists()
+
+
+def test_long_names(backend):
+    numbers()
+    long = "数" * 100
+    p = pipeline(backend, node(long, "in.parquet", "a.csv"), node("b", long, "b.parquet"))
+    p.execute()
+    assert pl.read_parquet("b.parquet").height == 6
+    with pytest.raises(DefinitionError, match="the root path holds a name of 300 bytes"):
+        models.Pipeline(name=long, nodes=[node("a", "in.parquet", "a.csv")]).execute()
+    with pytest.raises(SinkError, match="File name too long"):
+        pipeline(backend, node("a", "in.parquet", f"{'x' * 300}.csv")).execute()
+
+
+def test_a_directory_of_csv_in_a_dialect_keeps_its_header(backend):
+    numbers()
+    name = "separator" if backend == "POLARS" else "sep"
+    sink = {"path": "out/", "format": "CSV", "mode": "APPEND", "writer_kwargs": {name: "|"}}
+    pipeline(backend, node("a", "in.parquet", sink)).execute()
+    with pytest.raises(SinkError, match="appending wants the same columns"):
+        pipeline(backend, node("a", "in.parquet", sink, steps=["SELECT id, s FROM {df}"])).execute()
+    pipeline(backend, node("a", "in.parquet", sink)).execute()
+    assert len(list(Path("out").iterdir())) == 2
+
+
 def test_delta_append_adds_columns_and_refuses_changed_types(backend):
     numbers(n=2)
     sink = {"path": "out", "format": "DELTA", "mode": "APPEND"}
@@ -115,6 +251,26 @@ def test_delta_append_adds_columns_and_refuses_changed_types(backend):
     assert (
         len(models.FileDataSource(path="out", format="DELTA", dataframe_backend=backend).read().collect("polars")) == 4
     )
+
+
+@pytest.mark.parametrize("name", ["a b", "ü", "a#b", "a?b", "100%", "a{}", "x y/ü"])
+def test_delta_tables_are_read_back_from_any_folder(backend, name):
+    numbers(n=3)
+    sink = {"path": f"{name}/t", "format": "DELTA", "mode": "APPEND", "writer_kwargs": {"partition_by": "s"}}
+    p = pipeline(backend, node("a", "in.parquet", sink), node("b", "a", "b.parquet"))
+    p.execute()
+    p.execute()
+    assert sorted(rows_of(p.nodes[0].sinks[0].read(), "id"), key=str) == [
+        {"id": i, "x": float(i), "s": f"s{i}"} for i in (0, 0, 1, 1, 2, 2)
+    ]
+    assert pl.read_parquet("b.parquet")["id"].sort().to_list() == [0, 1, 2]
+
+
+def test_a_delta_table_nobody_could_read_is_not_written(backend):
+    numbers(n=3)
+    with pytest.raises(SinkError, match=r"holds '%' and two digits"):
+        pipeline(backend, node("a", "in.parquet", {"path": "a%20b/t", "format": "DELTA"})).execute()
+    assert not Path("a%20b").exists()
 
 
 def test_several_sinks_of_one_node(backend):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -12,7 +13,18 @@ import pytest
 
 from laktory import storage
 from laktory.errors import SinkError, UnsupportedError
-from laktory.storage import Locks, append_line, commit, discard, exists, open_staging, prepare, target_of, write_text
+from laktory.storage import (
+    Locks,
+    append_line,
+    commit,
+    commits,
+    discard,
+    exists,
+    open_staging,
+    prepare,
+    target_of,
+    write_text,
+)
 
 
 def stage(target, content, run="run1", mode="OVERWRITE"):
@@ -292,12 +304,91 @@ def test_killed_anywhere_everything_is_old_or_new(tmp_path, swap, mode):
     assert outcomes == {(False, False), (True, True), (True, False)}
 
 
+def left_pending(root, changes, note):
+    """What a run leaves that is killed as soon as its record is on disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(commits, "_carry_out", lambda *_, **__: [])
+        commit(changes, intent_path=f"{root}/intent.json", note=note)
+
+
+def test_a_commit_that_fails_at_once_is_withdrawn(tmp_path):
+    target = target_of(f"{tmp_path}/a.csv", "CSV")
+    with Locks.acquire([target], owner="one"):
+        change = stage(target, "new")
+        Path(target.path).mkdir()  # somebody puts a folder in the place of the file
+        with pytest.raises(SinkError, match=r"Is a directory.*nothing was changed"):
+            commit([change], intent_path=f"{tmp_path}/intent.json", note={})
+        assert not (tmp_path / "intent.json").exists()
+    assert litter(tmp_path) == []
+    Path(target.path).rmdir()
+    put(tmp_path, target, "newer")
+    assert Path(target.path).read_text() == "newer"
+
+
+def test_a_pending_commit_moves_along_with_its_project(tmp_path):
+    project = tmp_path / "one"
+    target = target_of(f"{project}/out/a.csv", "CSV")
+    put(project, target, "old")
+    with Locks.acquire([target], owner="one"):
+        left_pending(project, [stage(target, "new")], {"ledger": f"{project}/l", "ledger_line": "x"})
+    shutil.copytree(project, tmp_path / "copy")
+    copied = target_of(f"{tmp_path}/copy/out/a.csv", "CSV")
+    Locks.acquire([copied], owner="two").release()
+    assert Path(copied.path).read_text() == "new"
+    assert (tmp_path / "copy/l").read_text() == "x\n"
+    assert Path(target.path).read_text() == "old"
+    project.rename(tmp_path / "moved")
+    Locks.acquire([target_of(f"{tmp_path}/moved/out/a.csv", "CSV")], owner="three").release()
+    assert (tmp_path / "moved/out/a.csv").read_text() == "new"
+    assert litter(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["a.csv", "d/"])
+def test_a_commit_whose_data_and_target_are_gone_is_set_aside(tmp_path, name, caplog):
+    target = target_of(f"{tmp_path}/out/{name}", "CSV")
+    content = "new" if target.kind == "file" else {"x.csv": "new"}
+    with Locks.acquire([target], owner="one"):
+        left_pending(tmp_path, [stage(target, content)], {"ledger": f"{tmp_path}/l", "ledger_line": "x"})
+    shutil.rmtree(tmp_path / "out")
+    put(tmp_path, target, content)
+    assert "cannot be finished" in caplog.text
+    assert exists(target)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["intent.json.lost", "out"]
+    assert litter(tmp_path) == []
+
+
+def test_what_is_left_of_a_commit_is_finished_when_a_part_is_gone(tmp_path, caplog):
+    kept, gone = target_of(f"{tmp_path}/a.csv", "CSV"), target_of(f"{tmp_path}/out/b.csv", "CSV")
+    with Locks.acquire([kept, gone], owner="one"):
+        left_pending(
+            tmp_path, [stage(kept, "new"), stage(gone, "new")], {"ledger": f"{tmp_path}/l", "ledger_line": "x"}
+        )
+    shutil.rmtree(tmp_path / "out")
+    Locks.acquire([kept], owner="two").release()
+    assert Path(kept.path).read_text() == "new"
+    assert "what it had staged for" in caplog.text
+    assert (tmp_path / "l").read_text() == "x\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "intent.json.lost", "l"]
+
+
+def test_a_mount_point_is_no_directory_target():
+    mounts = [path for path in ("/proc", "/dev", "/sys") if os.path.ismount(path)]
+    if mounts:  # there is one on every Linux and macOS
+        with pytest.raises(SinkError, match="mount point"):
+            target_of(f"{mounts[0]}/", "CSV")
+
+
+def test_a_name_too_long_for_the_file_system_is_told(tmp_path):
+    with pytest.raises(SinkError, match="File name too long"):
+        target_of(f"{tmp_path}/{'x' * 300}.csv", "CSV")
+
+
 def test_failed_commit_is_finished_by_the_next(tmp_path):
     file, folder = target_of(f"{tmp_path}/a.csv", "CSV"), target_of(f"{tmp_path}/d/out/", "CSV")
     with Locks.acquire([file, folder], owner="one"):
         staging = open_staging(file, "run1", extension="csv")
         Path(staging.path).write_text("new")
-        changes = [prepare(staging, [staging.path], "OVERWRITE", rows=None), stage(folder, {"x.csv": "new"})]
+        changes = [stage(folder, {"x.csv": "new"}), prepare(staging, [staging.path], "OVERWRITE", rows=None)]
         Path(file.path).mkdir()  # somebody puts a folder in the place of the file
         with pytest.raises(SinkError, match=r"Is a directory.*finishes this commit"):
             commit(changes, intent_path=f"{tmp_path}/intent.json", note={})
@@ -322,13 +413,7 @@ def test_failed_record_changes_nothing(tmp_path):
 def test_recover_finishes_a_record(tmp_path):
     target = target_of(f"{tmp_path}/a.csv", "CSV")
     with Locks.acquire([target], owner="one"):
-        change = stage(target, "new")
-        Path(target.path).mkdir()
-        with pytest.raises(SinkError):
-            commit(
-                [change], intent_path=f"{tmp_path}/intent.json", note={"ledger": f"{tmp_path}/l", "ledger_line": "x"}
-            )
-    Path(target.path).rmdir()
+        left_pending(tmp_path, [stage(target, "new")], {"ledger": f"{tmp_path}/l", "ledger_line": "x"})
     storage.recover(f"{tmp_path}/intent.json")
     assert Path(target.path).read_text() == "new"
     assert (tmp_path / "l").read_text() == "x\n"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from laktory.diagnostics import closest
 from laktory.diagnostics.secrets import redact
 from laktory.errors import SinkError, SourceError
+from laktory.storage.files import system_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +50,7 @@ def os_reason(error: BaseException) -> str | None:
     number = error.errno if isinstance(error, OSError) else None
     if number is None and (found := _OS_ERROR.search(str(error))):
         number = int(found[1])
-    return os.strerror(number) if number is not None else None
+    return system_reason(number) if number is not None else None
 
 
 def sink_failure(error: BaseException, paths: Iterable[str]) -> SinkError | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import narwhals as nw
 
-__all__ = ["extension", "hive_keys", "is_url", "list_files", "name_parts", "refuse_types"]
+__all__ = ["extension", "foreign_entry", "hive_keys", "is_url", "list_files", "name_parts", "refuse_types"]
 
 _EXTENSIONS = {
     "CSV": (".csv", ".tsv", ".txt"),
@@ -115,6 +115,18 @@ def list_files(path: str, format: str) -> tuple[str, ...]:  # noqa: A002
     )
     msg = f"{path!r} does not exist" + (f"; {hint}" if hint else "")
     raise SourceError(msg)
+
+
+def foreign_entry(folder: str, format: str) -> str | None:  # noqa: A002
+    """Something that a directory of this format does not hold; files whose names start with ``.`` or ``_`` may be."""
+    for path, folders, files in os.walk(folder):
+        for name in sorted(folders):
+            if name.startswith("."):
+                return f"{path}/{name}/"
+        for name in sorted(files):
+            if not name.startswith((".", "_")) and _suffix(name) not in _EXTENSIONS[format]:
+                return f"{path}/{name}"
+    return None
 
 
 def hive_keys(files: Iterable[str], base: str) -> list[str]:

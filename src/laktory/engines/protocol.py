@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import narwhals as nw
 
     from laktory.engines.capabilities import Capabilities
+    from laktory.engines.identity import SeenFiles
 
 __all__ = ["FileRead", "Output", "Session", "Staged"]
 
@@ -93,8 +94,11 @@ class Session(Protocol):
     methods: Mapping[str, Callable[..., nw.LazyFrame[Any]]]
     """Methods of frames to call, with the frame first, where Narwhals does not do them right on this engine."""
 
-    def scan(self, read: FileRead) -> nw.LazyFrame[Any]:
-        """Read files lazily. Missing or unreadable: `SourceError`, now or when the frame is computed."""
+    def scan(self, read: FileRead, seen: SeenFiles | None = None) -> nw.LazyFrame[Any]:
+        """Read files lazily. Missing or unreadable: `SourceError`, now or when the frame is computed.
+
+        `seen` notes the files before they are opened; checked after the frame was computed, it tells whether
+        one of them was replaced in between."""
         ...
 
     def adopt(self, frame: Any) -> nw.LazyFrame[Any]:
@@ -116,6 +120,11 @@ class Session(Protocol):
 
     def collect(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """Compute a small frame now and give it back as an in-memory lazy frame."""
+        ...
+
+    def once(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """The frame, such that a plan that names it several times computes it once: a step that picks any row must
+        not pick another one each time. SQL needs no help with a frame that one statement names twice."""
         ...
 
     def stage(self, outputs: Sequence[Output]) -> list[Staged]:

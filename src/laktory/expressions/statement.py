@@ -9,20 +9,32 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from laktory.diagnostics import Problem, closest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 
     from sqlglot import exp
     from sqlglot.tokenizer_core import Token
 
-__all__ = ["Placeholder", "Statement", "bind", "fragment_problems", "placeholders", "statement_problems", "substitute"]
+__all__ = [
+    "Placeholder",
+    "Statement",
+    "bind",
+    "fragment_problems",
+    "named_twice",
+    "placeholders",
+    "statement_problems",
+    "substitute",
+]
+
+T = TypeVar("T", bound="Hashable")
 
 _PLACEHOLDER = re.compile(r"\{([^\W\d][\w .@$|\[\]-]*)\}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]|\r(?!\n)")
@@ -162,6 +174,17 @@ def bind(text: str) -> Statement:
         names[key] = name
         taken += f" {name.casefold()}"
     return Statement(text, substitute(text, names), names, spans)
+
+
+def named_twice(statement: str, tables: Mapping[str, T]) -> set[T]:
+    """Those of the tables (by the names a statement has for them) that it reads more than once.
+
+    A name before a point belongs to a column.
+    """
+    found: Counter[T] = Counter()
+    for name, table in tables.items():
+        found[table] += len(re.findall(rf"(?<!\w){re.escape(name)}(?!\w|\s*\.)", statement, re.IGNORECASE))
+    return {table for table, count in found.items() if count > 1}
 
 
 # ---- the guard -----------------------------------------------------------------------------------

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +15,7 @@ from laktory.models.base import SPELLINGS
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
 from laktory.models.problems import raise_located
-from laktory.planning.checks import pipeline_problems, url_scheme
+from laktory.planning.checks import pipeline_problems, source_place, url_scheme
 from laktory.planning.plans import NodePlan, Plan, ReadPlan, WritePlan
 
 if TYPE_CHECKING:
@@ -178,10 +176,23 @@ class _Builder:
             if self._is_bare_file(node):
                 return "rescanned", f"only names a {node.source.format} file: {len(consumers)} consumers scan it"
             return "materialised", f"{len(consumers)} consumers: computed once"
+        if self._names(consumers[0], name) > 1:
+            if self._is_bare_file(node):
+                return "rescanned", f"only names a {node.source.format} file: {consumers[0]} scans it several times"
+            return "materialised", f"{consumers[0]} reads it several times: computed once"
         if depth >= ENGINES[node.dataframe_backend.value].fuse_steps:
             return "materialised", f"ends a chain of {depth} steps, longer ones get slow"
         self.depth[name] = max(depth, 1)
         return "fused", f"no sink, one consumer: computed as part of {consumers[0]}"
+
+    def _names(self, consumer: str, name: str) -> int:
+        """How many frames of a consumer come from a node."""
+        node = self.nodes[consumer]
+        sources = sum(
+            isinstance(source, PipelineNodeDataSource) and source.node_name == name for source in node.sources
+        )
+        steps = node.transformer.nodes if node.transformer else []
+        return sources + sum(name in step.upstream_node_names for step in steps)
 
     def _reads_a_target(self, node: PipelineNode) -> bool:
         """Whether a source would show something else once the sinks of the run are committed."""
@@ -189,10 +200,9 @@ class _Builder:
         return any(self._is_written_to(path) for path in paths)
 
     def _is_written_to(self, path: str) -> bool:
-        # of a glob, the folder before its first pattern counts: rather read once too early than changed rows
-        parts = list(takewhile(lambda part: not glob.has_magic(part), Path(path).parts))
-        place = Path(os.path.realpath(Path(*parts)))
-        return any(place == target or place in target.parents for target in self.targets)
+        # rather read once too early than changed rows
+        place = Path(source_place(path))
+        return any(place == target or place in target.parents or target in place.parents for target in self.targets)
 
     def _crosses(self, name: str, node: PipelineNode) -> bool:
         return any(self.nodes[other].dataframe_backend != node.dataframe_backend for other in self.consumers[name])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import importlib.util
 import os
 import re
 import sys
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from laktory.diagnostics import Problem, closest
 from laktory.engines.capabilities import ENGINES
@@ -26,8 +28,9 @@ if TYPE_CHECKING:
     from laktory.models.pipeline.pipeline import Pipeline
     from laktory.models.pipeline.pipelinenode import PipelineNode
 
-__all__ = ["node_problems", "pipeline_problems", "sink_problems", "source_problems", "url_scheme"]
+__all__ = ["node_problems", "pipeline_problems", "sink_problems", "source_place", "source_problems", "url_scheme"]
 
+_IN_ROOT = ("intents", "lock", "runs")
 _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 
 
@@ -61,7 +64,8 @@ def pipeline_problems(
             continue
         found = node_problems(node, pipeline.imports, named, complete=complete)
         problems += [replace(problem, path=("nodes", index, *problem.path)) for problem in found]
-    problems += _shared_targets(pipeline)
+    problems += _name_problems(pipeline)
+    problems += _target_problems(pipeline)
     return _once_an_engine(problems)
 
 
@@ -152,8 +156,6 @@ def sink_problems(sink: Any, engine: Capabilities, imports: Collection[str]) -> 
     if sink.write_mode not in support.modes:
         message = f"mode {sink.write_mode!r} is not possible for the format {sink.format!r}"
         yield Problem(message, ("mode",), support.modes)
-    if sink.format == "DELTA" and "%" in sink.path:
-        yield Problem("the path of a Delta table cannot hold '%'", ("path",), hint="use another name")
     if url_scheme(sink.path):
         message = f"writing to URLs is not supported by this version of Laktory: {sink.path!r}"
         yield Problem(message, ("path",), hint="write to a path of the file system")
@@ -261,27 +263,84 @@ def _step_problems(
                 yield replace(problem, path=path, message=f"source {position} in the arguments: {problem.message}")
 
 
-def _shared_targets(pipeline: Pipeline) -> list[Problem]:
-    """Two sinks on one place would overwrite each other."""
-    seen: dict[str, str] = {}
-    problems: list[Problem] = []
-    places: list[tuple[str, str, Path]] = []
+def _name_problems(pipeline: Pipeline) -> Iterator[Problem]:
+    """Names that become folders of the root path."""
+    for index, node in enumerate(pipeline.nodes):
+        if not is_variable(node) and node.name.casefold() in _IN_ROOT:
+            message = f"{node.name!r} is what Laktory itself keeps in the root path of a pipeline"
+            yield Problem(message, ("nodes", index, "name"), hint="give the node another name")
+    long = next((part for part in pipeline.root_path.parts if len(os.fsencode(part)) > 255), None)
+    if long is not None:
+        message = f"the root path holds a name of {len(os.fsencode(long))} bytes, and file systems take 255"
+        hint = "set 'root_path', or shorten the name"
+        yield Problem(message, ("root_path",) if pipeline.root_path_ is not None else ("name",), hint=hint)
+
+
+class _Place(NamedTuple):
+    """Where a sink writes."""
+
+    target: str
+    path: str
+    at: Path
+    folder: bool
+
+
+def _places(pipeline: Pipeline) -> Iterator[_Place]:
     for index, node in enumerate(pipeline.nodes):
         if is_variable(node):
             continue
         for position, sink in enumerate(node.sinks):
             if not isinstance(sink, FileDataSink) or sink.custom_writer is not None or url_scheme(sink.path):
                 continue
-            target = os.path.realpath(PurePath(sink.path))
-            where = f"nodes[{index}].sinks[{position}]"
-            if target in seen:
-                message = f"{where} writes to {sink.path!r}, as {seen[target]} does: one would undo the other"
-                problems.append(Problem(message, ("nodes", index, "sinks", position, "path")))
-            seen.setdefault(target, where)
-            places.append((target, sink.path, ("nodes", index, "sinks", position, "path")))
-    for target, path, place in places:
-        around = next((str(folder) for folder in PurePath(target).parents if str(folder) in seen), None)
+            folder = sink.format != "DELTA" and sink.path.endswith("/")
+            yield _Place(
+                os.path.realpath(PurePath(sink.path)), sink.path, ("nodes", index, "sinks", position, "path"), folder
+            )
+
+
+def _target_problems(pipeline: Pipeline) -> Iterator[Problem]:
+    """Sinks that would undo one another, or what the pipeline needs."""
+    from laktory.settings import settings
+
+    places = list(_places(pipeline))
+    seen: dict[str, str] = {}
+    for place in places:
+        where = f"nodes[{place.at[1]}].sinks[{place.at[3]}]"
+        if place.target in seen:
+            message = f"{where} writes to {place.path!r}, as {seen[place.target]} does: one would undo the other"
+            yield Problem(message, place.at)
+        seen.setdefault(place.target, where)
+    kept = {f"{os.path.realpath(pipeline.root_path)}/{name}" for name in _IN_ROOT}
+    for place in places:
+        parents = list(map(str, PurePath(place.target).parents))
+        around = next((folder for folder in parents if folder in seen), None)
         if around is not None:
-            message = f"{path!r} lies inside the place that {seen[around]} writes to"
-            problems.append(Problem(message, place, hint="write to a path of its own"))
-    return problems
+            message = f"{place.path!r} lies inside the place that {seen[around]} writes to"
+            yield Problem(message, place.at, hint="write to a path of its own")
+        if not kept.isdisjoint([place.target, *parents]):
+            yield Problem(f"{place.path!r} is where Laktory keeps its records of runs", place.at)
+    folders = {place.target: place for place in places if place.folder}
+    needed = [(os.path.realpath(pipeline.root_path), "the root path of the pipeline, with its records of runs")]
+    needed += [(os.path.realpath(settings.runtime_root), "the runtime root, with records of runs")]
+    reported: set[str] = set()
+    for path, what in [*((f"{path}/lock", what) for path, what in needed), *_read_places(pipeline)]:
+        around = next((folder for folder in map(str, PurePath(path).parents) if folder in folders), None)
+        if around is not None and around not in reported:
+            reported.add(around)
+            message = f"{folders[around].path!r} holds {what}; a sink replaces all that its directory holds"
+            yield Problem(message, folders[around].at, hint="write to a folder of its own")
+
+
+def _read_places(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    for node in pipeline.nodes:
+        if is_variable(node):
+            continue
+        for source in node.data_sources:
+            if isinstance(source, FileDataSource) and not url_scheme(source.path):
+                yield source_place(source.path), f"{source.path!r}, a source of node {node.name!r}"
+
+
+def source_place(path: str) -> str:
+    """The file or folder that a source is about; of a glob, the folder before its first pattern."""
+    parts = list(takewhile(lambda part: not glob.has_magic(part), PurePath(path).parts))
+    return os.path.realpath(PurePath(*parts))

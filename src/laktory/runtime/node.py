@@ -7,14 +7,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from laktory.errors import DefinitionError, LaktoryError
+from laktory.engines.identity import SeenFiles
+from laktory.errors import DefinitionError, LaktoryError, SourceError
 from laktory.log import get_logger
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
 from laktory.runtime.ledger import file_sinks, scratch_line
 from laktory.runtime.reading import file_read, read, row_count
 from laktory.runtime.writing import Written, carrier, scratch_output, write_custom, write_files
-from laktory.storage import append_line, delta_schema, sync
+from laktory.storage import append_line, delta_schema, file_name, sync
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,22 +43,47 @@ class NodeResult:
 
     Attributes
     ----------
-    output : frame that consumers of the node's engine read
+    frame : what `output` is, None as long as nobody asked for what was written
     read : file that holds the same rows with the same types, for consumers on another engine and resumed runs
+    shown : how to read what was written, if there is no `read`
     stage : frame before anything was written
     engine : backend that holds `output`
     rows : rows of the output, None when it was not computed
     written : one for each file sink
     sessions : keeps the engines alive as long as the frames
+    seen : files that `output` reads
     """
 
-    output: Frame | None
+    frame: Frame | None
     engine: str
     stage: Frame | None = None
     read: FileRead | None = None
+    shown: FileRead | None = None
     rows: int | None = None
     written: list[Written] = field(default_factory=list)
     sessions: Sessions | None = None
+    seen: SeenFiles = field(default_factory=SeenFiles)
+
+    @property
+    def output(self) -> Frame | None:
+        """Frame that consumers of the node's engine read.
+
+        What was written is opened when it is asked for: a file that cannot be read back is no reason to call a node
+        failed whose rows are committed, and to write them again.
+
+        Raises
+        ------
+        SourceError
+            It cannot be read back.
+        """
+        found = self.read or self.shown
+        if self.frame is None and found is not None and self.sessions is not None:
+            try:
+                self.frame = self.sessions.get(self.engine).scan(found, self.seen)
+            except SourceError as error:
+                msg = f"the rows were written, but {found.path!r} cannot be read back: {error}"
+                raise SourceError(msg) from error
+        return self.frame
 
 
 @dataclass(slots=True)
@@ -86,8 +112,9 @@ def execute(node: PipelineNode, plan: NodePlan, context: NodeContext) -> NodeRes
     """
     _log.info("Executing pipeline node %s", node.name)
     session = context.sessions.get(plan.engine)
-    frame = _stage_frame(node, session, context)
-    result = NodeResult(output=frame, engine=plan.engine, stage=frame, sessions=context.sessions)
+    seen = SeenFiles()
+    frame = _stage_frame(node, session, context, seen)
+    result = NodeResult(frame=frame, engine=plan.engine, stage=frame, sessions=context.sessions, seen=seen)
     if plan.how == "written" and context.write_sinks:
         _write(node, plan, frame, session, context, result)
     elif plan.how == "materialised":
@@ -127,16 +154,16 @@ def rows_in(node: PipelineNode, plan: NodePlan, context: NodeContext) -> int | N
     return count
 
 
-def _stage_frame(node: PipelineNode, session: Session, context: NodeContext) -> Frame:
+def _stage_frame(node: PipelineNode, session: Session, context: NodeContext, seen: SeenFiles) -> Frame:
     def upstream(name: str, for_session: Session) -> Frame:
-        return _upstream(node, name, for_session, context)
+        return _upstream(node, name, for_session, context, seen)
 
     frames: dict[str, Frame | None] = {}
     for name, value in context.named.items():
         frames[name] = session.adopt(value)
     first: Frame | None = None
     for position, source in enumerate(node.sources):
-        frame = read(source, session, upstream)
+        frame = read(source, session, upstream, seen)
         first = frame if position == 0 else first
         if source.name:
             frames[f"sources.{source.name}"] = frame
@@ -153,7 +180,7 @@ def _stage_frame(node: PipelineNode, session: Session, context: NodeContext) -> 
             node.transformer.nodes,
             session=session,
             frames=frames,
-            read=lambda source: read(source, session, upstream),
+            read=lambda source: read(source, session, upstream, seen),
         )
     if first is None:
         msg = f"node {node.name!r} reads nothing: it has neither a source nor a transformer"
@@ -161,22 +188,37 @@ def _stage_frame(node: PipelineNode, session: Session, context: NodeContext) -> 
     return first
 
 
-def _upstream(node: PipelineNode, name: str, session: Session, context: NodeContext) -> Frame:
-    """Rows of another node: what it produced in this run, else its primary sink."""
+def _upstream(node: PipelineNode, name: str, session: Session, context: NodeContext, seen: SeenFiles) -> Frame:
+    """Rows of another node: what it produced in this run, else what its sinks hold."""
     result = context.results.get(name)
     if result is not None:
         _log.info("Reading pipeline node %s from output DataFrame", name)
         if result.engine == session.capabilities.name:
-            assert result.output is not None
-            return result.output
-        return session.scan(result.read) if result.read is not None else session.adopt(result.output)
+            output = result.output
+            assert output is not None
+            seen.merge(result.seen)
+            return output
+        if result.read is not None:
+            return session.scan(result.read, seen)
+        output = session.adopt(result.output)
+        seen.merge(result.seen)
+        return output
     pipeline = node.parent_pipeline
-    sink = pipeline.nodes_dict[name].primary_sink if pipeline is not None else None
+    sink = _stored_sink(pipeline.nodes_dict[name], session) if pipeline is not None else None
     if not isinstance(sink, FileDataSink):
         msg = f"node {name!r} is not part of this run and has no file sink that could be read instead"
         raise DefinitionError(msg)
     _log.info("Reading pipeline node %s from %s", name, sink.path)
-    return read(sink.as_source(), session, lambda *_: None)  # type: ignore[arg-type]
+    return read(sink.as_source(), session, lambda *_: None, seen)  # type: ignore[arg-type]
+
+
+def _stored_sink(node: PipelineNode, session: Session) -> Any:
+    """The primary sink; where that has lost its types, another one that was written alike and has kept them."""
+    first = node.primary_sink
+    if not isinstance(first, FileDataSink) or session.capabilities.formats[first.format].typed:
+        return first
+    alike = [sink for sink in file_sinks(node) if sink.write_mode == first.write_mode and not sink.writer_kwargs]
+    return next((sink for sink in alike if session.capabilities.formats[sink.format].typed), first)
 
 
 def _write(
@@ -188,7 +230,7 @@ def _write(
     readable = any(_will_be_readable(sink, schema, session, context) for sink in files)
     if _differ(files, schema, context):
         # outputs that are not simply the frame (old rows before it, other types) are made from one evaluation of it
-        frame, result.read, _ = _to_scratch(node, plan, frame, session, context)
+        frame, result.read, _ = _to_scratch(node, plan, frame, session, context, result.seen)
     elif (plan.consumers or customs or _not_read_back(files)) and not readable:
         assert context.folder is not None
         scratch, result.read = scratch_output(frame, context.folder.scratch, node.name, _scratch_format(plan, session))
@@ -200,27 +242,29 @@ def _write(
         session,
         run_id=context.run_id,
         replace_all=context.replace_all,
-        intent=str(context.intents / f"{node.name}.json"),
+        intent=str(context.intents / f"{file_name(node.name)}.json"),
         note={"ledger": str(context.folder.ledger), "entry": entry},
         gate=context.gate,
         scratch=scratch,
         scratch_read=result.read,
+        seen=result.seen,
     )
     result.read = result.read or carrier(result.written)
-    found = result.read or next((item.read for item in result.written if item.read), None)
-    if found is not None:
-        result.output = session.scan(found)
+    result.shown = next((item.read for item in result.written if item.read), None)
+    if result.read or result.shown:
+        result.frame, result.seen = None, SeenFiles()
     if customs:
         finish_custom(node, result, context)
 
 
 def finish_custom(node: PipelineNode, result: NodeResult, context: NodeContext) -> NodeResult:
     """Run a node's custom writers on what it committed; the ledger says when they got through."""
-    assert result.output is not None
+    output = result.output
+    assert output is not None
     assert context.folder is not None
     for sink in node.sinks:
         if sink.custom_writer is not None:
-            write_custom(result.output, sink)
+            write_custom(output, sink)
     append_line(str(context.folder.ledger), json.dumps({"node": node.name, "custom_writers": "done"}))
     return result
 
@@ -254,10 +298,12 @@ def _scratch_format(plan: NodePlan, session: Session) -> str:
 def _materialise(
     node: PipelineNode, plan: NodePlan, frame: Frame, session: Session, context: NodeContext, result: NodeResult
 ) -> None:
+    seen, result.seen = result.seen, SeenFiles()
     if context.folder is None:
-        result.output = session.collect(frame)
+        result.frame = session.collect(frame)
+        seen.check()
         return
-    result.output, result.read, result.rows = _to_scratch(node, plan, frame, session, context)
+    result.frame, result.read, result.rows = _to_scratch(node, plan, frame, session, context, seen)
     entry: dict[str, Any] = {"node": node.name, "digest": plan.digest, "rows": result.rows, "writes": []}
     with context.gate:
         append_line(str(context.folder.ledger), json.dumps(entry | {"read": scratch_line(result.read)}))
@@ -269,10 +315,12 @@ def _to_scratch(
     frame: Frame,
     session: Session,
     context: NodeContext,
+    seen: SeenFiles,
 ) -> tuple[Frame, FileRead, int]:
     """Compute a frame into an intermediate file: the frame that reads it, how to read it again, its rows."""
     assert context.folder is not None
     output, read_again = scratch_output(frame, context.folder.scratch, node.name, _scratch_format(plan, session))
     [staged] = session.stage([output])
+    seen.check()
     sync(output.path)
     return session.scan(read_again), read_again, staged.rows

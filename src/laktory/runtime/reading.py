@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     import narwhals as nw
 
+    from laktory.engines.identity import SeenFiles
     from laktory.engines.protocol import Session
     from laktory.models.datasources.base import BaseDataSource
 
@@ -31,27 +32,35 @@ __all__ = ["file_read", "post_read", "read", "row_count"]
 _log = get_logger(__name__)
 
 
-def read(source: BaseDataSource, session: Session, upstream: Callable[[str, Session], Frame]) -> Frame:
+def read(
+    source: BaseDataSource,
+    session: Session,
+    upstream: Callable[[str, Session], Frame],
+    seen: SeenFiles | None = None,
+) -> Frame:
     """Read a source lazily and apply its options.
 
     Parameters
     ----------
     upstream : gives the frame of a node for a session
+    seen : notes the files that are read
     """
     kind, backend = type(source).__name__, source.dataframe_backend
     _log.info("Reading `%s` %s with %s", kind, source.description, backend)
-    frame = post_read(source, _frame(source, session, upstream))
+    frame = post_read(source, _frame(source, session, upstream, seen))
     _log.info("Read completed.")
     return frame
 
 
-def _frame(source: BaseDataSource, session: Session, upstream: Callable[[str, Session], Frame]) -> Frame:
+def _frame(
+    source: BaseDataSource, session: Session, upstream: Callable[[str, Session], Frame], seen: SeenFiles | None
+) -> Frame:
     if source._df is not None:
         return session.adopt(source._df)
     if isinstance(source, PipelineNodeDataSource):
         return upstream(source.node_name, session)
     if isinstance(source, FileDataSource):
-        return session.scan(file_read(source))
+        return session.scan(file_read(source), seen)
     if isinstance(source, DataFrameDataSource):
         return session.adopt(source.df if source.df is not None else source.data)
     if isinstance(source, CustomDataSource):
@@ -122,13 +131,16 @@ def _require_columns(source: BaseDataSource, frame: Frame) -> None:
     from laktory.diagnostics import closest
 
     columns = frame.collect_schema().names()
+    left = [(source.renames or {}).get(name, name) for name in columns]
+    if source.drops and set(left) <= set(source.drops):
+        msg = f"'drops' of source {source.description!r} leaves no column; columns: {', '.join(left[:20])}"
+        raise StepError(msg)
     wanted = {"renames": list(source.renames or ())}
     if isinstance(source.drop_duplicates, list):
-        renamed = [(source.renames or {}).get(name, name) for name in columns]
-        missing = [name for name in source.drop_duplicates if name not in renamed]
+        missing = [name for name in source.drop_duplicates if name not in left]
         if missing:
             wanted["drop_duplicates"] = missing
-            columns = [name for name in renamed if name not in missing]
+            columns = [name for name in left if name not in missing]
     for option, names in wanted.items():
         for name in names:
             if name not in columns:

@@ -183,8 +183,7 @@ class _Resumption:
     def _result(self, name: str, entry: Mapping[str, Any], folder: RunFolder, sessions: Sessions) -> NodeResult:
         engine = self.nodes[name].dataframe_backend.value
         read = read_again(entry, self.nodes[name], folder)
-        frame = sessions.get(engine).scan(read) if read else None
-        return NodeResult(frame, engine, read=read, rows=entry["rows"], sessions=sessions)
+        return NodeResult(None, engine, read=read, rows=entry["rows"], sessions=sessions)
 
     def _refuse_doubling(self, running: list[NodePlan], unfinished: set[str], reasons: Mapping[str, str]) -> None:
         """No node adds to what a run has committed since the job began."""

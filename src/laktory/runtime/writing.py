@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from laktory.engines.formats import foreign_entry, hive_keys, list_files
+from laktory.engines.identity import SeenFiles
 from laktory.engines.protocol import FileRead, Output, Staged
-from laktory.errors import SinkError
+from laktory.errors import SinkError, SourceError
 from laktory.log import get_logger
 from laktory.models.custom import LaktoryContext
 from laktory.runtime.custom import call
 from laktory.runtime.ledger import rows_read, scratch_line, sink_target, write_line
 from laktory.runtime.reading import row_count
-from laktory.storage import commit, delta_schema, discard, exists, open_staging, prepare, sync
+from laktory.storage import commit, delta_schema, discard, exists, file_name, open_staging, prepare, sync
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +38,7 @@ _log = get_logger(__name__)
 
 _EXTENSIONS = {"EXCEL": "xlsx", "DELTA": "parquet"}
 SMALL = 64
+_KEEP_TYPES = ("PARQUET", "IPC", "DELTA", "AVRO", "EXCEL")
 _BYTES_APPEND = ("CSV", "JSONL", "NDJSON")
 
 
@@ -68,6 +72,7 @@ class _Job:
     old_rows: int = 0
     append_bytes: bool = False
     has_header: bool = False
+    same_header: str | None = None
     staged: Staged | None = None
     change: Change | None = None
     bytes: int = 0
@@ -85,6 +90,7 @@ def write_files(
     gate: Gate,
     scratch: Output | None = None,
     scratch_read: FileRead | None = None,
+    seen: SeenFiles | None = None,
 ) -> tuple[list[Written], int | None]:
     """Write one frame to several sinks: every one becomes visible, or none does.
 
@@ -96,6 +102,7 @@ def write_files(
     gate : entered to commit
     scratch : one more output, an intermediate result that nobody else sees
     scratch_read : how to read it
+    seen : files that the frame reads
 
     Returns
     -------
@@ -108,13 +115,15 @@ def write_files(
         Whatever stood at the targets still stands.
     """
     jobs: list[_Job | None] = []
+    seen = SeenFiles() if seen is None else seen
     try:
-        jobs += [_job(sink, frame, session, run_id, replace_all=replace_all) for sink in sinks]
+        jobs += [_job(sink, frame, session, run_id, seen, replace_all=replace_all) for sink in sinks]
         active = [job for job in jobs if job is not None]
         outputs = [_output(job) for job in active]
         if scratch is not None:
             outputs.append(scratch)
         staged = session.stage(outputs) if outputs else []
+        seen.check()
         changes: list[Change] = []
         for job, done in zip(active, staged, strict=False):
             done = done if done.files else _no_rows(job, session)  # noqa: PLW2901
@@ -139,7 +148,7 @@ def write_files(
 def scratch_output(frame: Frame, folder: Path, name: str, format_: str) -> tuple[Output, FileRead]:
     """An intermediate result in the run's own folder, and how to read it."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = str((folder / f"{name}.{format_.lower()}").resolve())
+    path = str((folder / f"{file_name(name)}.{format_.lower()}").resolve())
     return Output(frame=frame, path=path, format=format_), FileRead(path, format_, files=(path,))
 
 
@@ -152,7 +161,9 @@ def write_custom(frame: Frame, sink: Any) -> None:
     _log.info("Write completed.")
 
 
-def _job(sink: FileDataSink, frame: Frame, session: Session, run_id: str, *, replace_all: bool) -> _Job | None:
+def _job(
+    sink: FileDataSink, frame: Frame, session: Session, run_id: str, seen: SeenFiles, *, replace_all: bool
+) -> _Job | None:
     """Decide what a sink's mode means here and now; None if there is nothing to do."""
     target, there = sink_target(sink), None
     mode = "OVERWRITE" if replace_all else sink.write_mode
@@ -165,6 +176,9 @@ def _job(sink: FileDataSink, frame: Frame, session: Session, run_id: str, *, rep
             msg = f"{sink.path!r} exists and the mode is ERROR; remove it, or use the mode OVERWRITE or APPEND"
             raise SinkError(msg)
         mode = "APPEND" if mode == "APPEND" and there else "OVERWRITE"
+    if mode == "OVERWRITE" and target.kind == "directory" and (name := foreign_entry(target.path, sink.format)):
+        msg = f"cannot replace the directory {sink.path!r}: it holds {name!r}, which no {sink.format} sink has written"
+        raise SinkError(f"{msg}; move it elsewhere, or write to a folder of its own")
     schema = session.schema(frame)
     if not schema:
         msg = f"cannot write {sink.path!r}: the frame has no columns"
@@ -177,7 +191,9 @@ def _job(sink: FileDataSink, frame: Frame, session: Session, run_id: str, *, rep
     staging = open_staging(target, run_id, extension=_EXTENSIONS.get(sink.format, sink.format.lower()))
     job = _Job(sink, target, mode, staging, frame, schema, typed)
     if mode == "APPEND" and target.kind == "file":
-        _append_to_file(job, session)
+        _append_to_file(job, session, seen)
+    elif mode == "APPEND" and target.kind == "directory":
+        _append_to_directory(job, session)
     return job
 
 
@@ -187,7 +203,7 @@ def _cast(frame: Frame, schema: Any, wanted: Any) -> Frame:
     return frame.with_columns(nw.col(name).cast(dtype) for name, dtype in wanted.items() if schema[name] != dtype)
 
 
-def _append_to_file(job: _Job, session: Session) -> None:
+def _append_to_file(job: _Job, session: Session, seen: SeenFiles) -> None:
     """A file is appended to by writing old and new beside it: readers see the old file or the longer one."""
     import narwhals as nw
 
@@ -196,15 +212,43 @@ def _append_to_file(job: _Job, session: Session) -> None:
     empty = _holds_nothing(job.target.path, sink.format)
     if sink.format == "CSV" and sink.writer_kwargs:
         job.append_bytes, job.has_header = True, not empty
+        job.same_header = None if empty else job.target.path
         return
-    old = None if empty else session.scan(FileRead(sink.path, sink.format, files=(job.target.path,)))
+    old = None if empty else session.scan(FileRead(sink.path, sink.format, files=(job.target.path,)), seen)
     if old is not None:
-        _same_columns(job, session.schema(old))
+        _same_columns(job, session.schema(old), [])
         job.old_rows = row_count(session, old)
     if lines:
         job.append_bytes, job.has_header = True, old is not None
     elif old is not None:
         job.frame = nw.concat([_as(old, job.schema), job.frame])
+
+
+def _append_to_directory(job: _Job, session: Session) -> None:
+    """New files beside others: one of these tells the columns that all of them have."""
+    sink = job.sink
+    files: tuple[str, ...] = ()
+    with suppress(SourceError):  # none of the format
+        files = list_files(job.target.path, sink.format)
+    there = next((file for file in files if not _holds_nothing(file, sink.format)), None)
+    if there is None:
+        return
+    if sink.format == "CSV" and sink.writer_kwargs:
+        job.same_header = there
+        return
+    keys, wanted = hive_keys(files, job.target.path), _partition_by(sink)
+    if keys:  # an empty result has left a file outside the partitions
+        there = next(file for file in files if hive_keys([file], job.target.path))
+    old = session.scan(FileRead(there, sink.format, files=(there,)))
+    if keys != wanted and (keys or row_count(session, old)):
+        msg = f"cannot append to {sink.path!r}: it is partitioned by {keys}, not by {wanted}"
+        raise SinkError(msg)
+    _same_columns(job, session.schema(old), keys)
+
+
+def _partition_by(sink: FileDataSink) -> list[str]:
+    columns = sink.writer_kwargs.get("partition_by") or []
+    return [columns] if isinstance(columns, str) else list(columns)
 
 
 def _holds_nothing(path: str, format_: str) -> bool:
@@ -224,25 +268,32 @@ def _as(old: Frame, schema: Any) -> Frame:
     )
 
 
-def _same_columns(job: _Job, found: Any) -> None:
-    wanted = job.schema
-    missing = [name for name in found.names() if name not in wanted.names()]
-    added = [name for name in wanted.names() if name not in found.names()]
+def _same_columns(job: _Job, found: Any, keys: list[str]) -> None:
+    import narwhals as nw
+
+    wanted = [name for name in job.schema if name not in keys]
+    missing = [name for name in found if name not in wanted]
+    added = [name for name in wanted if name not in found]
     if missing or added:
-        parts = [f"the file also has {missing}" if missing else "", f"the file lacks {added}" if added else ""]
+        what = "file" if job.target.kind == "file" else "directory"
+        parts = [f"the {what} also has {missing}" if missing else "", f"the {what} lacks {added}" if added else ""]
         msg = (
             f"cannot append to {job.sink.path!r}: {' and '.join(filter(None, parts))}; appending wants the same columns"
         )
         raise SinkError(msg)
-    if list(found.names()) != list(wanted.names()):
-        job.frame = job.frame.select(*found.names())
-        job.schema = job.frame.collect_schema()
+    if list(found) != wanted:
+        job.frame = job.frame.select(*found, *keys)
+        job.schema = nw.Schema({name: job.schema[name] for name in [*found, *keys]})
     if not job.typed:
         return
+    untyped = {name: dtype for name, dtype in found.items() if job.schema[name] == nw.Unknown}
+    if untyped:
+        job.frame = _cast(job.frame, job.schema, untyped)
+        job.schema = nw.Schema({**job.schema, **untyped})
     for name, dtype in found.items():
-        if job.schema[name] != dtype:
+        if dtype not in (job.schema[name], nw.Unknown):
             msg = f"cannot append to {job.sink.path!r}: column {name!r} is {dtype} there and {job.schema[name]} here"
-            raise SinkError(msg)
+            raise SinkError(f"{msg}; cast it")
 
 
 def _output(job: _Job) -> Output:
@@ -263,10 +314,8 @@ def _output(job: _Job) -> Output:
 
 def _change(job: _Job) -> Change:
     assert job.staged is not None
-    if job.append_bytes and job.has_header and job.sink.writer_kwargs:
-        _drop_header(job)
-    partition_by = job.sink.writer_kwargs.get("partition_by") or ()
-    columns = (partition_by,) if isinstance(partition_by, str) else tuple(partition_by)
+    if job.same_header is not None:
+        _check_header(job, job.same_header)
     # without lines to continue, old rows were staged before the new ones: the file is replaced by the longer one
     whole = job.target.kind == "file" and not job.append_bytes
     return prepare(
@@ -275,25 +324,29 @@ def _change(job: _Job) -> Change:
         "APPEND" if job.mode == "APPEND" and not whole else "OVERWRITE",
         rows=None,
         schema=job.schema,
-        partition_by=columns,
+        partition_by=_partition_by(job.sink),
     )
 
 
-def _drop_header(job: _Job) -> None:
-    """Lines in a dialect of the user's are appended if their header is that of the file, to the letter."""
-    kwargs, staged = job.sink.writer_kwargs, Path(job.staging.path)
+def _check_header(job: _Job, there: str) -> None:
+    """Lines in a dialect of the user's are appended if their header is the one there, to the letter."""
+    assert job.staged is not None
+    kwargs = job.sink.writer_kwargs
     if not (kwargs.get("include_header", True) and kwargs.get("header", True)):
         return
-    with staged.open("rb") as new, Path(job.target.path).open("rb") as old:
-        ours, theirs = new.readline().rstrip(b"\r\n"), old.readline().rstrip(b"\r\n")
-        if ours != theirs:
-            shown = [line.decode("utf-8", "replace")[:100] for line in (theirs, ours)]
-            msg = f"cannot append to {job.sink.path!r}: its header is {shown[0]!r}, that of the rows is {shown[1]!r}"
-            raise SinkError(f"{msg}; appending wants the same columns")
-        rest = staged.with_name(f"{staged.name}.rest")
-        with rest.open("wb") as out:
-            shutil.copyfileobj(new, out, 1 << 20)
-    rest.replace(staged)
+    for staged in map(Path, job.staged.files):
+        with staged.open("rb") as new, Path(there).open("rb") as old:
+            ours, theirs = new.readline().rstrip(b"\r\n"), old.readline().rstrip(b"\r\n")
+            if ours != theirs:
+                shown = [line.decode("utf-8", "replace")[:100] for line in (theirs, ours)]
+                msg = f"cannot append to {job.sink.path!r}: its header is {shown[0]!r}, here it is {shown[1]!r}"
+                raise SinkError(f"{msg}; appending wants the same columns")
+            if job.target.kind != "file":
+                continue
+            rest = staged.with_name(f"{staged.name}.rest")
+            with rest.open("wb") as out:
+                shutil.copyfileobj(new, out, 1 << 20)
+        rest.replace(staged)
 
 
 def _no_rows(job: _Job, session: Session) -> Staged:
@@ -325,7 +378,7 @@ def _written(number: int, sink: FileDataSink, job: _Job | None, rows: int | None
         added=change.mode == "APPEND",
         commit=change.table["id"] if change.table else None,
     )
-    schema = job.schema if is_file and not job.typed and sink.format not in ("AVRO", "EXCEL") else None
+    schema = None if sink.format in _KEEP_TYPES else _as_text_holds(job.schema)
     typed = job.typed and not (target.kind != "file" and "partition_by" in sink.writer_kwargs)
     return Written(sink, rows, job.bytes, rows_read(target, sink.format, line, schema=schema), typed, line)
 
@@ -335,6 +388,13 @@ def _entry(written: Sequence[Written], rows: int | None, scratch: FileRead | Non
     first = _first(written)
     read = scratch_line(scratch) if scratch else {"sink": first.line["sink"]} if first and first.line else None
     return {"rows": rows, "read": read, "writes": [item.line for item in written if item.line]}
+
+
+def _as_text_holds(schema: Any) -> Any:
+    """Types to read text files with; nulls without a type are texts that are not there."""
+    import narwhals as nw
+
+    return nw.Schema({name: nw.String() if dtype == nw.Unknown else dtype for name, dtype in schema.items()})
 
 
 def carrier(written: Sequence[Written]) -> FileRead | None:

@@ -14,7 +14,7 @@ from laktory.storage.delta import version_of as delta_version
 from laktory.storage.files import append_line, sync, write_text
 from laktory.storage.locks import Locks, recover
 from laktory.storage.staging import Staging, discard, open_staging, prepare
-from laktory.storage.targets import Target, exists, staging_folder, target_of
+from laktory.storage.targets import Target, exists, file_name, staging_folder, target_of
 
 __all__ = [
     "Change",
@@ -28,6 +28,7 @@ __all__ = [
     "delta_version",
     "discard",
     "exists",
+    "file_name",
     "open_staging",
     "pointed_record",
     "prepare",

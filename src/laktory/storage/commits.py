@@ -3,6 +3,9 @@
 The order on disk is data, pointers, record, changes, ledger line. A pointer (``intent`` in the staging folder
 of a target) leads whoever locks that target to the record, wherever the record lies. The record's
 existence is the commit: without it nothing has happened, with it everything will.
+
+Paths in a record and in a pointer are relative to it: a project that is moved or copied takes its pending
+commits along, and a copy does not finish those of the original.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from laktory.errors import SinkError
+from laktory.log import get_logger
 from laktory.storage import delta
 from laktory.storage.files import (
     append_line,
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = ["Change", "Committed", "Record", "commit", "finish", "pointed_record", "read_record"]
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,8 @@ def commit(changes: Sequence[Change], *, intent_path: str, note: Mapping[str, An
     Parameters
     ----------
     changes : from `prepare`
-    intent_path : where the intent record goes; a record already there is finished first
+    intent_path : where the intent record goes; a record already there is finished first, or set aside if nothing
+        is left of its commit
     note : plain data kept in the record; ``note["ledger_line"]`` is appended to the file ``note["ledger"]``
         once, after the changes
 
@@ -101,16 +108,21 @@ def commit(changes: Sequence[Change], *, intent_path: str, note: Mapping[str, An
         Before the record is on disk: nothing has changed. After that the message says that the commit is
         going to be finished, or which part of it cannot be.
     """
-    record = Record(os.path.abspath(intent_path), tuple(changes), dict(note))  # noqa: PTH100
+    record = Record(os.path.realpath(intent_path), tuple(changes), dict(note))
     pending = {record.path, *filter(None, (pointed_record(change.target) for change in changes))}
     for path in pending:
-        if (earlier := read_record(path)) is not None:
+        if (earlier := read_record(path)) is None:
+            continue
+        if all(pointed_record(change.target) != path for change in earlier.changes):
+            # pointers come before the record and go after it: somebody removed the folders, or copied the record only
+            _set_aside(earlier, [change.target.path for change in earlier.changes])
+        else:
             finish(earlier)
     try:
         with sink_errors("prepare a commit"):
             for change in changes:
                 _point(change.target, record.path)
-        write_text(record.path, json.dumps({"changes": [asdict(change) for change in changes], "note": record.note}))
+        write_text(record.path, json.dumps(_plain(record)))
     except BaseException:
         with suppress(OSError):
             remove(record.path)
@@ -140,8 +152,11 @@ def read_record(path: str) -> Record | None:
             return None
     try:
         content = json.loads(text)
-        changes = tuple(_change(**change) for change in content["changes"])
-        return Record(path, changes, dict(content["note"]))
+        base = os.path.dirname(os.path.realpath(path))  # noqa: PTH120
+        note = dict(content["note"])
+        if note.get("ledger"):
+            note["ledger"] = _absolute(note["ledger"], base)
+        return Record(path, tuple(_change(base, **change) for change in content["changes"]), note)
     except (ValueError, TypeError, KeyError) as error:
         msg = f"{path!r} is not an intent record; remove it to give up the commit it stood for"
         raise SinkError(msg) from error
@@ -149,22 +164,47 @@ def read_record(path: str) -> Record | None:
 
 def pointed_record(target: Target) -> str | None:
     """Path of the intent record the staging folder of a target points at; the record may be gone."""
+    folder = staging_folder(target)
     with sink_errors(f"read the staging folder of {target.path!r}"):
         try:
-            return os.fsdecode(Path(f"{staging_folder(target)}/{INTENT}").read_bytes()) or None
+            text = os.fsdecode(Path(f"{folder}/{INTENT}").read_bytes())
         except FileNotFoundError:
             return None
+    return _absolute(text, folder) if text else None
 
 
-def _change(target: dict[str, Any], files: list[str], rows: list[int] | None, **rest: Any) -> Change:
-    return Change(target=Target(**target), files=tuple(files), rows=(rows[0], rows[1]) if rows else None, **rest)
+def _plain(record: Record) -> dict[str, Any]:
+    """A record as JSON holds it."""
+    base = os.path.dirname(record.path)  # noqa: PTH120
+    changes = [asdict(change) for change in record.changes]
+    for change in changes:
+        if change["target"]["kind"] == "file":
+            change["files"] = [os.path.relpath(file, base) for file in change["files"]]
+        change["target"]["path"] = os.path.relpath(change["target"]["path"], base)
+        change["staged"] = os.path.relpath(change["staged"], base)
+    note = dict(record.note)
+    if note.get("ledger"):
+        note["ledger"] = os.path.relpath(os.path.realpath(note["ledger"]), base)
+    return {"changes": changes, "note": note}
+
+
+def _change(
+    base: str, target: dict[str, Any], staged: str, files: list[str], rows: list[int] | None, **rest: Any
+) -> Change:
+    place = Target(_absolute(target["path"], base), target["kind"])
+    names = tuple(_absolute(file, base) if place.kind == "file" else file for file in files)
+    return Change(place, staged=_absolute(staged, base), files=names, rows=(rows[0], rows[1]) if rows else None, **rest)
+
+
+def _absolute(path: str, base: str) -> str:
+    return os.path.normpath(os.path.join(base, path))  # noqa: PTH118 - odd bytes must survive
 
 
 def _point(target: Target, record: str) -> None:
     folder = staging_folder(target)
     fd = os.open(f"{folder}/{INTENT}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
-        os.write(fd, os.fsencode(record))
+        os.write(fd, os.fsencode(os.path.relpath(record, folder)))
         os.fsync(fd)
     finally:
         os.close(fd)
@@ -174,9 +214,12 @@ def _point(target: Target, record: str) -> None:
 def _carry_out(record: Record, *, again: bool) -> list[Committed]:
     # what another writer can make impossible goes first, while the commit can still be given up
     order = sorted(range(len(record.changes)), key=lambda index: record.changes[index].target.kind != "delta")
+    lost = [index for index in order if again and _is_lost(record.changes[index])]
     done: dict[int, Committed] = {}
     for index in order:
         change = record.changes[index]
+        if index in lost:
+            continue
         try:
             with sink_errors(f"commit {change.target.path!r}"):
                 done[index] = _apply(change, again=again)
@@ -190,11 +233,57 @@ def _carry_out(record: Record, *, again: bool) -> list[Committed]:
             msg = f"{error}; {kept}"
             raise SinkError(msg) from error
         except SinkError as error:
+            if not again and not done and _is_untouched(change) and _withdraw(record):
+                msg = f"{error}; nothing was changed"
+                raise SinkError(msg) from error
             msg = f"{error}; the next run that uses {change.target.path!r} finishes this commit"
             raise SinkError(msg) from error
-    _write_ledger(record.note, again=again)
+    if lost:
+        _set_aside(record, [record.changes[index].target.path for index in sorted(lost)])
+    if done or not lost:
+        _write_ledger(record.note, again=again)
     _clean(record)
-    return [done[index] for index in range(len(record.changes))]
+    return [done[index] for index in sorted(done)]
+
+
+def _is_lost(change: Change) -> bool:
+    """Whether somebody removed what was staged and the target: nothing is left that could be committed."""
+    return not os.path.lexists(change.staged) and not os.path.lexists(change.target.path)
+
+
+def _is_untouched(change: Change) -> bool:
+    """Whether all that was staged still lies where it was staged."""
+    if change.target.kind == "file":
+        return os.path.lexists(change.staged)
+    if change.mode == "OVERWRITE" and change.target.kind == "directory" and os.path.lexists(f"{change.staged}.old"):
+        return False
+    return all(os.path.lexists(f"{change.staged}/{name}") for name in change.files) and not any(
+        os.path.lexists(f"{change.target.path}/{name}") for name in change.files
+    )
+
+
+def _withdraw(record: Record) -> bool:
+    """Give up a commit none of whose changes was made. The record goes first: without it there was no commit."""
+    try:
+        remove(record.path)
+        sync(os.path.dirname(record.path))  # noqa: PTH120
+    except OSError:
+        return False
+    _clean(record)
+    return True
+
+
+def _set_aside(record: Record, lost: Sequence[str]) -> None:
+    """Keep the record of a commit that can no longer be finished, out of the way of the next ones."""
+    aside = f"{record.path}.lost"
+    with sink_errors(f"set the intent record {record.path!r} aside"):
+        os.replace(record.path, aside)  # noqa: PTH105
+    _log.warning(
+        "A commit that a stopped run left cannot be finished: what it had staged for %s is gone. "
+        "Its record is kept as %s; the node has to run again.",
+        ", ".join(map(repr, lost)),
+        aside,
+    )
 
 
 def _write_ledger(note: Mapping[str, Any], *, again: bool) -> None:

@@ -27,6 +27,7 @@ __all__ = [
     "sink_errors",
     "sync",
     "sync_folders",
+    "system_reason",
     "write_text",
 ]
 
@@ -39,10 +40,16 @@ def sink_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = system_reason(error.errno) if error.errno else str(error)
         at = f" ({os.fsdecode(error.filename)!r})" if isinstance(error.filename, str | bytes) else ""
         msg = f"cannot {doing}: {reason}{at}"
         raise SinkError(msg) from error
+
+
+def system_reason(number: int) -> str:
+    """The system's words for an error, with what helps where it is the limit of a shell."""
+    hint = "; raise the limit with `ulimit -n`" if number in {errno.EMFILE, errno.ENFILE} else ""
+    return os.strerror(number) + hint
 
 
 def sync(path: str) -> None:

@@ -7,10 +7,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 
 from laktory.errors import SinkError, UnsupportedError
+from laktory.storage.files import sink_errors
 
-__all__ = ["INTENT", "LOCK", "Target", "exists", "staging_folder", "target_of"]
+__all__ = ["INTENT", "LOCK", "Target", "exists", "file_name", "staging_folder", "target_of"]
 
 LOCK = "lock"
 INTENT = "intent"
@@ -60,7 +62,8 @@ def target_of(path: str, format: str, *, partitioned: bool = False) -> Target:  
         target = Target(resolved, "directory")
     else:
         target = Target(resolved, "file")
-    _check(target, path)
+    with sink_errors(f"write to {path!r}"):
+        _check(target, path)
     return target
 
 
@@ -78,8 +81,16 @@ def _check(target: Target, declared: str) -> None:
     if path.exists() and not path.is_dir():
         msg = f"{declared!r} is a file, not a {noun}; choose another path or remove the file"
         raise SinkError(msg)
+    if os.path.ismount(target.path):
+        msg = f"{declared!r} is a mount point, which cannot be replaced; write to a folder below it"
+        raise SinkError(msg)
     if Path.cwd().is_relative_to(path):
         msg = f"{declared!r} holds the working directory; a {noun} needs a folder of its own"
+        raise SinkError(msg)
+    if target.kind == "delta" and unquote(target.path) != target.path:
+        msg = (
+            f"{target.path!r} holds '%' and two digits, which readers of Delta tables take for another sign; rename it"
+        )
         raise SinkError(msg)
     if target.kind == "directory" and (path / "_delta_log").is_dir():
         msg = f"{declared!r} is a Delta table; use format 'DELTA' or another path"
@@ -100,6 +111,9 @@ def exists(target: Target) -> bool:
 def staging_folder(target: Target) -> str:
     """The hidden folder beside a target: its lock, staged payloads, the pointer to a pending commit."""
     parent, _, name = target.path.rpartition("/")
-    if len(os.fsencode(name)) > 200:  # file names end at 255 bytes
-        name = hashlib.sha256(os.fsencode(name)).hexdigest()
-    return f"{parent}/.laktory-{name}"
+    return f"{parent}/.laktory-{file_name(name)}"
+
+
+def file_name(name: str) -> str:
+    """A name that may be part of a file's name, with a prefix and an ending: file names end at 255 bytes."""
+    return name if len(os.fsencode(name)) <= 200 else hashlib.sha256(os.fsencode(name)).hexdigest()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from laktory.errors import StepError
 from laktory.log import get_logger
 from laktory.models.dataframe.dataframeexpr import DataFrameExpr
+from laktory.models.dataframe.dataframemethod import DataFrameMethod
 from laktory.narwhals_ext.register import register
 from laktory.transforms.methods import call_method, call_text
 from laktory.transforms.sql import run_statement
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     import narwhals as nw
 
     from laktory.engines.protocol import Session
-    from laktory.models.dataframe.dataframemethod import DataFrameMethod
     from laktory.models.datasources.base import BaseDataSource
 
     Frame = nw.LazyFrame[Any]
@@ -60,7 +61,7 @@ def apply(
     register()
     log.info("Executing DataFrame Transformer")
     known = {key: value for key, value in frames.items() if value is not None and key != "df"}
-    flowing = frame
+    flowing, known = _once_for_all(frame, steps, session, known)
     for position, step in enumerate(steps):
         log.info("Executing DataFrame transformer node %d (%s).", position, type(step).__name__)
         available = known if flowing is None else {"df": flowing, **known}
@@ -70,6 +71,7 @@ def apply(
                 flowing = run_statement(step.expr, session, available)
             else:
                 log.info("Applying df.%s", call_text(step))
+                flowing, available = _once_for_one(step, flowing, session, available)
                 flowing = call_method(step, flowing, session, available, read or (lambda source: source.read()))
             # a step that cannot be planned is told by itself, not by the one that computes the frame
             session.schema(flowing)
@@ -82,3 +84,39 @@ def apply(
         msg = "there is no frame: the node has neither a source nor a SQL step"
         raise StepError(msg)
     return flowing
+
+
+def _once_for_all(
+    frame: Frame | None, steps: Sequence[DataFrameExpr | DataFrameMethod], session: Session, known: dict[str, Frame]
+) -> tuple[Frame | None, dict[str, Frame]]:
+    """Frames that several steps name are computed once for all of them."""
+    uses: Counter[int] = Counter()
+    for position, step in enumerate(steps):
+        named = known if position or frame is None else {"df": frame, **known}
+        keys = {"df", *step.references} if isinstance(step, DataFrameMethod) else set(step.references)
+        uses.update({id(named[key]) for key in keys if key in named})
+    return _once(frame, session, known, uses)
+
+
+def _once_for_one(
+    step: DataFrameMethod, frame: Frame | None, session: Session, available: dict[str, Frame]
+) -> tuple[Frame | None, dict[str, Frame]]:
+    """A method that takes a frame twice, as itself and as an argument, gets it computed."""
+    return _once(
+        frame, session, available, Counter(id(available[key]) for key in ["df", *step.references] if key in available)
+    )
+
+
+def _once(
+    frame: Frame | None, session: Session, known: dict[str, Frame], uses: Counter[int]
+) -> tuple[Frame | None, dict[str, Frame]]:
+    made: dict[int, Frame] = {}
+
+    def one(value: Frame) -> Frame:
+        if uses[id(value)] < 2:
+            return value
+        if id(value) not in made:
+            made[id(value)] = session.once(value)
+        return made[id(value)]
+
+    return None if frame is None else one(frame), {key: one(value) for key, value in known.items()}

@@ -14,12 +14,12 @@ import polars as pl
 from laktory.engines import arrow_files
 from laktory.engines._duckdb.failures import SOURCE_MARK
 from laktory.engines._duckdb.types import duckdb_type, identifier, literal
+from laktory.engines.delta_tables import scan_delta
 from laktory.engines.errors import check_arguments, reason
 from laktory.engines.formats import hive_keys, list_files
 from laktory.engines.inference import infer_csv, infer_json_lines
 from laktory.engines.schemas import check_declared, fit, unite_schemas
 from laktory.errors import SourceError, UnsupportedError
-from laktory.optional import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -89,7 +89,9 @@ def scan_files(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnect
         Empty, of another format, or not what `schema` declares.
     """
     if read.format == "DELTA":
-        return _as_declared(_scan_delta(read), read)
+        check_arguments(read.kwargs, ("storage_options", "version"), "the DELTA reader")
+        kwargs = dict(read.kwargs)
+        return _as_declared(scan_delta(read.path, kwargs.pop("version", read.version), kwargs), read)
     scan = _SCANS.get(read.format)
     if scan is None:
         return _as_declared(arrow_files.read_files(read, files), read)
@@ -365,26 +367,6 @@ _SCANS: dict[str, Callable[[FileRead, Sequence[str], Any], str | pl.LazyFrame]] 
 
 
 # ---- through Polars ------------------------------------------------------------------------------
-
-
-def _scan_delta(read: FileRead) -> pl.LazyFrame:
-    """Deletion vectors, renamed and added columns: `polars.scan_delta` knows them, and is read lazily from here."""
-    deltalake = require("deltalake", "the format DELTA")
-    check_arguments(read.kwargs, ("storage_options", "version"), "the DELTA reader")
-    kwargs = dict(read.kwargs)
-    try:
-        version = kwargs.get("version", read.version)
-        table = deltalake.DeltaTable(read.path, version=version, storage_options=kwargs.get("storage_options"))
-        frame = pl.scan_delta(table)
-        frame.collect_schema()
-    except deltalake.exceptions.TableNotFoundError as error:
-        msg = f"{read.path!r} is no Delta table"
-        raise SourceError(msg) from error
-    except deltalake.exceptions.DeltaError as error:
-        wanted = f" has no version {read.version}, or" if read.version is not None else ""
-        msg = f"{read.path!r}{wanted} cannot be read as a Delta table: {reason(error)}"
-        raise SourceError(msg) from error
-    return frame
 
 
 def _as_declared(frame: pl.LazyFrame, read: FileRead) -> pl.LazyFrame:

@@ -15,6 +15,7 @@ import polars as pl
 from laktory.engines._duckdb.failures import translated
 from laktory.engines._duckdb.methods import METHODS
 from laktory.engines._duckdb.readers import call_methods, files_of, refuse_names, scan_files
+from laktory.engines._duckdb.sharing import is_plain_scan
 from laktory.engines._duckdb.sql import planner, query, refuse_equal_names, refuse_outside, syntax_error
 from laktory.engines._duckdb.storing import stored, stored_schema
 from laktory.engines._duckdb.streams import PolarsStream
@@ -24,11 +25,13 @@ from laktory.engines.capabilities import DUCKDB
 from laktory.engines.errors import reason
 from laktory.engines.handover import in_memory
 from laktory.errors import SourceError
+from laktory.expressions.statement import named_twice
 from laktory.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from laktory.engines.identity import SeenFiles
     from laktory.engines.protocol import FileRead, Output, Staged
 
 __all__ = ["DuckDBSession"]
@@ -73,7 +76,7 @@ class DuckDBSession:
         }.items():
             self._con.execute(f"SET {setting} = {literal(value)}")
 
-    def scan(self, read: FileRead) -> nw.LazyFrame[Any]:
+    def scan(self, read: FileRead, seen: SeenFiles | None = None) -> nw.LazyFrame[Any]:
         """Read files lazily. JSON lines and, when types are inferred, CSV are looked through first.
 
         Raises
@@ -83,6 +86,8 @@ class DuckDBSession:
         """
         with self._lock, translated(self._reads):
             files = files_of(read)
+        if seen is not None:
+            seen.add(files)
         with self._lock, translated(self._reads, scanned=(read, files)):
             found = scan_files(read, files, self._con)
             if isinstance(found, str):
@@ -132,8 +137,15 @@ class DuckDBSession:
         with self._lock, translated(self._reads):
             relations = {name: self._own(nw.to_native(frame)) for name, frame in frames.items()}
             refuse_outside(self._con if settings.allow_sql_files else self._planner, statement, relations)
-            views = {name: self._register(relation) for name, relation in relations.items()}
-            return nw.from_native(query(self._con, statement, views))
+            known: dict[int, str] = {}
+            views = {}
+            for name, relation in relations.items():
+                if id(relation) not in known:
+                    known[id(relation)] = self._register(relation)
+                views[name] = known[id(relation)]
+            twice = named_twice(statement, views)
+            once = {views[name] for name in relations if views[name] in twice and not is_plain_scan(relations[name])}
+            return nw.from_native(query(self._con, statement, views, once))
 
     def check_sql(self, statement: str) -> tuple[str, int | None, int | None] | None:
         """Syntax error as ``(message, line, column)`` or None."""
@@ -167,6 +179,18 @@ class DuckDBSession:
                 "laktory_frame", f"CREATE TEMP TABLE {identifier(name)} AS FROM laktory_frame"
             )
             return nw.from_native(self._con.table(name))
+
+    def once(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """A plain scan itself; anything else is computed now, into a temporary table.
+
+        Raises
+        ------
+        SourceError, StepError
+            A source, or a step on it, fails.
+        """
+        with self._lock:
+            plain = is_plain_scan(nw.to_native(frame))
+        return frame if plain else self.collect(frame)
 
     def stage(self, outputs: Sequence[Output]) -> list[Staged]:
         """Write the outputs of one node.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
-__all__ = ["share"]
+__all__ = ["is_plain_scan", "share"]
 
 _STEP = re.compile(r'(?:\AWITH |\A|,\n)"(__duckdb_s\d+)" AS NOT MATERIALIZED \(\n')
 _ALIAS = re.compile(r'"unnamed_relation_[0-9a-f]+"')
@@ -27,11 +27,19 @@ _NAME = re.compile(r'"(__duckdb_s\d+)"')
 _PLAIN_SCAN = re.compile(r'SELECT (?:\*|"[^"]*"(?:, "[^"]*")*) FROM "laktory_scan_\d+"(?: AS "[^"]*")?\s*')
 
 
+_KEPT = re.compile(r'SELECT \* FROM "laktory_(?:scan|data|result)_\d+"\s*')
+
+
 class _Step(NamedTuple):
     """One common table expression of a relation's query."""
 
     name: str
     text: str
+
+
+def is_plain_scan(relation: duckdb.DuckDBPyRelation) -> bool:
+    """Whether a relation is a file, data held in memory or a table as it is: each look at it gives the same rows."""
+    return _KEPT.fullmatch(relation.sql_query()) is not None
 
 
 def share(

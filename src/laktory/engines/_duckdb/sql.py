@@ -14,7 +14,7 @@ from laktory.engines._duckdb.types import identifier
 from laktory.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 __all__ = ["planner", "query", "refuse_equal_names", "refuse_outside", "syntax_error"]
 
@@ -65,26 +65,41 @@ def refuse_outside(
         raise statement_failure(error, frames) from error
 
 
-def query(con: duckdb.DuckDBPyConnection, statement: str, views: Mapping[str, str]) -> duckdb.DuckDBPyRelation:
+def query(
+    con: duckdb.DuckDBPyConnection, statement: str, views: Mapping[str, str], once: Collection[str] = ()
+) -> duckdb.DuckDBPyRelation:
     """One query over views, by the names the statement gives them.
 
     The names are common table expressions around the statement: nothing in the catalog is redefined while older
     relations still look there, and the statement itself cannot write, since only a top level may.
+
+    Parameters
+    ----------
+    views : view by the name the statement gives it
+    once : those of the views that are computed before the statement reads them, several times
 
     Raises
     ------
     StepError
         A table, column, function or the syntax is unknown.
     """
-    tables = {name: f"FROM {identifier(view)}" for name, view in views.items()}
+    first: dict[str, str] = {}
+    tables = {}
+    for name, view in views.items():
+        tables[name] = f"FROM {identifier(first.get(view, view))}"
+        if view in once:
+            first.setdefault(view, name)
     try:
-        return con.sql(f"{_named(tables)}SELECT * FROM {_inner(statement)}")
+        return con.sql(f"{_named(tables, first.values())}SELECT * FROM {_inner(statement)}")
     except duckdb.Error as error:
         raise statement_failure(error, views) from error
 
 
-def _named(tables: Mapping[str, str]) -> str:
-    named = ", ".join(f"{identifier(name)} AS NOT MATERIALIZED ({table})" for name, table in tables.items())
+def _named(tables: Mapping[str, str], once: Collection[str] = ()) -> str:
+    named = ", ".join(
+        f"{identifier(name)} AS {'' if name in once else 'NOT '}MATERIALIZED ({table})"
+        for name, table in tables.items()
+    )
     return f"WITH {named} " if named else ""
 
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from laktory.engines import arrow_files
+from laktory.engines.delta_tables import scan_delta
 from laktory.engines.errors import check_arguments, reason
 from laktory.engines.formats import hive_keys, is_url, list_files
 from laktory.engines.inference import infer_csv, infer_json_lines
 from laktory.engines.schemas import check_declared, fit, unite_schemas
 from laktory.errors import SourceError, UnsupportedError
-from laktory.optional import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -144,21 +144,9 @@ def _scan_typed(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
 
 
 def _scan_delta(read: FileRead, _files: Sequence[str]) -> pl.LazyFrame:
-    deltalake = require("deltalake", "the format DELTA")
     check_arguments(read.kwargs, _parameters(pl.scan_delta), "the DELTA reader")
     kwargs = dict(read.kwargs)
-    options = kwargs.get("storage_options")
-    try:
-        table = deltalake.DeltaTable(read.path, version=kwargs.pop("version", read.version), storage_options=options)
-        frame = pl.scan_delta(table, **kwargs)
-        frame.collect_schema()
-    except deltalake.exceptions.TableNotFoundError as error:
-        msg = f"{read.path!r} is no Delta table"
-        raise SourceError(msg) from error
-    except deltalake.exceptions.DeltaError as error:
-        wanted = f" has no version {read.version}, or" if read.version is not None else ""
-        msg = f"{read.path!r}{wanted} cannot be read as a Delta table: {reason(error)}"
-        raise SourceError(msg) from error
+    frame = scan_delta(read.path, kwargs.pop("version", read.version), kwargs)
     return _as_declared(frame, read.schema.to_polars() if read.schema is not None else None, read.path)
 
 

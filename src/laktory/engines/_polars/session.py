@@ -22,6 +22,7 @@ from laktory.errors import SourceError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from laktory.engines.identity import SeenFiles
     from laktory.engines.protocol import FileRead, Output, Staged
 
 __all__ = ["PolarsSession"]
@@ -44,7 +45,7 @@ class PolarsSession:
         self._scratch = scratch
         self._reads: list[tuple[FileRead, Sequence[str]]] = []
 
-    def scan(self, read: FileRead) -> nw.LazyFrame[Any]:
+    def scan(self, read: FileRead, seen: SeenFiles | None = None) -> nw.LazyFrame[Any]:
         """Read files lazily. JSON lines and, when types are inferred, CSV are looked through first.
 
         Raises
@@ -54,6 +55,8 @@ class PolarsSession:
         """
         with translated():
             files = files_of(read)
+        if seen is not None:
+            seen.add(files)
         with translated([(read, files)]):
             frame = self._run(lambda: scan_files(read, files))
         self._reads.append((read, files))
@@ -114,6 +117,11 @@ class PolarsSession:
         native: pl.LazyFrame = nw.to_native(frame)
         with translated(self._reads):
             return nw.from_native(self._run(native.collect).lazy())
+
+    def once(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """The frame with a cache around it. By itself Polars shares only what it knows to give the same rows again."""
+        native: pl.LazyFrame = nw.to_native(frame)
+        return nw.from_native(native.cache())
 
     def stage(self, outputs: Sequence[Output]) -> list[Staged]:
         """Write the outputs of one node.

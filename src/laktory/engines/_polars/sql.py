@@ -9,6 +9,7 @@ import polars as pl
 
 from laktory.engines.errors import reason
 from laktory.errors import StepError
+from laktory.expressions.statement import named_twice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +28,11 @@ def query(statement: str, frames: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     StepError
         A table, column, function or the syntax is unknown.
     """
+    twice = named_twice(statement, {name: id(frame) for name, frame in frames.items()})
+    once = {id(frame): frame.cache() for frame in frames.values() if id(frame) in twice}
+    tables = {name: once.get(id(frame), frame) for name, frame in frames.items()}
     try:
-        return pl.SQLContext(dict(frames)).execute(statement, eager=False)
+        return pl.SQLContext(tables).execute(statement, eager=False)
     except pl.exceptions.PolarsError as error:
         raise StepError(f"SQL: {reason(error).removeprefix(_PARSER)}") from error
 

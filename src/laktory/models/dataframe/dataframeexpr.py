@@ -44,10 +44,14 @@ class DataFrameExpr(PipelineChild):
         """Nodes that the text names, each once."""
         if "{nodes." not in self.expr:
             return []
+        return list(dict.fromkeys(key.removeprefix("nodes.") for key in self.references if key.startswith("nodes.")))
+
+    @property
+    def references(self) -> list[str]:
+        """Keys of the frames that the text names, as often as it does: ``df``, ``nodes.NAME``."""
         from laktory.expressions.statement import placeholders
 
-        names = (item.key.removeprefix("nodes.") for item in placeholders(self.expr) if item.key.startswith("nodes."))
-        return list(dict.fromkeys(names))
+        return [item.key for item in placeholders(self.expr)]
 
     def place_of(self, name: str) -> tuple[Path, tuple[int | None, int | None]]:
         """Where the text names a node: path, line and column."""

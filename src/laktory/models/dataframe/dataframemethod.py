@@ -97,11 +97,13 @@ class DataFrameMethod(PipelineChild):
         written = [child.node_name for child in children_of(self) if isinstance(child, PipelineNodeDataSource)]
         return list(dict.fromkeys([*written, *self._referenced_nodes()]))
 
+    @property
+    def references(self) -> list[str]:
+        """Keys of the frames that the arguments name, as often as they do: ``df``, ``nodes.NAME``."""
+        return [key for _, text in self._texts() if (key := reference(text)) is not None]
+
     def _referenced_nodes(self) -> Iterator[str]:
-        for _, text in self._texts():
-            key = reference(text)
-            if key is not None and key.startswith("nodes."):
-                yield key.removeprefix("nodes.")
+        return (key.removeprefix("nodes.") for key in self.references if key.startswith("nodes."))
 
     def _texts(self) -> Iterator[tuple[Path, str]]:
         yield from _texts(("func_args",), self.func_args)
