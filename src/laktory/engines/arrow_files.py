@@ -8,14 +8,16 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from laktory.engines.errors import check_arguments, reason
-from laktory.engines.inference import JsonType
-from laktory.engines.schemas import fit, unite_schemas
+from laktory.engines.errors import check_arguments, conversion_fault, reason
+from laktory.engines.hive import key_types, keys_of, refuse_conflicts, value_of
+from laktory.engines.inference import JsonType, RoundedError
+from laktory.engines.json_text import elements
+from laktory.engines.schemas import fit, from_text, unite_schemas
 from laktory.errors import SinkError, SourceError
 from laktory.optional import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import polars as pl
     from polars.datatypes import DataTypeClass
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_writer", "parse_json_lines", "read_files", "wrap_json_lines", "write_file"]
 
+_WITH_KEYS = frozenset({"IPC", "PYARROW"})
 _MAX_EXCEL_ROWS = 1_048_575
 
 
@@ -54,10 +57,32 @@ def read_files(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
             raise
         except Exception as error:  # noqa: BLE001 - each format has a library with its own exceptions
             _raise_unreadable(file, read.format, error)
+    if read.format in _WITH_KEYS:
+        frames = _with_keys(read, files, frames)
     if len(frames) == 1:
         return frames[0]
     united = unite_schemas(files, [frame.collect_schema() for frame in frames])
     return pl.concat([fit(frame, united) for frame in frames])
+
+
+def _with_keys(read: FileRead, files: Sequence[str], frames: Sequence[pl.LazyFrame]) -> list[pl.LazyFrame]:
+    """The frames with the columns that the names of their folders hold."""
+    import polars as pl
+
+    keys = keys_of(read, files)
+    by_file = dict(zip(files, frames, strict=True))
+    schemas = {file: frame.collect_schema() for file, frame in by_file.items()}
+    refuse_conflicts(keys, schemas, by_file.__getitem__)
+    declared = read.schema.to_polars() if read.schema is not None else {}
+    types = {
+        name: declared.get(name, dtype) for name, dtype in key_types(keys).items() if name not in schemas[files[0]]
+    }
+    return [
+        frame.with_columns(
+            pl.lit(value_of(keys[file][name], dtype), dtype).alias(name) for name, dtype in types.items()
+        )
+        for file, frame in by_file.items()
+    ]
 
 
 def write_file(frame: pl.DataFrame, path: str, format: str, kwargs: Mapping[str, Any]) -> None:  # noqa: A002
@@ -122,30 +147,54 @@ def check_writer(format: str, kwargs: Mapping[str, Any]) -> None:  # noqa: A002
 
 
 def _read_json(files: Sequence[str], schema: pl.Schema | None) -> pl.LazyFrame:
-    rows: list[Any] = []
+    import polars as pl
+
     seen = JsonType({"object"})
+    texts = []
+    # rows go on as text: their Python values, held for all files, are many times as large
     for file in files:
-        for number, row in enumerate(_json_rows(file), 1):
+        lines = []
+        for number, (line, row) in enumerate(_json_rows(file), 1):
             if not isinstance(row, dict):
                 msg = f"{file!r}: element {number} is no object, so it is no row"
                 raise SourceError(msg)
-            rows.append(row)
-            if schema is None:
-                seen.add(row)
+            lines.append(line)
+            seen.add(row)
+        texts.append("\n".join(lines).encode())
     if schema is None:
-        schema = seen.columns()
+        try:
+            schema = seen.columns()
+        except RoundedError as error:
+            wide = str(error.value)
+            _raise_element(files, str(error), lambda line: wide in line)
         if not schema:
             msg = f"{', '.join(map(repr, files[:3]))}: holds no row, so there are no columns; declare them in 'schema'"
             raise SourceError(msg)
-    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-    try:
-        return parse_json_lines(io.BytesIO(lines.encode()), schema).collect().lazy()
-    except Exception as error:
-        msg = f"{files[0]!r}: does not fit its schema: {reason(error)}"
-        raise SourceError(msg) from error
+    declared = pl.Struct(schema)
+    if fault := seen.fault(declared, ""):
+        _raise_element(files, fault, lambda line: JsonType.of(json.loads(line)).fault(declared, "") is not None)
+    frames = []
+    for index, file in enumerate(files):
+        text, texts[index] = texts[index], b""
+        try:
+            frames.append(parse_json_lines(io.BytesIO(text), schema).collect() if text else pl.DataFrame(schema=schema))
+        except Exception as error:
+            msg = f"{file!r}: {conversion_fault(error) or f'does not fit its schema: {reason(error)}'}"
+            raise SourceError(msg) from error
+    return pl.concat(frames).lazy()
 
 
-def _json_rows(file: str) -> list[Any]:
+def _raise_element(files: Sequence[str], said: str, faulty: Callable[[str], bool]) -> NoReturn:
+    for file in files:
+        for number, (line, _) in enumerate(_json_rows(file), 1):
+            if faulty(line):
+                msg = f"{file!r} element {number}: {said}"
+                raise SourceError(msg)
+    msg = f"{files[0]!r}: {said}"
+    raise SourceError(msg)
+
+
+def _json_rows(file: str) -> Iterator[tuple[str, Any]]:
     try:
         text = Path(file).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -154,22 +203,19 @@ def _json_rows(file: str) -> list[Any]:
     except OSError as error:
         _raise_unreadable(file, "JSON", error)
     if not text.strip():
-        return []
+        return
+    if text.lstrip()[0] not in "[{":
+        msg = f"{file!r} holds neither an object nor a list of objects"
+        raise SourceError(msg)
     try:
-        document = json.loads(text)
+        yield from elements(text)
     except json.JSONDecodeError as error:
         hint = "; one object per line is the format JSONL" if error.msg == "Extra data" else ""
         msg = f"{file!r} line {error.lineno}: not valid JSON, {error.msg} at column {error.colno}{hint}"
         raise SourceError(msg) from error
-    except (ValueError, RecursionError) as error:
-        msg = f"{file!r}: not valid JSON, {error}"
+    except RecursionError as error:
+        msg = f"{file!r} is nested too deeply"
         raise SourceError(msg) from error
-    if isinstance(document, dict):
-        return [document]
-    if not isinstance(document, list):
-        msg = f"{file!r} holds neither an object nor a list of objects"
-        raise SourceError(msg)
-    return document
 
 
 def parse_json_lines(source: Any, schema: Mapping[str, pl.DataType], **kwargs: Any) -> pl.LazyFrame:
@@ -185,9 +231,7 @@ def parse_json_lines(source: Any, schema: Mapping[str, pl.DataType], **kwargs: A
     parsed = {name: _parsed_as(dtype, name, top=True) for name, dtype in schema.items()}
     frame = pl.scan_ndjson(source, schema=parsed, **kwargs)
     casts = {name: dtype for name, dtype in schema.items() if parsed[name] != dtype}
-    return frame.with_columns(
-        pl.col(name).str.to_time() if dtype == pl.Time else pl.col(name).cast(dtype) for name, dtype in casts.items()
-    )
+    return frame.with_columns(from_text(pl.col(name), dtype).alias(name) for name, dtype in casts.items())
 
 
 def _parsed_as(dtype: pl.DataType | DataTypeClass, where: str, *, top: bool = False) -> pl.DataType | DataTypeClass:

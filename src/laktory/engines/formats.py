@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import narwhals as nw
 
-__all__ = ["extension", "hive_keys", "is_url", "list_files", "name_parts", "refuse_types"]
+__all__ = ["extension", "is_url", "list_files", "name_parts", "refuse_types"]
 
 _EXTENSIONS = {
     "CSV": (".csv", ".tsv", ".txt"),
@@ -115,16 +115,6 @@ def list_files(path: str, format: str) -> tuple[str, ...]:  # noqa: A002
     )
     msg = f"{path!r} does not exist" + (f"; {hint}" if hint else "")
     raise SourceError(msg)
-
-
-def hive_keys(files: Iterable[str], base: str) -> list[str]:
-    """Names in ``name=value`` folders between the directory `base` and the files."""
-    if not os.path.isdir(base):  # noqa: PTH112
-        return []
-    folders = {PurePath(file).relative_to(base).parent for file in files}
-    return list(
-        dict.fromkeys(part.partition("=")[0] for folder in sorted(folders) for part in folder.parts if "=" in part)
-    )
 
 
 def refuse_types(schema: nw.Schema, format: str, path: str) -> None:  # noqa: A002

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
     from polars.datatypes import DataTypeClass
 
-__all__ = ["check_declared", "fit", "unite_schemas"]
+__all__ = ["check_declared", "fit", "from_text", "unite_schemas"]
 
 
 def unite_schemas(files: Sequence[str], schemas: Sequence[Mapping[str, pl.DataType]]) -> pl.Schema:
@@ -77,6 +77,33 @@ def fit(frame: pl.LazyFrame, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
         for name, dtype in schema.items()
     ]
     return frame.select(columns)
+
+
+def from_text(text: pl.Expr, dtype: pl.DataType | DataTypeClass) -> pl.Expr:
+    """Values read as text, or as a wider type, made the declared type.
+
+    A decimal that would lose digits stays text that no cast takes, so that it is an error and not rounded.
+    """
+    import polars as pl
+
+    if isinstance(dtype, pl.Decimal):
+        whole = r"[0-9]+(?:[eE]\+?[0-9]+)?"
+        fits = text.str.contains(rf"^[+-]?(?:{whole}|[0-9]*\.?[0-9]{{0,{dtype.scale or 0}}}0*)$")
+        return pl.when(fits).then(text).otherwise(text + "\N{NO-BREAK SPACE}").cast(dtype)
+    if isinstance(dtype, pl.Struct) and _holds_decimal(dtype):
+        fields = [from_text(text.struct.field(field.name), field.dtype).alias(field.name) for field in dtype.fields]
+        return pl.when(text.is_not_null()).then(pl.struct(fields))
+    if isinstance(dtype, (pl.List, pl.Array)) and _holds_decimal(dtype):
+        return text.list.eval(from_text(pl.element(), dtype.inner)).cast(dtype)
+    return text.str.to_time() if dtype == pl.Time else text.cast(dtype)
+
+
+def _holds_decimal(dtype: pl.DataType | DataTypeClass) -> bool:
+    import polars as pl
+
+    if isinstance(dtype, pl.Struct):
+        return any(_holds_decimal(field.dtype) for field in dtype.fields)
+    return _holds_decimal(dtype.inner) if isinstance(dtype, (pl.List, pl.Array)) else dtype.is_decimal()
 
 
 def _castable(found: pl.DataType | DataTypeClass, declared: pl.DataType | DataTypeClass) -> bool:
