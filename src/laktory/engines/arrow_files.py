@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from laktory.engines.errors import check_arguments, conversion_fault, reason
+from laktory.engines.excel import refuse_cells
 from laktory.engines.hive import key_types, keys_of, refuse_conflicts, value_of
 from laktory.engines.inference import JsonType, RoundedError
 from laktory.engines.json_text import elements
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["check_writer", "parse_json_lines", "read_files", "wrap_json_lines", "write_file"]
 
 _WITH_KEYS = frozenset({"IPC", "PYARROW"})
-_MAX_EXCEL_ROWS = 1_048_575
 
 
 def read_files(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
@@ -99,9 +99,8 @@ def write_file(frame: pl.DataFrame, path: str, format: str, kwargs: Mapping[str,
 
     check_writer(format, kwargs)
     writer: Callable[..., Any] = frame.write_excel
-    if format == "EXCEL" and frame.height > _MAX_EXCEL_ROWS:
-        msg = f"{path!r}: EXCEL holds at most {_MAX_EXCEL_ROWS:,} rows, not {frame.height:,}"
-        raise SinkError(msg)
+    if format == "EXCEL":
+        refuse_cells(frame, path)
     if format == "AVRO":
         # Avro knows 32 and 64 bits only
         small = (pl.Int8, pl.Int16, pl.UInt8, pl.UInt16)
@@ -262,7 +261,8 @@ def _read_excel(file: str, read: FileRead) -> pl.LazyFrame:
     import polars as pl
 
     require("fastexcel", "reading EXCEL")
-    kwargs = {"has_header": read.has_header, "infer_schema_length": None, **read.kwargs}
+    # a row of NULLs is a row
+    kwargs = {"has_header": read.has_header, "infer_schema_length": None, "drop_empty_rows": False, **read.kwargs}
     found = _call(pl.read_excel, file, read, kwargs)
     if isinstance(found, dict):
         msg = f"{file!r}: several sheets were asked for; name one"

@@ -35,7 +35,19 @@ _EXTENSIONS = {
 _COMPRESSED = (".gz", ".zst")
 
 _NOT_IN_EXCEL = frozenset(
-    {"Binary", "Duration", "List", "Struct", "Array", "Object", "Int128", "UInt128", "zoned Datetime", "empty Struct"}
+    {
+        "Binary",
+        "Duration",
+        "Time",
+        "List",
+        "Struct",
+        "Array",
+        "Object",
+        "Int128",
+        "UInt128",
+        "zoned Datetime",
+        "empty Struct",
+    }
 )
 _NOT_IN_AVRO = frozenset(
     {
