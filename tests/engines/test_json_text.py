@@ -1,12 +1,16 @@
 """JSON that readers would take one way here and another there: refused with its place, or read the same everywhere."""
 
 import datetime as dt
+import json
 from decimal import Decimal
+from pathlib import Path
 
 import narwhals as nw
 import polars as pl
 import pytest
-from test_formats import put, read, refused
+from test_formats import put, read, refused, write
+
+from laktory.errors import SinkError
 
 MANY = '{"a": 1}\n' * 3000
 
@@ -165,3 +169,39 @@ def test_decimals_that_would_lose_digits(session, kind, text):
     put("in", text.replace("2.345", "2.3400"))
     back = read(session, "in", kind, schema=nw.Schema({"m": nw.Decimal(10, 2)}))
     assert back["m"].to_list() == [Decimal("2.50"), Decimal("2.34")]
+
+
+# --- what is written -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["JSON", "JSONL"])
+def test_whole_decimals_are_numbers(session, kind):
+    frame = pl.DataFrame(
+        {
+            "a": pl.Series(["9" * 38, None, "7"]).cast(pl.Decimal(38, 0)),
+            "m": pl.Series(["1.50", None, "2"]).cast(pl.Decimal(10, 2)),
+            "s": pl.Series([{"l": [5]}] * 3, dtype=pl.Struct({"l": pl.List(pl.Decimal(20, 0))})),
+        }
+    )
+    write(session, frame, "out", kind)
+    rows = [json.loads(line) for line in Path("out").read_text().splitlines()] if kind == "JSONL" else []
+    rows = rows or json.loads(Path("out").read_text())
+    assert rows[0] == {"a": 10**38 - 1, "m": "1.50", "s": {"l": [5]}}
+    assert [row["a"] for row in rows] == [10**38 - 1, None, 7]
+    schema = nw.from_native(frame).schema
+    assert read(session, "out", kind, schema=schema).rows() == frame.rows()
+
+
+@pytest.mark.parametrize("kind", ["CSV", "JSON", "JSONL"])
+def test_columns_of_nulls(session, kind):
+    frame = pl.DataFrame({"a": [1, 2], "nothing": [None, None]})
+    write(session, frame, "out", kind)
+    assert read(session, "out", kind, infer_schema=True).rows() == frame.rows()
+    told = read(session, "out", kind, schema=session.schema(session.adopt(frame)))
+    assert told.rows() == frame.rows()
+
+
+@pytest.mark.parametrize("kind", ["JSON", "JSONL", "CSV"])
+def test_durations_have_no_text(session, kind):
+    with pytest.raises(SinkError, match="column 'd'"):
+        write(session, pl.DataFrame({"d": [dt.timedelta(days=1)]}), "out", kind)

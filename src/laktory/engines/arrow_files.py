@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import inspect
 import io
 import json
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from laktory.engines.errors import check_arguments, conversion_fault, reason
 from laktory.engines.excel import refuse_cells
+from laktory.engines.formats import COMPRESSION, compression_of
 from laktory.engines.hive import key_types, keys_of, refuse_conflicts, value_of
 from laktory.engines.inference import JsonType, RoundedError
 from laktory.engines.json_text import elements
-from laktory.engines.schemas import fit, from_text, unite_schemas
+from laktory.engines.schemas import declared_schema, fit, from_text, unite_schemas
 from laktory.errors import SinkError, SourceError
 from laktory.optional import require
 
@@ -47,7 +49,7 @@ def read_files(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
 
     if read.format == "JSON":
         check_arguments(read.kwargs, (), "the JSON reader")
-        return _read_json(files, read.schema.to_polars() if read.schema is not None else None)
+        return _read_json(files, declared_schema(read))
     reader = _READERS[read.format]
     frames = []
     for file in files:
@@ -73,7 +75,7 @@ def _with_keys(read: FileRead, files: Sequence[str], frames: Sequence[pl.LazyFra
     by_file = dict(zip(files, frames, strict=True))
     schemas = {file: frame.collect_schema() for file, frame in by_file.items()}
     refuse_conflicts(keys, schemas, by_file.__getitem__)
-    declared = read.schema.to_polars() if read.schema is not None else {}
+    declared: Mapping[str, Any] = declared_schema(read) or {}
     types = {
         name: declared.get(name, dtype) for name, dtype in key_types(keys).items() if name not in schemas[files[0]]
     }
@@ -117,9 +119,10 @@ def write_file(frame: pl.DataFrame, path: str, format: str, kwargs: Mapping[str,
 
 
 def wrap_json_lines(lines: str, path: str) -> None:
-    """Make one JSON list of a file of JSON lines, without holding it in memory."""
+    """Make one JSON list of a file of JSON lines, without holding it in memory; compressed if `path` says so."""
     separator = b"[\n"
-    with Path(lines).open("rb") as source, Path(path).open("wb") as target:
+    create: Callable[[str, str], Any] = gzip.open if compression_of(path, "JSON") else open
+    with Path(lines).open("rb") as source, create(path, "wb") as target:
         for line in source:
             target.write(separator + line.rstrip(b"\n"))
             separator = b",\n"
@@ -194,12 +197,14 @@ def _raise_element(files: Sequence[str], said: str, faulty: Callable[[str], bool
 
 
 def _json_rows(file: str) -> Iterator[tuple[str, Any]]:
+    import polars as pl
+
     try:
-        text = Path(file).read_text(encoding="utf-8-sig")
+        text = _text_of(file)
     except UnicodeDecodeError as error:
         msg = f"{file!r} is not UTF-8 text"
         raise SourceError(msg) from error
-    except OSError as error:
+    except (OSError, pl.exceptions.PolarsError) as error:
         _raise_unreadable(file, "JSON", error)
     if not text.strip():
         return
@@ -215,6 +220,15 @@ def _json_rows(file: str) -> Iterator[tuple[str, Any]]:
     except RecursionError as error:
         msg = f"{file!r} is nested too deeply"
         raise SourceError(msg) from error
+
+
+def _text_of(file: str) -> str:
+    import polars as pl
+
+    if PurePath(file).suffix.lower() in COMPRESSION:
+        lines = pl.scan_lines([file], glob=False).collect().to_series()
+        return "\n".join(lines).removeprefix("\ufeff")
+    return Path(file).read_text(encoding="utf-8-sig")
 
 
 def parse_json_lines(source: Any, schema: Mapping[str, pl.DataType], **kwargs: Any) -> pl.LazyFrame:

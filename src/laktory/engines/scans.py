@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from laktory.engines.errors import is_panic, reason
 from laktory.engines.formats import is_url, list_files
 from laktory.engines.inference import infer_csv
-from laktory.engines.schemas import check_declared, from_text
+from laktory.engines.schemas import check_declared, declared_schema, from_text
 from laktory.errors import SourceError
 from laktory.optional import require
 
@@ -69,10 +69,11 @@ def no_rows(read: FileRead) -> pl.LazyFrame:
     """
     import polars as pl
 
-    if read.schema is None:
+    declared = declared_schema(read)
+    if declared is None:
         msg = f"{read.path!r} is empty, so there are no columns; declare them in 'schema'"
         raise SourceError(msg)
-    return pl.LazyFrame(schema=read.schema.to_polars())
+    return pl.LazyFrame(schema=declared)
 
 
 def file_schema(file: str, format: str) -> pl.Schema:  # noqa: A002 - the field's name
@@ -139,9 +140,9 @@ def scan_csv(read: FileRead, files: Sequence[str], options: Mapping[str, Any]) -
     refuse_utf16(files)
     headers = {file: csv_header(file, options) for file in files}
     groups = [(names, list(group)) for names, group in groupby(files, headers.__getitem__)]
-    if read.schema is None:
+    declared = declared_schema(read)
+    if declared is None:
         return scan(infer_csv(nw.from_native(scan({}))).to_polars() if read.infer_schema else {})
-    declared = read.schema.to_polars()
     names = dict(zip(declared, declared, strict=True))
     if not options["has_header"]:
         first = headers[files[0]]
@@ -237,8 +238,8 @@ def _csv_type(name: str, dtype: pl.DataType) -> pl.DataType:
     if isinstance(dtype, (pl.Binary, pl.Duration, pl.List, pl.Struct, pl.Array, pl.Object)):
         msg = f"column {name!r}: CSV has no form of the type {dtype}, which 'schema' declares"
         raise SourceError(msg)
-    # its reader of decimals would cut digits
-    return pl.String() if dtype.is_decimal() else dtype
+    # its reader of decimals would cut digits, and it has none of NULL
+    return pl.String() if dtype.is_decimal() or dtype == pl.Null else dtype
 
 
 def _size(file: str) -> int:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import polars as pl
     from polars.datatypes import DataTypeClass
 
-__all__ = ["check_declared", "fit", "from_text", "unite_schemas"]
+    from laktory.engines.protocol import FileRead
+
+__all__ = ["check_declared", "declared_schema", "fit", "from_text", "unite_schemas"]
 
 
 def unite_schemas(files: Sequence[str], schemas: Sequence[Mapping[str, pl.DataType]]) -> pl.Schema:
@@ -43,6 +45,25 @@ def unite_schemas(files: Sequence[str], schemas: Sequence[Mapping[str, pl.DataTy
                 msg = f"column {name!r} is {known} in {first!r} but {dtype} in {file!r}"
                 raise SourceError(msg)
     return pl.Schema(united)
+
+
+def declared_schema(read: FileRead) -> pl.Schema | None:
+    """Columns and types that a read declares. A column of NULLs, which Narwhals has no type for, has none."""
+    import polars as pl
+
+    if read.schema is None:
+        return None
+    return pl.Schema({name: _known(dtype) for name, dtype in read.schema.to_polars().items()})
+
+
+def _known(dtype: pl.DataType | DataTypeClass) -> pl.DataType | DataTypeClass:
+    import polars as pl
+
+    if isinstance(dtype, pl.Struct):
+        return pl.Struct({field.name: _known(field.dtype) for field in dtype.fields})
+    if isinstance(dtype, pl.List):
+        return pl.List(_known(dtype.inner))
+    return pl.Null() if dtype == pl.Unknown else dtype
 
 
 def check_declared(found: Mapping[str, pl.DataType], declared: Mapping[str, pl.DataType], where: str) -> None:
@@ -95,6 +116,8 @@ def from_text(text: pl.Expr, dtype: pl.DataType | DataTypeClass) -> pl.Expr:
         return pl.when(text.is_not_null()).then(pl.struct(fields))
     if isinstance(dtype, (pl.List, pl.Array)) and _holds_decimal(dtype):
         return text.list.eval(from_text(pl.element(), dtype.inner)).cast(dtype)
+    if dtype == pl.Null:
+        return pl.when(text.is_null()).then(None).otherwise(text).cast(dtype)
     return text.str.to_time() if dtype == pl.Time else text.cast(dtype)
 
 

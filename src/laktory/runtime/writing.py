@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from laktory.engines.formats import COMPRESSION
 from laktory.engines.protocol import FileRead, Output, Staged
 from laktory.errors import SinkError
 from laktory.log import get_logger
@@ -174,7 +175,13 @@ def _job(sink: FileDataSink, frame: Frame, session: Session, run_id: str, *, rep
         held = delta_schema(schema)
         if held != schema:
             frame, schema, typed = _cast(frame, schema, held), held, False
-    staging = open_staging(target, run_id, extension=_EXTENSIONS.get(sink.format, sink.format.lower()))
+    ending = PurePath(sink.path).suffix.lower()
+    compressed = ending if ending in COMPRESSION and target.kind == "file" else ""
+    if compressed and mode == "APPEND":
+        msg = f"cannot append to {sink.path!r}, which is compressed; write a directory of files, or without {ending!r}"
+        raise SinkError(msg)
+    extension = _EXTENSIONS.get(sink.format, sink.format.lower()) + compressed
+    staging = open_staging(target, run_id, extension=extension)
     job = _Job(sink, target, mode, staging, frame, schema, typed)
     if mode == "APPEND" and target.kind == "file":
         _append_to_file(job, session)

@@ -17,7 +17,7 @@ from laktory.engines.errors import check_arguments, check_compression, reason
 from laktory.engines.hive import key_types, keys_of, refuse_conflicts
 from laktory.engines.inference import check_json_lines, infer_csv, infer_json_lines
 from laktory.engines.scans import csv_header, file_schema, no_rows, scan_csv, scan_delta, scan_file, with_content
-from laktory.engines.schemas import check_declared, fit, unite_schemas
+from laktory.engines.schemas import check_declared, declared_schema, fit, unite_schemas
 from laktory.errors import SourceError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def _scan_json_lines(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyC
         return f"SELECT * FROM {_call('read_json', files, options)}"
     if read.schema is not None:
         if not read.kwargs.get("ignore_errors"):
-            check_json_lines(files, read.schema.to_polars())
+            check_json_lines(files, declared_schema(read))
         raw = {name: _json_type(dtype, name) for name, dtype in read.schema.items()}
         columns = ", ".join(
             f"{_strict(identifier(name), dtype, name)} AS {identifier(name)}" for name, dtype in read.schema.items()
@@ -265,7 +265,7 @@ def _scan_parquet(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConn
     refuse_conflicts(folders, schemas, lambda file: scan_file(file, "PARQUET"))
     keys = {name: dtype for name, dtype in key_types(folders).items() if name not in united}
     refuse_names(nw.Schema.from_polars(united), repr(read.path))
-    declared = read.schema.to_polars() if read.schema is not None else None
+    declared = declared_schema(read)
     if declared is not None:
         check_declared({**united, **dict.fromkeys(keys, pl.Null())}, declared, read.path)
     wanted = declared if declared is not None else {**united, **dict.fromkeys(keys)}
@@ -320,9 +320,9 @@ def _is_finer(found: pl.Datetime, wanted: nw.Datetime) -> bool:
 
 
 def _as_declared(frame: pl.LazyFrame, read: FileRead) -> pl.LazyFrame:
-    if read.schema is None:
+    declared = declared_schema(read)
+    if declared is None:
         return frame
-    declared = read.schema.to_polars()
     check_declared(frame.collect_schema(), declared, read.path)
     return fit(frame, declared)
 

@@ -16,7 +16,7 @@ from laktory.engines.formats import is_url
 from laktory.engines.hive import key_types, keys_of, refuse_conflicts
 from laktory.engines.inference import check_json_lines, infer_json_lines
 from laktory.engines.scans import file_schema, no_rows, refuse_utf16, scan_csv, scan_delta, scan_file, with_content
-from laktory.engines.schemas import check_declared, fit, unite_schemas
+from laktory.engines.schemas import check_declared, declared_schema, fit, unite_schemas
 from laktory.errors import SourceError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def scan_files(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
 
 def _scan_csv(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
     check_arguments(read.kwargs, _parameters(pl.scan_csv), "the CSV reader")
-    declared = read.schema.to_polars() if read.schema is not None else None
+    declared = declared_schema(read)
     files = with_content(files)
     if not files:
         return no_rows(read)
@@ -68,7 +68,7 @@ def _scan_csv(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
 
 def _scan_json_lines(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
     check_arguments(read.kwargs, _parameters(pl.scan_ndjson), "the JSON lines reader")
-    declared = read.schema.to_polars() if read.schema is not None else None
+    declared = declared_schema(read)
     files = with_content(files)
     if not files:
         return no_rows(read)
@@ -97,7 +97,7 @@ def _scan_json_lines(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
 def _scan_typed(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
     scan: Callable[..., pl.LazyFrame] = pl.scan_parquet if read.format == "PARQUET" else pl.scan_ipc
     check_arguments(read.kwargs, _parameters(scan), f"the {read.format} reader")
-    declared = read.schema.to_polars() if read.schema is not None else None
+    declared = declared_schema(read)
     if is_url(files[0]) or "schema" in read.kwargs:
         source: Any = files[0] if is_url(files[0]) else list(files)
         return _as_declared(scan(source, **read.kwargs), declared, read.path)
@@ -127,12 +127,12 @@ def _scan_typed(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
 def _scan_delta(read: FileRead, _files: Sequence[str]) -> pl.LazyFrame:
     check_arguments(read.kwargs, _parameters(pl.scan_delta), "the DELTA reader")
     frame = scan_delta(read, read.kwargs)
-    return _as_declared(frame, read.schema.to_polars() if read.schema is not None else None, read.path)
+    return _as_declared(frame, declared_schema(read), read.path)
 
 
 def _scan_through_arrow(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
     frame = arrow_files.read_files(read, files)
-    return _as_declared(frame, read.schema.to_polars() if read.schema is not None else None, read.path)
+    return _as_declared(frame, declared_schema(read), read.path)
 
 
 _SCANS: dict[str, Callable[[FileRead, Sequence[str]], pl.LazyFrame]] = {
