@@ -400,6 +400,13 @@ def test_declared_columns_of_typed_files(session, kind):
     assert "'x'" in refused(session, "in", kind, schema=nw.Schema({"x": nw.Int64()}))
 
 
+@pytest.mark.parametrize("kind", ["PARQUET", "IPC"])
+def test_declared_decimals_of_typed_files(session, kind):
+    write(session, pl.DataFrame({"m": pl.Series(["2.345"]).cast(pl.Decimal(10, 3))}), "in", kind)
+    assert "'m'" in refused(session, "in", kind, schema=nw.Schema({"m": nw.Decimal(10, 2)}))
+    assert read(session, "in", kind, schema=nw.Schema({"m": nw.Decimal(12, 4)}))["m"].to_list() == [Decimal("2.345")]
+
+
 @pytest.mark.parametrize("kind", ["CSV", "PARQUET", "IPC", "AVRO"])
 def test_declared_column_is_missing(session, kind):
     write(session, pl.DataFrame({"price": [1]}), "in", kind)
@@ -569,27 +576,3 @@ def test_rows_keep_their_order(session):
     session.stage([Output(frame, "out.parquet", "PARQUET"), Output(frame, "out.csv", "CSV")])
     assert read(session, "out.parquet", "PARQUET")["i"].to_list() == list(range(20_000))
     assert read(session, "out.csv", "CSV", infer_schema=True)["i"].to_list() == list(range(20_000))
-
-
-# --- CSV of odd encodings and names ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("schema", [None, nw.Schema({"a": nw.String()})])
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [("a,b\n1,2\n".encode("utf-16"), "UTF-16"), ("a,b\n1,2\n".encode("utf-16-le"), "NUL"), (b"a\0,b\n1,2\n", "NUL")],
-)
-def test_csv_of_two_bytes_per_character(session, text, said, schema):
-    put("in.csv", text)
-    message = refused(session, "in.csv", "CSV", schema=schema)
-    assert message.startswith("'in.csv'")
-    assert said in message
-
-
-def test_quotes_in_csv_headers(session):
-    put("in.csv", 'a,"c""d"\n1,2\n')
-    assert read(session, "in.csv", "CSV").columns == ["a", 'c"d']
-    assert read(session, "in.csv", "CSV", infer_schema=True).rows() == [(1, 2)]
-    assert read(session, "in.csv", "CSV", schema=nw.Schema({'c"d': nw.Int64()})).rows() == [(2,)]
-    write(session, pl.DataFrame({'e"f"': [1]}), "out.csv", "CSV")
-    assert read(session, "out.csv", "CSV").columns == ['e"f"']

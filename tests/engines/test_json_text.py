@@ -8,6 +8,7 @@ from pathlib import Path
 import narwhals as nw
 import polars as pl
 import pytest
+from building import node, pipeline, rows_of
 from test_formats import put, read, refused, write
 
 from laktory.errors import SinkError
@@ -205,3 +206,14 @@ def test_columns_of_nulls(session, kind):
 def test_durations_have_no_text(session, kind):
     with pytest.raises(SinkError, match="column 'd'"):
         write(session, pl.DataFrame({"d": [dt.timedelta(days=1)]}), "out", kind)
+
+
+def test_appended_nulls_are_read_back(backend):
+    pl.DataFrame({"a": [1], "n": ["x"]}).write_parquet("1.parquet")
+    pl.DataFrame({"a": [2], "n": [None]}).write_parquet("2.parquet")
+    for path in ("1.parquet", "2.parquet"):
+        sink = {"path": "out.jsonl", "format": "JSONL", "mode": "APPEND"}
+        made = pipeline(backend, node("n", path, sink))
+        made.execute()
+    assert rows_of(made.nodes[0].output_df, "a") == [{"a": 2, "n": None}]
+    assert Path("out.jsonl").read_text() == '{"a":1,"n":"x"}\n{"a":2,"n":null}\n'

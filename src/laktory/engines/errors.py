@@ -62,7 +62,7 @@ def reason(error: BaseException) -> str:
 def conversion_fault(error: object) -> str | None:
     """``column 'a': 'x' is no i64`` when a message of Polars is about values that another type does not take."""
     if found := _CONVERSION.search(str(error)):
-        column = f"column {found[2]!r}: " if found[2] not in {"", "literal"} else ""
+        column = f"column {found[2]!r}: " if found[2] not in {"", "literal", "scalar"} else ""
         value = redact(found[3].strip().strip('"').rstrip("\N{NO-BREAK SPACE}"))[:100]
         return f"{column}{value!r} is no {_type_name(found[1])}"
     if found := _NOT_PARSED.search(str(error)):

@@ -238,8 +238,8 @@ def _csv_type(name: str, dtype: pl.DataType) -> pl.DataType:
     if isinstance(dtype, (pl.Binary, pl.Duration, pl.List, pl.Struct, pl.Array, pl.Object)):
         msg = f"column {name!r}: CSV has no form of the type {dtype}, which 'schema' declares"
         raise SourceError(msg)
-    # its reader of decimals would cut digits, and it has none of NULL
-    return pl.String() if dtype.is_decimal() or dtype == pl.Null else dtype
+    # its reader of decimals would cut digits
+    return pl.String() if dtype.is_decimal() else dtype
 
 
 def _size(file: str) -> int:

@@ -48,7 +48,7 @@ def unite_schemas(files: Sequence[str], schemas: Sequence[Mapping[str, pl.DataTy
 
 
 def declared_schema(read: FileRead) -> pl.Schema | None:
-    """Columns and types that a read declares. A column of NULLs, which Narwhals has no type for, has none."""
+    """Columns and types that a read declares; String where nothing but NULLs told the type."""
     import polars as pl
 
     if read.schema is None:
@@ -63,7 +63,7 @@ def _known(dtype: pl.DataType | DataTypeClass) -> pl.DataType | DataTypeClass:
         return pl.Struct({field.name: _known(field.dtype) for field in dtype.fields})
     if isinstance(dtype, pl.List):
         return pl.List(_known(dtype.inner))
-    return pl.Null() if dtype == pl.Unknown else dtype
+    return pl.String() if dtype in {pl.Unknown, pl.Null} else dtype
 
 
 def check_declared(found: Mapping[str, pl.DataType], declared: Mapping[str, pl.DataType], where: str) -> None:
@@ -116,8 +116,6 @@ def from_text(text: pl.Expr, dtype: pl.DataType | DataTypeClass) -> pl.Expr:
         return pl.when(text.is_not_null()).then(pl.struct(fields))
     if isinstance(dtype, (pl.List, pl.Array)) and _holds_decimal(dtype):
         return text.list.eval(from_text(pl.element(), dtype.inner)).cast(dtype)
-    if dtype == pl.Null:
-        return pl.when(text.is_null()).then(None).otherwise(text).cast(dtype)
     return text.str.to_time() if dtype == pl.Time else text.cast(dtype)
 
 
@@ -134,6 +132,9 @@ def _castable(found: pl.DataType | DataTypeClass, declared: pl.DataType | DataTy
 
     if found in {declared, pl.Null()}:
         return True
+    if isinstance(found, pl.Decimal) and isinstance(declared, pl.Decimal):
+        # engines differ in how they round
+        return found.scale <= declared.scale
     if found.is_numeric() and declared.is_numeric():
         # a cast to an integer would cut the fraction without a word
         return not declared.is_integer() or found.is_integer()

@@ -86,6 +86,8 @@ def scan_files(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnect
 def refuse_names(schema: Mapping[str, Any], where: str) -> None:
     """Refuse names of columns or fields that DuckDB changes by itself: empty ones, and those that differ by case only.
 
+    Also structs without fields, which it has not.
+
     Raises
     ------
     SourceError
@@ -103,6 +105,9 @@ def refuse_names(schema: Mapping[str, Any], where: str) -> None:
         while isinstance(inner, (nw.List, nw.Array)):
             inner = _made(inner.inner)
         if isinstance(inner, nw.Struct):
+            if not inner.fields:
+                msg = f"{where}: column {name!r} is a struct without fields, which DUCKDB cannot hold"
+                raise SourceError(msg)
             refuse_names({field.name: field.dtype for field in inner.fields}, where)
 
 
@@ -254,7 +259,7 @@ def _json_type(dtype: Any, where: str) -> str:
 # ---- Parquet -------------------------------------------------------------------------------------
 
 
-def _scan_parquet(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnection) -> str:
+def _scan_parquet(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnection) -> str | pl.LazyFrame:
     del con
     check_arguments(read.kwargs, _PARQUET, "the PARQUET reader")
     if read.kwargs.keys() & _PARQUET_TYPES:
@@ -265,6 +270,10 @@ def _scan_parquet(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConn
     refuse_conflicts(folders, schemas, lambda file: scan_file(file, "PARQUET"))
     keys = {name: dtype for name, dtype in key_types(folders).items() if name not in united}
     refuse_names(nw.Schema.from_polars(united), repr(read.path))
+    if not folders and not read.kwargs and any(map(_is_wide, united.values())):
+        # only Polars knows how it writes integers of 128 bits
+        parts = [fit(scan_file(file, "PARQUET"), united) for file in files]
+        return _as_declared(pl.concat(parts), read)
     declared = declared_schema(read)
     if declared is not None:
         check_declared({**united, **dict.fromkeys(keys, pl.Null())}, declared, read.path)
@@ -272,7 +281,7 @@ def _scan_parquet(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConn
     as_told = pl.Schema({name: declared[name] if declared and name in declared else keys[name] for name in keys})
     hive_types = {name: duckdb_type(dtype) for name, dtype in nw.Schema.from_polars(as_told).items()}
     options = {"hive_partitioning": bool(keys), **({"hive_types": hive_types} if keys else {}), **read.kwargs}
-    parts = []
+    queries = []
     # the names and types of a group are equal, so that one scan reads it
     for _, group in groupby(files, lambda file: sorted(schemas[file].items(), key=str)):
         members = list(group)
@@ -281,8 +290,14 @@ def _scan_parquet(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConn
             _parquet_column(name, found.get(name), dtype, inside=name in found or name in keys)
             for name, dtype in wanted.items()
         ]
-        parts.append(f"SELECT {', '.join(columns)} FROM {_call('read_parquet', members, options)}")
-    return " UNION ALL ".join(parts)
+        queries.append(f"SELECT {', '.join(columns)} FROM {_call('read_parquet', members, options)}")
+    return " UNION ALL ".join(queries)
+
+
+def _is_wide(dtype: Any) -> bool:
+    if isinstance(dtype, pl.Struct):
+        return any(_is_wide(field.dtype) for field in dtype.fields)
+    return _is_wide(dtype.inner) if isinstance(dtype, (pl.List, pl.Array)) else dtype in {pl.Int128, pl.UInt128}
 
 
 def _parquet_column(name: str, found: Any, wanted: Any, *, inside: bool) -> str:
@@ -291,7 +306,7 @@ def _parquet_column(name: str, found: Any, wanted: Any, *, inside: bool) -> str:
     if found == pl.Duration:
         # Polars keeps durations as integers that only it knows to be durations
         value = f"to_microseconds({column}{_MICROSECONDS[found.time_unit]})"
-    elif found in {pl.Int128, pl.UInt128}:
+    elif _is_wide(found):
         msg = f"column {name!r} is {found}, which DUCKDB does not read from PARQUET"
         raise SourceError(msg)
     if wanted is None or wanted in {found, pl.Null}:
