@@ -34,7 +34,8 @@ _TOO_LARGE = (
     re.compile(r"Type INT128 with value (-?\d+) can't be cast .* out of range for the destination type INT64"),
 )
 _CONVERSION = re.compile(
-    r"conversion from `[^`]+` to `([^`]+)` failed in column '(.*?)' for .*? values?: \[(.*?)[,\]]", re.DOTALL
+    r"conversion from `[^`]+` to `([^`]+)` failed in column '(.*?)' for (\d+ out of \d+) values?: \[(.*?)[,\]]",
+    re.DOTALL,
 )
 _NOT_PARSED = re.compile(
     r"could not parse `(.*?)` as dtype `(.+?)` at column '(.*?)'|cannot parse '(.*?)' \(\w+\) as (\w+)", re.DOTALL
@@ -60,11 +61,13 @@ def reason(error: BaseException) -> str:
 
 
 def conversion_fault(error: object) -> str | None:
-    """``column 'a': 'x' is no i64`` when a message of Polars is about values that another type does not take."""
+    """``column 'a': 'x' is no Int64 (1 of 2 values)`` for a message of Polars about values, or None."""
+    if in_words(str(error)) != str(error):
+        return None
     if found := _CONVERSION.search(str(error)):
         column = f"column {found[2]!r}: " if found[2] not in {"", "literal", "scalar"} else ""
-        value = redact(found[3].strip().strip('"').rstrip("\N{NO-BREAK SPACE}"))[:100]
-        return f"{column}{value!r} is no {_type_name(found[1])}"
+        value = redact(found[4].strip().strip('"').rstrip("\N{NO-BREAK SPACE}"))[:100]
+        return f"{column}{value!r} is no {_type_name(found[1])} ({found[3].replace(' out', '')} values)"
     if found := _NOT_PARSED.search(str(error)):
         column = f"column {found[3]!r}: " if found[3] else ""
         return f"{column}{redact(found[1] or found[4])[:100]!r} is no {_type_name(found[2] or found[5])}"

@@ -105,7 +105,12 @@ class JsonType:
                 self.wide = value
 
     def _add_order(self, names: list[str]) -> None:
-        """Bring the order of an object's keys together with one already known, else remember it as another one."""
+        """Bring the order of an object's keys together with one already known, else remember it as another one.
+
+        Objects whose keys come in too many orders are parsed here, one by one.
+        """
+        if len(self.orders) == _MAX_ORDERS:
+            return
         for order in self.orders:
             places = {name: place for place, name in enumerate(order)}
             known = [places[name] for name in names if name in places]
@@ -118,8 +123,7 @@ class JsonType:
                         order.insert(place, name)
                     place += 1
                 return
-        if len(self.orders) < _MAX_ORDERS:
-            self.orders.append(names)
+        self.orders.append(names)
 
     @property
     def exact(self) -> bool:
