@@ -465,8 +465,8 @@ def test_values_json_would_round(session):
     for value, dtype in (("1.5", nw.Int64()), ("7", nw.Boolean()), ('"2024-01-01 12:00:00"', nw.Date())):
         put("in.jsonl", f'{{"a": {{"x": [{value}]}}}}\n')
         schema = nw.Schema({"a": nw.Struct({"x": nw.List(dtype)})})
-        frame = session.scan(FileRead("in.jsonl", "JSONL", schema=schema))
-        assert "column 'a.x[]'" in refused(SourceError, session.collect, frame)
+        read = FileRead("in.jsonl", "JSONL", schema=schema)
+        assert "column 'a.x[]'" in refused(SourceError, lambda read: session.collect(session.scan(read)), read)
 
 
 # ---- the connection ------------------------------------------------------------------------------

@@ -400,6 +400,13 @@ def test_declared_columns_of_typed_files(session, kind):
     assert "'x'" in refused(session, "in", kind, schema=nw.Schema({"x": nw.Int64()}))
 
 
+@pytest.mark.parametrize("kind", ["PARQUET", "IPC"])
+def test_declared_decimals_of_typed_files(session, kind):
+    write(session, pl.DataFrame({"m": pl.Series(["2.345"]).cast(pl.Decimal(10, 3))}), "in", kind)
+    assert "'m'" in refused(session, "in", kind, schema=nw.Schema({"m": nw.Decimal(10, 2)}))
+    assert read(session, "in", kind, schema=nw.Schema({"m": nw.Decimal(12, 4)}))["m"].to_list() == [Decimal("2.345")]
+
+
 @pytest.mark.parametrize("kind", ["CSV", "PARQUET", "IPC", "AVRO"])
 def test_declared_column_is_missing(session, kind):
     write(session, pl.DataFrame({"price": [1]}), "in", kind)

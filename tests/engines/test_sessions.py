@@ -91,3 +91,19 @@ def test_failing_steps_are_steps(session):
 def test_a_place_that_cannot_be_written(session):
     with pytest.raises(SinkError, match="nowhere"):
         session.stage([Output(session.adopt({"a": [1]}), "nowhere/out.parquet", "PARQUET")])
+
+
+def test_adopt_columns_of_numbers_beside_others(session):
+    frame = session.collect(session.adopt({"a": [1, 2.5], "b": ["x", "y"], "c": [True, None]}))
+    assert frame.collect("polars").to_native().rows() == [(1.0, "x", True), (2.5, "y", None)]
+    with pytest.raises(SourceError):
+        session.adopt({"a": [2**53 + 1, 0.5]})
+
+
+def test_a_type_polars_has_not(tmp_path):
+    import duckdb
+
+    from laktory.engines._polars.session import PolarsSession
+
+    with duckdb.connect() as other, pytest.raises(SourceError, match="cast it"):
+        PolarsSession(str(tmp_path)).adopt(other.sql("select interval 2 months as i"))

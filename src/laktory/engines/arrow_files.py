@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
 import inspect
 import io
 import json
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from laktory.engines.errors import check_arguments, reason
-from laktory.engines.inference import JsonType
-from laktory.engines.schemas import fit, unite_schemas
+from laktory.engines.errors import check_arguments, conversion_fault, reason
+from laktory.engines.excel import refuse_cells
+from laktory.engines.formats import COMPRESSION, compression_of
+from laktory.engines.hive import key_types, keys_of, refuse_conflicts, value_of
+from laktory.engines.inference import JsonType, RoundedError
+from laktory.engines.json_text import elements
+from laktory.engines.schemas import declared_schema, fit, from_text, unite_schemas
 from laktory.errors import SinkError, SourceError
 from laktory.optional import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import polars as pl
     from polars.datatypes import DataTypeClass
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_writer", "parse_json_lines", "read_files", "wrap_json_lines", "write_file"]
 
-_MAX_EXCEL_ROWS = 1_048_575
+_WITH_KEYS = frozenset({"IPC", "PYARROW"})
 
 
 def read_files(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
@@ -44,7 +49,7 @@ def read_files(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
 
     if read.format == "JSON":
         check_arguments(read.kwargs, (), "the JSON reader")
-        return _read_json(files, read.schema.to_polars() if read.schema is not None else None)
+        return _read_json(files, declared_schema(read))
     reader = _READERS[read.format]
     frames = []
     for file in files:
@@ -54,10 +59,32 @@ def read_files(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
             raise
         except Exception as error:  # noqa: BLE001 - each format has a library with its own exceptions
             _raise_unreadable(file, read.format, error)
+    if read.format in _WITH_KEYS:
+        frames = _with_keys(read, files, frames)
     if len(frames) == 1:
         return frames[0]
     united = unite_schemas(files, [frame.collect_schema() for frame in frames])
     return pl.concat([fit(frame, united) for frame in frames])
+
+
+def _with_keys(read: FileRead, files: Sequence[str], frames: Sequence[pl.LazyFrame]) -> list[pl.LazyFrame]:
+    """The frames with the columns that the names of their folders hold."""
+    import polars as pl
+
+    keys = keys_of(read, files)
+    by_file = dict(zip(files, frames, strict=True))
+    schemas = {file: frame.collect_schema() for file, frame in by_file.items()}
+    refuse_conflicts(keys, schemas, by_file.__getitem__)
+    declared: Mapping[str, Any] = declared_schema(read) or {}
+    types = {
+        name: declared.get(name, dtype) for name, dtype in key_types(keys).items() if name not in schemas[files[0]]
+    }
+    return [
+        frame.with_columns(
+            pl.lit(value_of(keys[file][name], dtype), dtype).alias(name) for name, dtype in types.items()
+        )
+        for file, frame in by_file.items()
+    ]
 
 
 def write_file(frame: pl.DataFrame, path: str, format: str, kwargs: Mapping[str, Any]) -> None:  # noqa: A002
@@ -74,9 +101,8 @@ def write_file(frame: pl.DataFrame, path: str, format: str, kwargs: Mapping[str,
 
     check_writer(format, kwargs)
     writer: Callable[..., Any] = frame.write_excel
-    if format == "EXCEL" and frame.height > _MAX_EXCEL_ROWS:
-        msg = f"{path!r}: EXCEL holds at most {_MAX_EXCEL_ROWS:,} rows, not {frame.height:,}"
-        raise SinkError(msg)
+    if format == "EXCEL":
+        refuse_cells(frame, path)
     if format == "AVRO":
         # Avro knows 32 and 64 bits only
         small = (pl.Int8, pl.Int16, pl.UInt8, pl.UInt16)
@@ -93,9 +119,10 @@ def write_file(frame: pl.DataFrame, path: str, format: str, kwargs: Mapping[str,
 
 
 def wrap_json_lines(lines: str, path: str) -> None:
-    """Make one JSON list of a file of JSON lines, without holding it in memory."""
+    """Make one JSON list of a file of JSON lines, without holding it in memory; compressed if `path` says so."""
     separator = b"[\n"
-    with Path(lines).open("rb") as source, Path(path).open("wb") as target:
+    create: Callable[[str, str], Any] = gzip.open if compression_of(path, "JSON") else open
+    with Path(lines).open("rb") as source, create(path, "wb") as target:
         for line in source:
             target.write(separator + line.rstrip(b"\n"))
             separator = b",\n"
@@ -122,54 +149,86 @@ def check_writer(format: str, kwargs: Mapping[str, Any]) -> None:  # noqa: A002
 
 
 def _read_json(files: Sequence[str], schema: pl.Schema | None) -> pl.LazyFrame:
-    rows: list[Any] = []
+    import polars as pl
+
     seen = JsonType({"object"})
+    texts = []
+    # rows go on as text: their Python values, held for all files, are many times as large
     for file in files:
-        for number, row in enumerate(_json_rows(file), 1):
+        lines = []
+        for number, (line, row) in enumerate(_json_rows(file), 1):
             if not isinstance(row, dict):
                 msg = f"{file!r}: element {number} is no object, so it is no row"
                 raise SourceError(msg)
-            rows.append(row)
-            if schema is None:
-                seen.add(row)
+            lines.append(line)
+            seen.add(row)
+        texts.append("\n".join(lines).encode())
     if schema is None:
-        schema = seen.columns()
+        try:
+            schema = seen.columns()
+        except RoundedError as error:
+            wide = str(error.value)
+            _raise_element(files, str(error), lambda line: wide in line)
         if not schema:
             msg = f"{', '.join(map(repr, files[:3]))}: holds no row, so there are no columns; declare them in 'schema'"
             raise SourceError(msg)
-    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-    try:
-        return parse_json_lines(io.BytesIO(lines.encode()), schema).collect().lazy()
-    except Exception as error:
-        msg = f"{files[0]!r}: does not fit its schema: {reason(error)}"
-        raise SourceError(msg) from error
+    declared = pl.Struct(schema)
+    if fault := seen.fault(declared, ""):
+        _raise_element(files, fault, lambda line: JsonType.of(json.loads(line)).fault(declared, "") is not None)
+    frames = []
+    for index, file in enumerate(files):
+        text, texts[index] = texts[index], b""
+        try:
+            frames.append(parse_json_lines(io.BytesIO(text), schema).collect() if text else pl.DataFrame(schema=schema))
+        except Exception as error:
+            msg = f"{file!r}: {conversion_fault(error) or f'does not fit its schema: {reason(error)}'}"
+            raise SourceError(msg) from error
+    return pl.concat(frames).lazy()
 
 
-def _json_rows(file: str) -> list[Any]:
+def _raise_element(files: Sequence[str], said: str, faulty: Callable[[str], bool]) -> NoReturn:
+    for file in files:
+        for number, (line, _) in enumerate(_json_rows(file), 1):
+            if faulty(line):
+                msg = f"{file!r} element {number}: {said}"
+                raise SourceError(msg)
+    msg = f"{files[0]!r}: {said}"
+    raise SourceError(msg)
+
+
+def _json_rows(file: str) -> Iterator[tuple[str, Any]]:
+    import polars as pl
+
     try:
-        text = Path(file).read_text(encoding="utf-8-sig")
+        text = _text_of(file)
     except UnicodeDecodeError as error:
         msg = f"{file!r} is not UTF-8 text"
         raise SourceError(msg) from error
-    except OSError as error:
+    except (OSError, pl.exceptions.PolarsError) as error:
         _raise_unreadable(file, "JSON", error)
     if not text.strip():
-        return []
+        return
+    if text.lstrip()[0] not in "[{":
+        msg = f"{file!r} holds neither an object nor a list of objects"
+        raise SourceError(msg)
     try:
-        document = json.loads(text)
+        yield from elements(text)
     except json.JSONDecodeError as error:
         hint = "; one object per line is the format JSONL" if error.msg == "Extra data" else ""
         msg = f"{file!r} line {error.lineno}: not valid JSON, {error.msg} at column {error.colno}{hint}"
         raise SourceError(msg) from error
-    except (ValueError, RecursionError) as error:
-        msg = f"{file!r}: not valid JSON, {error}"
+    except RecursionError as error:
+        msg = f"{file!r} is nested too deeply"
         raise SourceError(msg) from error
-    if isinstance(document, dict):
-        return [document]
-    if not isinstance(document, list):
-        msg = f"{file!r} holds neither an object nor a list of objects"
-        raise SourceError(msg)
-    return document
+
+
+def _text_of(file: str) -> str:
+    import polars as pl
+
+    if PurePath(file).suffix.lower() in COMPRESSION:
+        lines = pl.scan_lines([file], glob=False).collect().to_series()
+        return "\n".join(lines).removeprefix("\ufeff")
+    return Path(file).read_text(encoding="utf-8-sig")
 
 
 def parse_json_lines(source: Any, schema: Mapping[str, pl.DataType], **kwargs: Any) -> pl.LazyFrame:
@@ -185,9 +244,7 @@ def parse_json_lines(source: Any, schema: Mapping[str, pl.DataType], **kwargs: A
     parsed = {name: _parsed_as(dtype, name, top=True) for name, dtype in schema.items()}
     frame = pl.scan_ndjson(source, schema=parsed, **kwargs)
     casts = {name: dtype for name, dtype in schema.items() if parsed[name] != dtype}
-    return frame.with_columns(
-        pl.col(name).str.to_time() if dtype == pl.Time else pl.col(name).cast(dtype) for name, dtype in casts.items()
-    )
+    return frame.with_columns(from_text(pl.col(name), dtype).alias(name) for name, dtype in casts.items())
 
 
 def _parsed_as(dtype: pl.DataType | DataTypeClass, where: str, *, top: bool = False) -> pl.DataType | DataTypeClass:
@@ -218,7 +275,8 @@ def _read_excel(file: str, read: FileRead) -> pl.LazyFrame:
     import polars as pl
 
     require("fastexcel", "reading EXCEL")
-    kwargs = {"has_header": read.has_header, "infer_schema_length": None, **read.kwargs}
+    # a row of NULLs is a row
+    kwargs = {"has_header": read.has_header, "infer_schema_length": None, "drop_empty_rows": False, **read.kwargs}
     found = _call(pl.read_excel, file, read, kwargs)
     if isinstance(found, dict):
         msg = f"{file!r}: several sheets were asked for; name one"

@@ -13,17 +13,33 @@ from laktory.errors import SinkError, SourceError
 from laktory.storage.files import system_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from laktory.errors import RunError
 
-__all__ = ["check_arguments", "in_words", "os_reason", "reason", "sink_failure"]
+__all__ = [
+    "check_arguments",
+    "check_compression",
+    "conversion_fault",
+    "in_words",
+    "is_panic",
+    "os_reason",
+    "reason",
+    "sink_failure",
+]
 
 _MAX_LENGTH = 300
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE})
 _TOO_LARGE = (
     re.compile(r"conversion from `i128` to `i64` failed .*?\[(-?\d+)"),
     re.compile(r"Type INT128 with value (-?\d+) can't be cast .* out of range for the destination type INT64"),
+)
+_CONVERSION = re.compile(
+    r"conversion from `[^`]+` to `([^`]+)` failed in column '(.*?)' for (\d+ out of \d+) values?: \[(.*?)[,\]]",
+    re.DOTALL,
+)
+_NOT_PARSED = re.compile(
+    r"could not parse `(.*?)` as dtype `(.+?)` at column '(.*?)'|cannot parse '(.*?)' \(\w+\) as (\w+)", re.DOTALL
 )
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
@@ -43,6 +59,33 @@ def reason(error: BaseException) -> str:
     text = str(error).strip().partition("\n")[0].strip() or type(error).__name__
     text = in_words(redact(text))
     return text if len(text) <= _MAX_LENGTH else text[: _MAX_LENGTH - 1] + "…"
+
+
+def conversion_fault(error: object) -> str | None:
+    """``column 'a': 'x' is no Int64 (1 of 2 values)`` for a message of Polars about values, or None."""
+    if in_words(str(error)) != str(error):
+        return None
+    if found := _CONVERSION.search(str(error)):
+        column = f"column {found[2]!r}: " if found[2] not in {"", "literal", "scalar"} else ""
+        value = redact(found[4].strip().strip('"').rstrip("\N{NO-BREAK SPACE}"))[:100]
+        return f"{column}{value!r} is no {_type_name(found[1])} ({found[3].replace(' out', '')} values)"
+    if found := _NOT_PARSED.search(str(error)):
+        column = f"column {found[3]!r}: " if found[3] else ""
+        return f"{column}{redact(found[1] or found[4])[:100]!r} is no {_type_name(found[2] or found[5])}"
+    return None
+
+
+def _type_name(text: str) -> str:
+    """A type as Polars writes it in messages, as users know it."""
+    if found := re.fullmatch(r"([iuf])(\d+)", text):
+        return f"{ {'i': 'Int', 'u': 'UInt', 'f': 'Float'}[found[1]] }{found[2]}"
+    names = {"str": "String", "bool": "Boolean"}
+    return names.get(text, text[:1].upper() + text[1:])
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether Polars gave up in a way that no `except Exception` sees. Each of its builds has a class of its own."""
+    return any(kind.__name__ == "PanicException" for kind in type(error).__mro__)
 
 
 def os_reason(error: BaseException) -> str | None:
@@ -79,3 +122,20 @@ def check_arguments(given: Iterable[str], valid: Iterable[str], what: str, kind:
             hint = closest(name, valid) or f"valid: {', '.join(valid)}"
             msg = f"{what} has no argument {name!r}; {hint}"
             raise kind(msg)
+
+
+def check_compression(
+    given: Mapping[str, object], valid: Iterable[str], what: str, kind: type[RunError] = SourceError
+) -> None:
+    """Refuse a compression that a reader or writer does not have.
+
+    Raises
+    ------
+    RunError
+        Of the given kind, with the valid ones.
+    """
+    valid = sorted(valid)
+    chosen = given.get("compression")
+    if chosen is not None and (not isinstance(chosen, str) or chosen.lower() not in valid):
+        msg = f"{what} has no compression {chosen!r}; valid: {', '.join(valid)}"
+        raise kind(msg)

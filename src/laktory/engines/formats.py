@@ -7,6 +7,7 @@ import os
 import re
 from collections import Counter
 from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from laktory.diagnostics import closest
@@ -17,7 +18,16 @@ if TYPE_CHECKING:
 
     import narwhals as nw
 
-__all__ = ["extension", "foreign_entry", "hive_keys", "is_url", "list_files", "name_parts", "refuse_types"]
+__all__ = [
+    "COMPRESSION",
+    "compression_of",
+    "extension",
+    "foreign_entry",
+    "is_url",
+    "list_files",
+    "name_parts",
+    "refuse_types",
+]
 
 _EXTENSIONS = {
     "CSV": (".csv", ".tsv", ".txt"),
@@ -32,10 +42,23 @@ _EXTENSIONS = {
     "TEXT": (".txt", ".text", ".log", ".md"),
     "PYARROW": (".parquet", ".pq", ".parq"),
 }
-_COMPRESSED = (".gz", ".zst")
+COMPRESSION = MappingProxyType({".gz": "gzip", ".zst": "zstd"})
+"""How a text file is compressed, by the end of its name."""
 
 _NOT_IN_EXCEL = frozenset(
-    {"Binary", "Duration", "List", "Struct", "Array", "Object", "Int128", "UInt128", "zoned Datetime", "empty Struct"}
+    {
+        "Binary",
+        "Duration",
+        "Time",
+        "List",
+        "Struct",
+        "Array",
+        "Object",
+        "Int128",
+        "UInt128",
+        "zoned Datetime",
+        "empty Struct",
+    }
 )
 _NOT_IN_AVRO = frozenset(
     {
@@ -53,11 +76,12 @@ _NOT_IN_AVRO = frozenset(
         "zoned Datetime",
     }
 )
+_NOT_IN_JSON = frozenset({"Binary", "Duration", "Object"})
 _REFUSED = {
     "CSV": frozenset({"Binary", "Duration", "List", "Struct", "empty Struct", "Array", "Object"}),
-    "JSON": frozenset({"Binary", "Object"}),
-    "JSONL": frozenset({"Binary", "Object"}),
-    "NDJSON": frozenset({"Binary", "Object"}),
+    "JSON": _NOT_IN_JSON,
+    "JSONL": _NOT_IN_JSON,
+    "NDJSON": _NOT_IN_JSON,
     "PARQUET": frozenset({"Object", "empty Struct"}),
     "IPC": frozenset({"Object"}),
     "AVRO": _NOT_IN_AVRO,
@@ -73,6 +97,21 @@ _WORDS = {
 def extension(format: str) -> str:  # noqa: A002 - the field's name
     """Usual file extension of a format, with the dot."""
     return _EXTENSIONS[format][0]
+
+
+def compression_of(path: str, format: str) -> str | None:  # noqa: A002
+    """``gzip`` or ``zstd`` when the name of a text file says so.
+
+    Raises
+    ------
+    SinkError
+        The format has no such compression.
+    """
+    compression = COMPRESSION.get(PurePath(path).suffix.lower())
+    if format == "JSON" and compression == "zstd":
+        msg = f"{path!r}: JSON is compressed as .gz only; JSONL also as .zst"
+        raise SinkError(msg)
+    return compression
 
 
 def is_url(path: str) -> bool:
@@ -127,16 +166,6 @@ def foreign_entry(folder: str, format: str) -> str | None:  # noqa: A002
             if not name.startswith((".", "_")) and _suffix(name) not in _EXTENSIONS[format]:
                 return f"{path}/{name}"
     return None
-
-
-def hive_keys(files: Iterable[str], base: str) -> list[str]:
-    """Names in ``name=value`` folders between the directory `base` and the files."""
-    if not os.path.isdir(base):  # noqa: PTH112
-        return []
-    folders = {PurePath(file).relative_to(base).parent for file in files}
-    return list(
-        dict.fromkeys(part.partition("=")[0] for folder in sorted(folders) for part in folder.parts if "=" in part)
-    )
 
 
 def refuse_types(schema: nw.Schema, format: str, path: str) -> None:  # noqa: A002
@@ -219,7 +248,7 @@ def _by_parts(file: str) -> tuple[str, ...]:
 
 def _suffix(file: str) -> str:
     path = PurePath(file)
-    if path.suffix.lower() in _COMPRESSED:
+    if path.suffix.lower() in COMPRESSION:
         path = path.with_suffix("")
     return path.suffix.lower()
 

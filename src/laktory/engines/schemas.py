@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import polars as pl
     from polars.datatypes import DataTypeClass
 
-__all__ = ["check_declared", "fit", "unite_schemas"]
+    from laktory.engines.protocol import FileRead
+
+__all__ = ["check_declared", "declared_schema", "fit", "from_text", "unite_schemas"]
 
 
 def unite_schemas(files: Sequence[str], schemas: Sequence[Mapping[str, pl.DataType]]) -> pl.Schema:
@@ -43,6 +45,25 @@ def unite_schemas(files: Sequence[str], schemas: Sequence[Mapping[str, pl.DataTy
                 msg = f"column {name!r} is {known} in {first!r} but {dtype} in {file!r}"
                 raise SourceError(msg)
     return pl.Schema(united)
+
+
+def declared_schema(read: FileRead) -> pl.Schema | None:
+    """Columns and types that a read declares; String where nothing but NULLs told the type."""
+    import polars as pl
+
+    if read.schema is None:
+        return None
+    return pl.Schema({name: _known(dtype) for name, dtype in read.schema.to_polars().items()})
+
+
+def _known(dtype: pl.DataType | DataTypeClass) -> pl.DataType | DataTypeClass:
+    import polars as pl
+
+    if isinstance(dtype, pl.Struct):
+        return pl.Struct({field.name: _known(field.dtype) for field in dtype.fields})
+    if isinstance(dtype, pl.List):
+        return pl.List(_known(dtype.inner))
+    return pl.String() if dtype in {pl.Unknown, pl.Null} else dtype
 
 
 def check_declared(found: Mapping[str, pl.DataType], declared: Mapping[str, pl.DataType], where: str) -> None:
@@ -79,11 +100,41 @@ def fit(frame: pl.LazyFrame, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
     return frame.select(columns)
 
 
+def from_text(text: pl.Expr, dtype: pl.DataType | DataTypeClass) -> pl.Expr:
+    """Values read as text, or as a wider type, made the declared type.
+
+    A decimal that would lose digits stays text that no cast takes, so that it is an error and not rounded.
+    """
+    import polars as pl
+
+    if isinstance(dtype, pl.Decimal):
+        whole = r"[0-9]+(?:[eE]\+?[0-9]+)?"
+        fits = text.str.contains(rf"^[+-]?(?:{whole}|[0-9]*\.?[0-9]{{0,{dtype.scale or 0}}}0*)$")
+        return pl.when(fits).then(text).otherwise(text + "\N{NO-BREAK SPACE}").cast(dtype)
+    if isinstance(dtype, pl.Struct) and _holds_decimal(dtype):
+        fields = [from_text(text.struct.field(field.name), field.dtype).alias(field.name) for field in dtype.fields]
+        return pl.when(text.is_not_null()).then(pl.struct(fields))
+    if isinstance(dtype, (pl.List, pl.Array)) and _holds_decimal(dtype):
+        return text.list.eval(from_text(pl.element(), dtype.inner)).cast(dtype)
+    return text.str.to_time() if dtype == pl.Time else text.cast(dtype)
+
+
+def _holds_decimal(dtype: pl.DataType | DataTypeClass) -> bool:
+    import polars as pl
+
+    if isinstance(dtype, pl.Struct):
+        return any(_holds_decimal(field.dtype) for field in dtype.fields)
+    return _holds_decimal(dtype.inner) if isinstance(dtype, (pl.List, pl.Array)) else dtype.is_decimal()
+
+
 def _castable(found: pl.DataType | DataTypeClass, declared: pl.DataType | DataTypeClass) -> bool:
     import polars as pl
 
     if found in {declared, pl.Null()}:
         return True
+    if isinstance(found, pl.Decimal) and isinstance(declared, pl.Decimal):
+        # engines differ in how they round
+        return found.scale <= declared.scale
     if found.is_numeric() and declared.is_numeric():
         # a cast to an integer would cut the fraction without a word
         return not declared.is_integer() or found.is_integer()

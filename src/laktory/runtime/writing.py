@@ -6,10 +6,11 @@ import json
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from laktory.engines.formats import foreign_entry, hive_keys, list_files
+from laktory.engines.formats import COMPRESSION, foreign_entry, list_files
+from laktory.engines.hive import key_names
 from laktory.engines.identity import SeenFiles
 from laktory.engines.protocol import FileRead, Output, Staged
 from laktory.errors import SinkError, SourceError
@@ -188,7 +189,13 @@ def _job(
         held = delta_schema(schema)
         if held != schema:
             frame, schema, typed = _cast(frame, schema, held), held, False
-    staging = open_staging(target, run_id, extension=_EXTENSIONS.get(sink.format, sink.format.lower()))
+    ending = PurePath(sink.path).suffix.lower()
+    compressed = ending if ending in COMPRESSION and target.kind == "file" else ""
+    if compressed and mode == "APPEND":
+        msg = f"cannot append to {sink.path!r}, which is compressed; write a directory of files, or without {ending!r}"
+        raise SinkError(msg)
+    extension = _EXTENSIONS.get(sink.format, sink.format.lower()) + compressed
+    staging = open_staging(target, run_id, extension=extension)
     job = _Job(sink, target, mode, staging, frame, schema, typed)
     if mode == "APPEND" and target.kind == "file":
         _append_to_file(job, session, seen)
@@ -236,9 +243,9 @@ def _append_to_directory(job: _Job, session: Session) -> None:
     if sink.format == "CSV" and sink.writer_kwargs:
         job.same_header = there
         return
-    keys, wanted = hive_keys(files, job.target.path), _partition_by(sink)
+    keys, wanted = key_names(files, job.target.path), _partition_by(sink)
     if keys:  # an empty result has left a file outside the partitions
-        there = next(file for file in files if hive_keys([file], job.target.path))
+        there = next(file for file in files if key_names([file], job.target.path))
     old = session.scan(FileRead(there, sink.format, files=(there,)))
     if keys != wanted and (keys or row_count(session, old)):
         msg = f"cannot append to {sink.path!r}: it is partitioned by {keys}, not by {wanted}"

@@ -12,7 +12,7 @@ from narwhals.exceptions import NarwhalsError
 
 from laktory.diagnostics import closest
 from laktory.diagnostics.secrets import redact
-from laktory.engines.errors import in_words, os_reason, reason, sink_failure
+from laktory.engines.errors import conversion_fault, in_words, is_panic, os_reason, reason, sink_failure
 from laktory.engines.locate import broken_json_line, ragged_csv_line
 from laktory.errors import RunError, RunInterrupted, SinkError, SourceError, StepError
 
@@ -72,8 +72,10 @@ def translated(
     except duckdb.InterruptException as error:
         msg = "the query was stopped"
         raise RunInterrupted(msg) from error
-    except (duckdb.Error, pl.exceptions.PolarsError, pl.exceptions.PanicException, NarwhalsError, OSError) as error:
-        raise _failure(error, reads, list(staged), scanned) from error
+    except BaseException as error:
+        if isinstance(error, (duckdb.Error, pl.exceptions.PolarsError, NarwhalsError, OSError)) or is_panic(error):
+            raise _failure(error, reads, list(staged), scanned) from error
+        raise
 
 
 def message_of(error: BaseException) -> str:
@@ -127,7 +129,7 @@ def _words(error: BaseException) -> str:
 
 def _stream_fault(text: str, source: tuple[FileRead, Sequence[str]] | None) -> str:
     """What is wrong with what Polars reads for DuckDB."""
-    said = redact(text.strip().partition("\n")[0])[:300]
+    said = conversion_fault(text) or redact(text.strip().partition("\n")[0])[:300]
     if source is None:
         return said
     read, files = source

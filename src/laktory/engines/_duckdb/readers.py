@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from itertools import groupby
-from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
@@ -15,10 +14,11 @@ from laktory.engines import arrow_files
 from laktory.engines._duckdb.failures import SOURCE_MARK
 from laktory.engines._duckdb.types import duckdb_type, identifier, literal
 from laktory.engines.delta_tables import scan_delta
-from laktory.engines.errors import check_arguments, reason
-from laktory.engines.formats import hive_keys, list_files
-from laktory.engines.inference import infer_csv, infer_json_lines
-from laktory.engines.schemas import check_declared, fit, unite_schemas
+from laktory.engines.errors import check_arguments, check_compression, reason
+from laktory.engines.hive import key_types, keys_of, refuse_conflicts
+from laktory.engines.inference import check_json_lines, infer_csv, infer_json_lines
+from laktory.engines.scans import csv_header, file_schema, no_rows, scan_csv, scan_file, with_content
+from laktory.engines.schemas import check_declared, declared_schema, fit, unite_schemas
 from laktory.errors import SourceError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
     Types = Mapping[str, Any]
 
-__all__ = ["call_methods", "files_of", "refuse_names", "scan_files"]
+__all__ = ["call_methods", "refuse_names", "scan_files"]
 
+_COMPRESSIONS = frozenset({"auto", "gzip", "none", "zstd"})
 _TEXT_FILES = frozenset({
     "compression", "date_format", "dateformat", "hive_partitioning", "ignore_errors", "timestamp_format",
     "timestampformat",
@@ -63,23 +64,6 @@ _PARQUET = _PARQUET_TYPES | frozenset({
 })  # fmt: skip
 
 
-class _NoRows(Exception):  # noqa: N818 - a result, not an error
-    pass
-
-
-def files_of(read: FileRead) -> tuple[str, ...]:
-    """The files a read is about; of a Delta table, its folder.
-
-    Raises
-    ------
-    SourceError
-        Nothing is there, or nothing of the format.
-    """
-    if read.format == "DELTA":
-        return (read.path,)
-    return tuple(read.files) if read.files is not None else list_files(read.path, read.format)
-
-
 def scan_files(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnection) -> str | pl.LazyFrame:
     """A query that reads the files, or a plan of Polars that does; `rows` and `methods` left out.
 
@@ -95,17 +79,16 @@ def scan_files(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnect
     scan = _SCANS.get(read.format)
     if scan is None:
         return _as_declared(arrow_files.read_files(read, files), read)
-    try:
+    if read.format == "PARQUET":
         return scan(read, files, con)
-    except _NoRows:
-        if read.schema is None:
-            msg = f"{read.path!r} is empty, so there are no columns; declare them in 'schema'"
-            raise SourceError(msg) from None
-        return pl.LazyFrame(schema=read.schema.to_polars())
+    files = with_content(files)
+    return scan(read, files, con) if files else no_rows(read)
 
 
 def refuse_names(schema: Mapping[str, Any], where: str) -> None:
     """Refuse names of columns or fields that DuckDB changes by itself: empty ones, and those that differ by case only.
+
+    Also structs without fields, which it has not.
 
     Raises
     ------
@@ -124,6 +107,9 @@ def refuse_names(schema: Mapping[str, Any], where: str) -> None:
         while isinstance(inner, (nw.List, nw.Array)):
             inner = _made(inner.inner)
         if isinstance(inner, nw.Struct):
+            if not inner.fields:
+                msg = f"{where}: column {name!r} is a struct without fields, which DUCKDB cannot hold"
+                raise SourceError(msg)
             refuse_names({field.name: field.dtype for field in inner.fields}, where)
 
 
@@ -174,27 +160,14 @@ _METHODS: dict[str, Callable[..., Any]] = {"distinct": _distinct, "limit": _limi
 def _scan_csv(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnection) -> str | pl.LazyFrame:
     """Through Polars: DuckDB drops blank lines, ends an open quote silently, and needs one thread for short lines."""
     check_arguments(read.kwargs, _CSV, "the CSV reader")
-    files = _with_content(files)
+    check_compression(read.kwargs, _COMPRESSIONS, "the CSV reader")
     if not read.kwargs.keys() <= _CSV_DIALECT.keys():
         return _csv_as_told(read, files, con)
     options: dict[str, Any] = {"has_header": read.has_header, "infer_schema": False}
     options |= {_CSV_DIALECT[name]: value for name, value in read.kwargs.items()}
     options |= {name: None for name in ("comment_prefix", "quote_char") if options.get(name) == ""}
 
-    def scan(types: Mapping[str, Any]) -> pl.LazyFrame:
-        parts = [pl.scan_csv(group, glob=False, schema_overrides=types, **options) for group in groups]
-        return parts[0] if len(parts) == 1 else pl.concat(parts, how="diagonal")
-
-    headers = {file: tuple(pl.scan_csv([file], glob=False, **options).collect_schema()) for file in files}
-    groups = [list(group) for _, group in groupby(files, headers.__getitem__)]
-    if read.schema is None:
-        return scan(infer_csv(nw.from_native(scan({}))).to_polars() if read.infer_schema else {})
-    names = _declared_names(read, headers[files[0]], header=bool(options["has_header"]))
-    for file, header in headers.items():
-        check_declared(dict.fromkeys(header, pl.Null()), dict.fromkeys(names, pl.Null()), file)
-    declared = read.schema.to_polars()
-    types = {found: _csv_type(name, declared[name]) for found, name in names.items()}
-    return scan(types).select(pl.col(found).alias(name) for found, name in names.items())
+    return scan_csv(read, files, options)
 
 
 def _csv_as_told(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnection) -> str:
@@ -226,50 +199,37 @@ def _csv_as_told(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConne
 
 def _header(file: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the columns, found by the same reader as without options."""
-    frame = pl.scan_csv(
-        [file],
-        glob=False,
-        infer_schema=False,
-        separator=next((options[name] for name in ("delim", "sep", "delimiter") if name in options), ","),
-        quote_char=options["quote"] or None,
-        has_header=bool(options["header"]),
-        skip_lines=int(options.get("skip", 0)),
-        comment_prefix=options.get("comment") or None,
-    )
-    return tuple(frame.collect_schema())
-
-
-def _declared_names(read: FileRead, first: Sequence[str], *, header: bool) -> dict[str, str]:
-    declared = list(read.schema or ())
-    if header:
-        return dict(zip(declared, declared, strict=True))
-    if len(first) != len(declared):
-        msg = f"{read.path!r} has {len(first)} columns, but 'schema' declares {len(declared)}"
-        raise SourceError(msg)
-    return dict(zip(first, declared, strict=True))
-
-
-def _csv_type(name: str, dtype: Any) -> Any:
-    if isinstance(dtype, (pl.Binary, pl.Duration, pl.List, pl.Struct, pl.Array, pl.Object)):
-        msg = f"column {name!r}: CSV has no form of the type {dtype}, which 'schema' declares"
-        raise SourceError(msg)
-    return dtype
+    told = {
+        "infer_schema": False,
+        "separator": next((options[name] for name in ("delim", "sep", "delimiter") if name in options), ","),
+        "quote_char": options["quote"] or None,
+        "has_header": bool(options["header"]),
+        "skip_lines": int(options.get("skip", 0)),
+        "comment_prefix": options.get("comment") or None,
+    }
+    return csv_header(file, told)
 
 
 # ---- JSON ----------------------------------------------------------------------------------------
 
 
-def _scan_json_lines(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnection) -> str:
+def _scan_json_lines(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnection) -> str | pl.LazyFrame:
     del con
     check_arguments(read.kwargs, _JSON, "the JSON lines reader")
-    files = _with_content(files)
+    check_compression(read.kwargs, _COMPRESSIONS, "the JSON lines reader")
     # types are given, yet each binding would read a sample of this many rows
-    options: dict[str, Any] = {"format": "newline_delimited", "auto_detect": False, "sample_size": 1, **read.kwargs}
+    # without `records`, one line of {} would make each line the text of one column
+    given = {"format": "newline_delimited", "records": "true", "auto_detect": False, "sample_size": 1}
+    options: dict[str, Any] = {**given, **read.kwargs}
     if read.kwargs.keys() & _JSON_TYPES:
+        if not read.kwargs.keys() & {"format", "ignore_errors", "records"}:
+            check_json_lines(files)
         every_row = {"sample_size": -1, "maximum_sample_files": 2**31, **read.kwargs}
         options = {**options, **every_row, "auto_detect": "columns" not in options}
         return f"SELECT * FROM {_call('read_json', files, options)}"
     if read.schema is not None:
+        if not read.kwargs.get("ignore_errors"):
+            check_json_lines(files, declared_schema(read))
         raw = {name: _json_type(dtype, name) for name, dtype in read.schema.items()}
         columns = ", ".join(
             f"{_strict(identifier(name), dtype, name)} AS {identifier(name)}" for name, dtype in read.schema.items()
@@ -277,10 +237,9 @@ def _scan_json_lines(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyC
         return f"SELECT {columns} FROM {_call('read_json', files, {**options, 'columns': raw})}"
     schema, _ = infer_json_lines(files)
     if not schema:
-        raise _NoRows
+        return no_rows(read)
     refuse_names(schema, repr(read.path))
-    # a HUGEINT would have to fit 64 bits in files
-    types = {name: duckdb_type(dtype, wide="DECIMAL(38,0)") for name, dtype in schema.items()}
+    types = {name: duckdb_type(dtype) for name, dtype in schema.items()}
     return f"SELECT * FROM {_call('read_json', files, {**options, 'columns': types})}"
 
 
@@ -296,27 +255,35 @@ def _json_type(dtype: Any, where: str) -> str:
     if isinstance(dtype, (nw.Binary, nw.Duration, nw.Object)):
         msg = f"column {where!r}: JSON has no form of the type {dtype}"
         raise SourceError(msg)
-    return "VARCHAR" if dtype in _WRITTEN or isinstance(dtype, nw.Decimal) else duckdb_type(dtype)
+    return "VARCHAR" if _written(dtype) else duckdb_type(dtype)
 
 
 # ---- Parquet -------------------------------------------------------------------------------------
 
 
-def _scan_parquet(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnection) -> str:
+def _scan_parquet(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnection) -> str | pl.LazyFrame:
     del con
     check_arguments(read.kwargs, _PARQUET, "the PARQUET reader")
     if read.kwargs.keys() & _PARQUET_TYPES:
         return f"SELECT * FROM {_call('read_parquet', files, {'union_by_name': True, **read.kwargs})}"
-    schemas = {file: _file_schema(file) for file in files}
+    schemas = {file: file_schema(file, "PARQUET") for file in files}
     united = unite_schemas(files, list(schemas.values()))
-    keys = [key for key in hive_keys(files, read.path) if key not in united] if read.files is None else []
+    folders = keys_of(read, files)
+    refuse_conflicts(folders, schemas, lambda file: scan_file(file, "PARQUET"))
+    keys = {name: dtype for name, dtype in key_types(folders).items() if name not in united}
     refuse_names(nw.Schema.from_polars(united), repr(read.path))
-    declared = read.schema.to_polars() if read.schema is not None else None
+    if not folders and not read.kwargs and any(map(_is_wide, united.values())):
+        # only Polars knows how it writes integers of 128 bits
+        parts = [fit(scan_file(file, "PARQUET"), united) for file in files]
+        return _as_declared(pl.concat(parts), read)
+    declared = declared_schema(read)
     if declared is not None:
         check_declared({**united, **dict.fromkeys(keys, pl.Null())}, declared, read.path)
     wanted = declared if declared is not None else {**united, **dict.fromkeys(keys)}
-    options = {"hive_partitioning": bool(keys), **read.kwargs}
-    parts = []
+    as_told = pl.Schema({name: declared[name] if declared and name in declared else keys[name] for name in keys})
+    hive_types = {name: duckdb_type(dtype) for name, dtype in nw.Schema.from_polars(as_told).items()}
+    options = {"hive_partitioning": bool(keys), **({"hive_types": hive_types} if keys else {}), **read.kwargs}
+    queries = []
     # the names and types of a group are equal, so that one scan reads it
     for _, group in groupby(files, lambda file: sorted(schemas[file].items(), key=str)):
         members = list(group)
@@ -325,8 +292,14 @@ def _scan_parquet(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConn
             _parquet_column(name, found.get(name), dtype, inside=name in found or name in keys)
             for name, dtype in wanted.items()
         ]
-        parts.append(f"SELECT {', '.join(columns)} FROM {_call('read_parquet', members, options)}")
-    return " UNION ALL ".join(parts)
+        queries.append(f"SELECT {', '.join(columns)} FROM {_call('read_parquet', members, options)}")
+    return " UNION ALL ".join(queries)
+
+
+def _is_wide(dtype: Any) -> bool:
+    if isinstance(dtype, pl.Struct):
+        return any(_is_wide(field.dtype) for field in dtype.fields)
+    return _is_wide(dtype.inner) if isinstance(dtype, (pl.List, pl.Array)) else dtype in {pl.Int128, pl.UInt128}
 
 
 def _parquet_column(name: str, found: Any, wanted: Any, *, inside: bool) -> str:
@@ -335,27 +308,16 @@ def _parquet_column(name: str, found: Any, wanted: Any, *, inside: bool) -> str:
     if found == pl.Duration:
         # Polars keeps durations as integers that only it knows to be durations
         value = f"to_microseconds({column}{_MICROSECONDS[found.time_unit]})"
-    elif found in {pl.Int128, pl.UInt128}:
+    elif _is_wide(found):
         msg = f"column {name!r} is {found}, which DUCKDB does not read from PARQUET"
         raise SourceError(msg)
     if wanted is None or wanted in {found, pl.Null}:
         return f"{value} AS {column}"
-    kind = duckdb_type(nw.Schema.from_polars(pl.Schema({name: wanted}))[name])
+    made = nw.Schema.from_polars(pl.Schema({name: wanted}))[name]
+    if isinstance(made, nw.Datetime) and isinstance(found, pl.Datetime) and _is_finer(found, made):
+        return f"{_cut(value, made)} AS {column}"
+    kind = duckdb_type(made)
     return f"CAST({value} AS {kind}) AS {column}"
-
-
-def _file_schema(file: str) -> pl.Schema:
-    if not _size(file):
-        msg = f"{file!r} is empty, it is no PARQUET file"
-        raise SourceError(msg)
-    try:
-        return pl.scan_parquet([file], glob=False, hive_partitioning=False).collect_schema()
-    except OSError as error:
-        msg = f"{file!r} cannot be read: {reason(error)}"
-        raise SourceError(msg) from error
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        msg = f"{file!r} is no PARQUET file, or is cut short or damaged"
-        raise SourceError(msg) from error
 
 
 _SCANS: dict[str, Callable[[FileRead, Sequence[str], Any], str | pl.LazyFrame]] = {
@@ -369,10 +331,15 @@ _SCANS: dict[str, Callable[[FileRead, Sequence[str], Any], str | pl.LazyFrame]] 
 # ---- through Polars ------------------------------------------------------------------------------
 
 
+def _is_finer(found: pl.Datetime, wanted: nw.Datetime) -> bool:
+    units = ("s", "ms", "us", "ns")
+    return wanted.time_zone is None and units.index(found.time_unit) > units.index(wanted.time_unit)
+
+
 def _as_declared(frame: pl.LazyFrame, read: FileRead) -> pl.LazyFrame:
-    if read.schema is None:
+    declared = declared_schema(read)
+    if declared is None:
         return frame
-    declared = read.schema.to_polars()
     check_declared(frame.collect_schema(), declared, read.path)
     return fit(frame, declared)
 
@@ -381,12 +348,39 @@ def _as_declared(frame: pl.LazyFrame, read: FileRead) -> pl.LazyFrame:
 
 
 _INTEGERS = (nw.Int8, nw.Int16, nw.Int32, nw.Int64, nw.Int128, nw.UInt8, nw.UInt16, nw.UInt32, nw.UInt64)
-_WRITTEN: dict[Any, str] = {
-    **{kind(): "[+-]?[0-9]+" for kind in _INTEGERS},
-    nw.Boolean(): "true|false",
-    nw.Date(): "[0-9]{4}-[0-9]{2}-[0-9]{2}",
-}
-"""How JSON writes types of which DuckDB takes more than that: 1.5 as 2, 7 as true."""
+_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_OFFSET = "(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
+
+
+def _written(dtype: Any) -> str | None:
+    """How JSON writes types of which DuckDB takes more than that: 1.5 as 2, 7 as true."""
+    if isinstance(dtype, nw.Decimal):
+        whole = r"[0-9]+(?:[eE]\+?[0-9]+)?"
+        return rf"[+-]?(?:{whole}|[0-9]*\.?[0-9]{{0,{dtype.scale or 0}}}0*)"
+    if isinstance(dtype, nw.Datetime):
+        # what has an offset goes through a type of microseconds
+        seconds = r"(?:\.[0-9]{1,6})?" if dtype.time_unit == "ns" else r"(?:\.[0-9]+)?"
+        return rf"{_DATE}(?:[T ][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}}(?:{seconds}{_OFFSET}?|\.[0-9]+Z?))?)?"
+    if isinstance(dtype, _INTEGERS):
+        return "[+-]?[0-9]+"
+    return "true|false" if dtype == nw.Boolean else _DATE if dtype == nw.Date else None
+
+
+def _as_datetime(value: str, dtype: nw.Datetime) -> str:
+    """Text as datetime: in UTC if it has an offset, and cut to the declared unit."""
+    if dtype.time_zone is not None:
+        return f"CAST({value} AS TIMESTAMPTZ)"
+    utc = f"(CAST({value} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')"
+    if dtype.time_unit == "ns":
+        has_offset = f"regexp_matches({value}, ':[0-9.]*[+-][0-9:]+$')"
+        return f"CASE WHEN {has_offset} THEN CAST({utc} AS TIMESTAMP_NS) ELSE CAST({value} AS TIMESTAMP_NS) END"
+    return _cut(utc, dtype)
+
+
+def _cut(value: str, dtype: nw.Datetime) -> str:
+    """A datetime in a coarser unit: cut, where DuckDB would round."""
+    unit = {"s": "second", "ms": "millisecond", "us": "microsecond"}[dtype.time_unit]
+    return f"CAST(date_trunc('{unit}', {value}) AS {duckdb_type(dtype)})"
 
 
 def _strict(value: str, dtype: Any, where: str, depth: int = 0) -> str:
@@ -405,11 +399,12 @@ def _strict(value: str, dtype: Any, where: str, depth: int = 0) -> str:
     if isinstance(dtype, nw.String):
         return value
     fits = f"TRY_CAST({value} AS {kind}) IS NOT NULL"
-    if pattern := _WRITTEN.get(dtype):
+    if pattern := _written(dtype):
         fits += f" AND regexp_full_match({value}, '{pattern}')"
+    made = _as_datetime(value, dtype) if isinstance(dtype, nw.Datetime) else f"CAST({value} AS {kind})"
     start, end = f"{SOURCE_MARK}column {where!r}: '", f"' is no {dtype}, which 'schema' declares"
     fault = f"error(concat({literal(start)}, {value}, {literal(end)}))"
-    return f"CASE WHEN {value} IS NULL THEN NULL WHEN {fits} THEN CAST({value} AS {kind}) ELSE {fault} END"
+    return f"CASE WHEN {value} IS NULL THEN NULL WHEN {fits} THEN {made} ELSE {fault} END"
 
 
 def _made(dtype: Any) -> Any:
@@ -427,18 +422,3 @@ def _escaped(file: str) -> str:
     if not any(sign in file for sign in "*?["):
         return file
     return "".join(f"[{char}]" if char in "*?[" else char for char in file)
-
-
-def _with_content(files: Sequence[str]) -> list[str]:
-    found = [file for file in files if _size(file)]
-    if not found:
-        raise _NoRows
-    return found
-
-
-def _size(file: str) -> int:
-    try:
-        return Path(file).stat().st_size
-    except OSError as error:
-        msg = f"{PurePath(file).as_posix()!r} cannot be read: {error.strerror}"
-        raise SourceError(msg) from error

@@ -14,7 +14,7 @@ import polars as pl
 
 from laktory.engines._duckdb.failures import translated
 from laktory.engines._duckdb.methods import METHODS
-from laktory.engines._duckdb.readers import call_methods, files_of, refuse_names, scan_files
+from laktory.engines._duckdb.readers import call_methods, refuse_names, scan_files
 from laktory.engines._duckdb.sharing import is_plain_scan
 from laktory.engines._duckdb.sql import planner, query, refuse_equal_names, refuse_outside, syntax_error
 from laktory.engines._duckdb.storing import stored, stored_schema
@@ -24,6 +24,7 @@ from laktory.engines._duckdb.writers import stage_outputs
 from laktory.engines.capabilities import DUCKDB
 from laktory.engines.errors import reason
 from laktory.engines.handover import in_memory
+from laktory.engines.scans import files_of
 from laktory.errors import SourceError
 from laktory.expressions.statement import named_twice
 from laktory.settings import settings

@@ -63,7 +63,7 @@ def as_csv(value: str, dtype: Any) -> str:
 
 
 def as_json(value: str, dtype: Any, depth: int = 0) -> str:
-    """A column as a value of JSON: NaN and infinities are null, decimals and times text."""
+    """A column as a value of JSON: NaN and infinities are null, decimals with fractions and times text."""
     kind = dtype.id
     if kind in {"float", "double"}:
         # 0.1 of 32 bits is not written as 0.10000000149
@@ -75,7 +75,8 @@ def as_json(value: str, dtype: Any, depth: int = 0) -> str:
         text = _by_thousands(f"CAST({value} AT TIME ZONE 'UTC' AS VARCHAR)")
         return f"replace({text}, ' ', 'T') || '+00:00'"
     if kind == "decimal":
-        return f"CAST({value} AS VARCHAR)"
+        # without fractions it is a number, whatever its digits
+        return f"CAST({value} AS {'VARCHAR' if dict(dtype.children)['scale'] else 'HUGEINT'})"
     if kind == "struct" and _changes(dtype):
         fields = [
             f"{identifier(name)} := {as_json(f'struct_extract({value}, {literal(name)})', inner, depth)}"

@@ -74,12 +74,8 @@ def literal(value: Any) -> str:
     raise UnsupportedError(msg)
 
 
-def duckdb_type(dtype: nw.dtypes.DType | type[nw.dtypes.DType], *, wide: str = "HUGEINT") -> str:
+def duckdb_type(dtype: nw.dtypes.DType | type[nw.dtypes.DType]) -> str:
     """The type of DuckDB, as SQL text, that holds a Narwhals type.
-
-    Parameters
-    ----------
-    wide : type of integers of 128 bits
 
     Raises
     ------
@@ -92,18 +88,18 @@ def duckdb_type(dtype: nw.dtypes.DType | type[nw.dtypes.DType], *, wide: str = "
     if isinstance(made, nw.Datetime):
         return _TIMESTAMPS[made.time_unit] if made.time_zone is None else "TIMESTAMP WITH TIME ZONE"
     if isinstance(made, nw.List):
-        return f"{duckdb_type(made.inner, wide=wide)}[]"
+        return f"{duckdb_type(made.inner)}[]"
     if isinstance(made, nw.Array):
         inner: Any = made
         while isinstance(inner, nw.Array):
             inner = inner.inner
-        return duckdb_type(inner, wide=wide) + "".join(f"[{size}]" for size in reversed(made.shape))
+        return duckdb_type(inner) + "".join(f"[{size}]" for size in reversed(made.shape))
     if isinstance(made, nw.Struct) and made.fields:
-        return _struct((field.name, duckdb_type(field.dtype, wide=wide)) for field in made.fields)
+        return _struct((field.name, duckdb_type(field.dtype)) for field in made.fields)
     if isinstance(made, nw.Enum):
         return f"ENUM({', '.join(map(literal, made.categories))})"
     if isinstance(made, nw.Int128):
-        return wide
+        return "HUGEINT"
     name = _NAMES.get(type(made))
     if name is None:
         msg = f"DUCKDB has no type for {made}"

@@ -15,8 +15,8 @@ from laktory.engines import arrow_files
 from laktory.engines._duckdb.sharing import share
 from laktory.engines._duckdb.storing import UNSTORABLE, as_csv, as_json, stored, stored_columns, stored_schema
 from laktory.engines._duckdb.types import identifier, literal
-from laktory.engines.errors import check_arguments
-from laktory.engines.formats import extension, name_parts, refuse_types
+from laktory.engines.errors import check_arguments, check_compression
+from laktory.engines.formats import compression_of, extension, name_parts, refuse_types
 from laktory.engines.protocol import Output, Staged
 from laktory.errors import SinkError, UnsupportedError
 from laktory.optional import require
@@ -41,8 +41,13 @@ _OPTIONS = {
     "NDJSON": _TEXT,
     "IPC": frozenset({"compression"}),
 }  # fmt: skip
+_TEXT_FORMATS = frozenset({"CSV", "JSON", "JSONL", "NDJSON"})
+_COMPRESSIONS = {
+    "PARQUET": frozenset({"brotli", "gzip", "lz4", "lz4_raw", "snappy", "uncompressed", "zstd"}),
+    "IPC": frozenset({"lz4", "uncompressed", "zstd"}),
+    **dict.fromkeys(_TEXT_FORMATS, frozenset({"auto", "gzip", "none", "zstd"})),
+}
 _THROUGH_POLARS = frozenset({"AVRO", "EXCEL"})
-_COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 
 
 @dataclass(slots=True)
@@ -132,6 +137,10 @@ def _check(output: Output, relation: duckdb.DuckDBPyRelation) -> None:
     if output.format in _THROUGH_POLARS:
         arrow_files.check_writer(output.format, output.kwargs)
         return
+    if output.format in _COMPRESSIONS:
+        check_compression(output.kwargs, _COMPRESSIONS[output.format], f"the {output.format} writer", SinkError)
+    if output.format in _TEXT_FORMATS:
+        compression_of(output.path, output.format)
     valid = _OPTIONS[output.format] | ({"file_size_bytes", "partition_by"} if output.directory else set())
     check_arguments(output.kwargs, valid, f"the {output.format} writer", SinkError)
     for name in _keys(output):
@@ -189,10 +198,8 @@ def _options(output: Output, *, many: bool) -> dict[str, str]:
     options = {"FORMAT": {"PARQUET": "parquet", "CSV": "csv"}.get(output.format, "json"), "RETURN_FILES": "true"}
     if output.format == "PARQUET":
         options |= {"compression": "zstd"}
-    elif compression := _COMPRESSION.get(Path(output.path).suffix):
-        options |= {"compression": compression}
-    elif output.format != "IPC":
-        options |= {"compression": "none"}
+    else:
+        options |= {"compression": compression_of(output.path, output.format) or "none"}
     if output.format == "CSV":
         options |= {"header": literal(output.header)}
     if output.format == "JSON":

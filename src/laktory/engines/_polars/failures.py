@@ -10,7 +10,7 @@ import polars as pl
 from narwhals.exceptions import NarwhalsError
 
 from laktory.diagnostics.secrets import redact
-from laktory.engines.errors import os_reason, reason, sink_failure
+from laktory.engines.errors import conversion_fault, is_panic, os_reason, reason, sink_failure
 from laktory.engines.locate import broken_json_line, ragged_csv_line
 from laktory.errors import RunError, SinkError, SourceError, StepError
 
@@ -24,6 +24,8 @@ __all__ = ["translated"]
 _SOURCE = re.compile(
     r"could not parse `|^cannot parse '|deserializ|json parsing|error parsing line|NDJSON|more fields than defined"
     r"|invalid utf-?8|parquet: |out-of-spec|out of specification|empty CSV|column names not specified in schema"
+    # text that did not fit its declared type, see `schemas.from_text`
+    '|\N{NO-BREAK SPACE}"'
 )
 
 
@@ -42,23 +44,26 @@ def translated(reads: Sequence[tuple[FileRead, Sequence[str]]] = (), staged: Seq
         if (text := redact(str(error))) != str(error):
             raise type(error)(text) from error.__cause__
         raise
-    except (pl.exceptions.PolarsError, NarwhalsError, pl.exceptions.PanicException, OSError) as error:
-        raise _failure(error, reads, staged) from error
+    except BaseException as error:
+        if isinstance(error, (pl.exceptions.PolarsError, NarwhalsError, OSError)) or is_panic(error):
+            raise _failure(error, reads, staged) from error
+        raise
 
 
 def _failure(error: BaseException, reads: Sequence[tuple[FileRead, Sequence[str]]], staged: Sequence[str]) -> RunError:
     if staged and (sink := sink_failure(error, staged)):
         return sink
     text = str(error)
+    said = conversion_fault(error)
     if isinstance(error, OSError) or _SOURCE.search(text):
-        return SourceError(_where(text, reads) or _message(error, reads))
-    if isinstance(error, pl.exceptions.PanicException):
-        return (SinkError if staged else StepError)(f"Polars cannot do this: {reason(error)}")
-    return StepError(reason(error))
+        return SourceError(_where(text, reads) or _message(error, reads, said))
+    if is_panic(error):
+        return (SinkError if staged else StepError)("POLARS cannot do this: one of its parts gave up; see the cause")
+    return StepError(said or reason(error))
 
 
-def _message(error: BaseException, reads: Sequence[tuple[FileRead, Sequence[str]]]) -> str:
-    text = reason(error)
+def _message(error: BaseException, reads: Sequence[tuple[FileRead, Sequence[str]]], said: str | None) -> str:
+    text = said or reason(error)
     named = next((read.path for read, files in reads if any(file in str(error) for file in files)), None)
     if named is None and len(reads) == 1:
         named = reads[0][0].path

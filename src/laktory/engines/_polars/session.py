@@ -11,12 +11,13 @@ import narwhals as nw
 import polars as pl
 
 from laktory.engines._polars.failures import translated
-from laktory.engines._polars.readers import files_of, scan_files
+from laktory.engines._polars.readers import scan_files
 from laktory.engines._polars.sql import query, syntax_error
 from laktory.engines._polars.writers import stage_outputs
 from laktory.engines.capabilities import POLARS
 from laktory.engines.errors import reason
 from laktory.engines.handover import in_memory
+from laktory.engines.scans import files_of
 from laktory.errors import SourceError
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import polars as pl
 
 from laktory.diagnostics import closest
 from laktory.engines import arrow_files
-from laktory.engines.errors import check_arguments
-from laktory.engines.formats import extension, name_parts, refuse_types
+from laktory.engines.errors import check_arguments, check_compression
+from laktory.engines.formats import compression_of, extension, name_parts, refuse_types
 from laktory.engines.protocol import Output, Staged
 from laktory.errors import SinkError, UnsupportedError
 
@@ -35,7 +35,13 @@ _SINKS: dict[str, Callable[..., Any]] = {
     "NDJSON": pl.LazyFrame.sink_ndjson,
 }
 _COMPUTED = frozenset({"self", "path", "lazy", "mkdir", "engine", "optimizations", "sinked_paths_callback"})
-_COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
+_TEXT = frozenset({"CSV", "JSON", "JSONL", "NDJSON"})
+_COMPRESSIONS = {
+    "PARQUET": frozenset({"brotli", "gzip", "lz4", "snappy", "uncompressed", "zstd"}),
+    "IPC": frozenset({"lz4", "uncompressed", "zstd"}),
+    **dict.fromkeys(_TEXT, frozenset({"gzip", "uncompressed", "zstd"})),
+}
+_JSON = frozenset({"JSON", "JSONL", "NDJSON"})
 
 
 @dataclass(slots=True)
@@ -97,12 +103,15 @@ def _check(output: Output, frame: pl.LazyFrame) -> None:
         raise UnsupportedError(msg)
     schema = frame.collect_schema()
     refuse_types(nw.Schema.from_polars(schema), output.format, output.path)
+    if output.format in _TEXT:
+        compression_of(output.path, output.format)
     if output.format in _THROUGH_ARROW:
         arrow_files.check_writer(output.format, output.kwargs)
         return
     valid = {name for name in inspect.signature(_SINKS[output.format]).parameters if not name.startswith("_")}
     valid = valid - _COMPUTED | ({"partition_by"} if output.directory else set())
     check_arguments(output.kwargs, valid, f"the {output.format} writer", SinkError)
+    check_compression(output.kwargs, _COMPRESSIONS[output.format], f"the {output.format} writer", SinkError)
     for name in _keys(output):
         if name not in schema:
             hint = closest(name, schema) or f"columns: {', '.join(schema)}"
@@ -136,12 +145,32 @@ def _job(output: Output, frame: pl.LazyFrame, folder: str) -> _Job:
     else:
         frame = frame.map_batches(partial(_counted, job.batches), streamable=True, schema=frame.collect_schema())
         kwargs.setdefault("check_extension", False)
-        if (compression := _COMPRESSION.get(Path(output.path).suffix)) and output.format != "JSON":
+        # a JSON document is compressed when it is made of its lines
+        if (compression := compression_of(output.path, output.format)) and output.format != "JSON":
             kwargs.setdefault("compression", compression)
+    if output.format in _JSON:
+        frame = _with_whole_numbers(frame)
     if output.format == "CSV":
         kwargs.setdefault("include_header", output.header)
     job.plan = _SINKS[output.format](frame, target, lazy=True, mkdir=bool(_keys(output)), **kwargs)
     return job
+
+
+def _with_whole_numbers(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Decimals without fractions as integers, which JSON writes as numbers."""
+    schema = frame.collect_schema()
+    casts = {name: whole for name, dtype in schema.items() if (whole := _whole(dtype)) != dtype}
+    return frame.cast(casts) if casts else frame  # type: ignore[arg-type]
+
+
+def _whole(dtype: Any) -> Any:
+    if isinstance(dtype, pl.Struct):
+        return pl.Struct({field.name: _whole(field.dtype) for field in dtype.fields})
+    if isinstance(dtype, pl.List):
+        return pl.List(_whole(dtype.inner))
+    if isinstance(dtype, pl.Array):
+        return pl.Array(_whole(dtype.inner), dtype.size)
+    return pl.Int128() if isinstance(dtype, pl.Decimal) and not dtype.scale else dtype
 
 
 def _counted(batches: list[int], batch: pl.DataFrame) -> pl.DataFrame:

@@ -1,0 +1,167 @@
+"""Columns in the names of folders (``day=2024-01-01``): what they are and of which types, decided once for all engines.
+
+The whole text of a key's values decides, as for CSV: Int64, Float64, Boolean, Date, else String; ``01`` is text.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import glob
+import os
+import re
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
+
+from laktory.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import polars as pl
+
+    from laktory.engines.protocol import FileRead
+
+__all__ = ["key_names", "key_types", "keys_of", "refuse_conflicts", "value_of"]
+
+_NULL = "__HIVE_DEFAULT_PARTITION__"
+_INT = re.compile("-?(?:0|[1-9][0-9]{0,17})")
+_FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2})?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def keys_of(read: FileRead, files: Sequence[str]) -> dict[str, dict[str, str | None]]:
+    """File → key → value as text, from the folders between what `read` names and its files.
+
+    Empty if there are none, or the read lists its files.
+
+    Raises
+    ------
+    SourceError
+        The files do not all have the same keys.
+    """
+    base = _base(read.path)
+    if read.files is not None or base is None:
+        return {}
+    found = {file: _values(PurePath(file).relative_to(base).parent) for file in files}
+    keys = [tuple(values) for values in found.values()]
+    if not any(keys):
+        return {}
+    for file, names in zip(found, keys, strict=True):
+        if set(names) != set(keys[0]):
+            said = [f"of {', '.join(these)}" if these else "without a key" for these in (keys[0], names)]
+            msg = f"{read.path!r}: {files[0]!r} lies in folders {said[0]}, but {file!r} in folders {said[1]}"
+            raise SourceError(msg)
+    return found
+
+
+def key_names(files: Sequence[str], base: str) -> list[str]:
+    """Keys in the names of the folders between the directory `base` and the files, each once."""
+    return list(
+        dict.fromkeys(name for file in sorted(files) for name in _values(PurePath(file).relative_to(base).parent))
+    )
+
+
+def key_types(keys: Mapping[str, Mapping[str, str | None]]) -> dict[str, pl.DataType]:
+    """Key → type that holds its value of every file."""
+    import polars as pl
+
+    names = next(iter(keys.values()), {})
+    types: dict[str, pl.DataType] = {}
+    for name in names:
+        values = {found[name] for found in keys.values()} - {None}
+        checks = ((_is_int, pl.Int64()), (_is_float, pl.Float64()), (_is_bool, pl.Boolean()), (_is_date, pl.Date()))
+        types[name] = next(
+            (dtype for holds, dtype in checks if values and all(holds(str(value)) for value in values)), pl.String()
+        )
+    return types
+
+
+def value_of(text: str | None, dtype: pl.DataType) -> Any:
+    """A key's value as a Python value of the type, None if it is none of it."""
+    import polars as pl
+
+    if text is None or dtype.is_(pl.String):
+        return text
+    if dtype == pl.Boolean:
+        return {"true": True, "false": False}.get(text)
+    if dtype.is_temporal():
+        try:
+            return pl.Series([text]).str.strptime(cast("pl.datatypes.TemporalType", dtype), strict=False).item()
+        except pl.exceptions.ComputeError:  # no format it knows
+            return None
+    return pl.Series([text]).cast(dtype, strict=False).item()
+
+
+def refuse_conflicts(
+    keys: Mapping[str, Mapping[str, str | None]],
+    schemas: Mapping[str, Mapping[str, pl.DataType]],
+    scan: Callable[[str], pl.LazyFrame],
+) -> None:
+    """Refuse files that hold a key as column with another value than their folder says, or only some of which hold it.
+
+    Parameters
+    ----------
+    keys : of `keys_of`
+    schemas : file → its columns
+    scan : reads one of the files without the keys
+
+    Raises
+    ------
+    SourceError
+        Names the file, the column and both values.
+    """
+    import polars as pl
+
+    inside = {name for schema in schemas.values() for name in schema}
+    for file in keys:
+        # once folders below count, the readers take those above for keys, too
+        for name, text in _values(PurePath(file).parent).items():
+            if name not in inside:
+                continue
+            if (dtype := schemas[file].get(name)) is None:
+                msg = f"{file!r} lacks the column {name!r}, which its folder names and other files hold"
+                raise SourceError(msg)
+            held = pl.String() if dtype == pl.Null else dtype
+            column = scan(file).select(pl.col(name).cast(held))
+            wanted = pl.lit(value_of(text, held), held)
+            other = column.filter(pl.col(name).ne_missing(wanted)).head(1).collect()
+            if other.height:
+                msg = f"{file!r}: column {name!r} holds {other.item()!r}, but its folder says {text!r}"
+                raise SourceError(msg)
+
+
+def _base(path: str) -> str | None:
+    """The folder whose subfolders can be keys: a directory, or what stands before the first sign of a glob."""
+    path = path.removeprefix("file://")
+    if os.path.isdir(path):  # noqa: PTH112 - a path with a NUL or of odd bytes must not raise here
+        return path
+    if os.path.exists(path) or not glob.has_magic(path):  # noqa: PTH110
+        return None
+    parts = Path(path).parts
+    plain = next(index for index, part in enumerate(parts) if glob.has_magic(part))
+    return str(Path(*parts[:plain]))
+
+
+def _values(folder: PurePath) -> dict[str, str | None]:
+    pairs = (part.partition("=") for part in folder.parts if "=" in part)
+    return {unquote(name): None if value == _NULL else unquote(value) for name, _, value in pairs}
+
+
+def _is_int(text: str) -> bool:
+    return _INT.fullmatch(text) is not None
+
+
+def _is_float(text: str) -> bool:
+    return _FLOAT.fullmatch(text) is not None
+
+
+def _is_bool(text: str) -> bool:
+    return text in {"true", "false"}
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return _DATE.fullmatch(text) is not None and bool(dt.date.fromisoformat(text))
+    except ValueError:
+        return False

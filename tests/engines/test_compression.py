@@ -1,0 +1,59 @@
+"""Text files that are compressed because their name says so."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from building import node, pipeline
+from test_formats import read, write
+
+from laktory.errors import SinkError, SourceError
+
+FRAME = pl.DataFrame({"a": [1, 2, 3], "s": ["x", None, "z"]})
+MAGIC = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
+
+
+def sink(path, kind, mode="OVERWRITE"):
+    return {"path": path, "format": kind, "mode": mode}
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst"])
+@pytest.mark.parametrize("kind", ["CSV", "JSONL", "JSON"])
+def test_sinks_are_compressed_by_their_name(backend, kind, ending):
+    FRAME.write_parquet("in.parquet")
+    path = f"out.{kind.lower()}{ending}"
+    made = pipeline(backend, node("a", "in.parquet", sink(path, kind)))
+    if (kind, ending) == ("JSON", ".zst"):
+        with pytest.raises(SinkError, match=r"\.gz only"):
+            made.execute()
+        return
+    made.execute()
+    assert Path(path).read_bytes().startswith(MAGIC[ending])
+    again = {"path": path, "format": kind, "infer_schema": kind == "CSV"}
+    pipeline(backend, node("b", again, "back.parquet")).execute()
+    assert pl.read_parquet("back.parquet").rows() == FRAME.rows()
+
+
+@pytest.mark.parametrize("kind", ["CSV", "JSONL", "JSON"])
+def test_compressed_files_are_not_appended_to(backend, kind):
+    FRAME.write_parquet("in.parquet")
+    path = f"out.{kind.lower()}.gz"
+    made = pipeline(backend, node("a", "in.parquet", sink(path, kind, "APPEND")))
+    made.execute()
+    before = Path(path).read_bytes()
+    with pytest.raises(SinkError, match="compressed"):
+        made.execute()
+    assert Path(path).read_bytes() == before
+
+
+def test_a_broken_compressed_document(session):
+    Path("in.json.gz").write_bytes(b"no gzip")
+    with pytest.raises(SourceError, match=r"in\.json\.gz"):
+        read(session, "in.json.gz", "JSON")
+
+
+@pytest.mark.parametrize("kind", ["PARQUET", "CSV", "JSONL"])
+def test_unknown_compressions(session, kind):
+    with pytest.raises(SinkError, match="compression") as caught:
+        write(session, FRAME, "out", kind, kwargs={"compression": "zip"})
+    assert "'zip'" in str(caught.value)

@@ -1,0 +1,84 @@
+"""Columns in the names of folders: the same values and types on every engine, none lost and none overruled."""
+
+import datetime as dt
+from pathlib import Path
+
+import narwhals as nw
+import polars as pl
+import pytest
+from test_formats import read, refused
+
+
+def tree(*values, base="lake", kind="PARQUET", **columns):
+    """One file for each folder `k=…`."""
+    for index, value in enumerate(values):
+        Path(f"{base}/k={value}").mkdir(parents=True)
+        frame = pl.DataFrame({"v": [index], **{name: [given[index]] for name, given in columns.items()}})
+        path = f"{base}/k={value}/p.{'ipc' if kind == 'IPC' else 'parquet'}"
+        frame.write_ipc(path) if kind == "IPC" else frame.write_parquet(path)
+
+
+TYPES = [
+    (("1", "2"), pl.Int64, [1, 2]),
+    (("01", "2"), pl.String, ["01", "2"]),
+    (("true", "false"), pl.Boolean, [True, False]),
+    (("1.5", "2"), pl.Float64, [1.5, 2.0]),
+    (("2024-01-01", "2024-02-29"), pl.Date, [dt.date(2024, 1, 1), dt.date(2024, 2, 29)]),
+    (("2024-01-01", "2024-02-30"), pl.String, ["2024-01-01", "2024-02-30"]),
+    (("2024-01-01 10%3A00%3A00",), pl.String, ["2024-01-01 10:00:00"]),
+    (("", "a"), pl.String, ["", "a"]),
+    (("", "1"), pl.String, ["", "1"]),
+    (("__HIVE_DEFAULT_PARTITION__", "1"), pl.Int64, [None, 1]),
+    (("99999999999999999999", "1"), pl.String, ["99999999999999999999", "1"]),
+    (("a%2Fb", "c d"), pl.String, ["a/b", "c d"]),
+]
+
+
+@pytest.mark.parametrize("kind", ["PARQUET", "IPC", "PYARROW"])
+@pytest.mark.parametrize(("folders", "dtype", "values"), TYPES)
+def test_types_of_keys(session, kind, folders, dtype, values):
+    tree(*folders, base="o=7/lake", kind=kind)
+    back = read(session, "o=7/lake", kind).sort("v")
+    assert dict(back.schema) == {"v": pl.Int64, "k": dtype}
+    assert back["k"].to_list() == values
+
+
+@pytest.mark.parametrize("kind", ["PARQUET", "IPC", "PYARROW"])
+def test_keys_with_a_glob(session, kind):
+    tree("1", "2", kind=kind)
+    for path in ("lake/*/*", "lake/k=*/p.*", "lake/**/p.*"):
+        assert read(session, path, kind).sort("v").rows() == [(0, 1), (1, 2)]
+
+
+@pytest.mark.parametrize("kind", ["PARQUET", "IPC", "PYARROW"])
+def test_declared_keys(session, kind):
+    tree("1", "2", kind=kind)
+    for dtype, values in ((nw.String(), ["1", "2"]), (nw.Int16(), [1, 2]), (nw.Float64(), [1.0, 2.0])):
+        back = read(session, "lake", kind, schema=nw.Schema({"k": dtype, "v": nw.Int64()})).sort("v")
+        assert back.columns == ["k", "v"]
+        assert back["k"].to_list() == values
+    assert "'kk'" in refused(session, "lake", kind, schema=nw.Schema({"kk": nw.String()}))
+
+
+@pytest.mark.parametrize("kind", ["PARQUET", "IPC", "PYARROW"])
+def test_keys_that_the_files_hold_too(session, kind):
+    tree("1", "2", kind=kind, k=[1.0, 2.0])
+    back = read(session, "lake", kind).sort("v")
+    assert dict(back.schema) == {"v": pl.Int64, "k": pl.Float64}
+    assert back["k"].to_list() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("kind", ["PARQUET", "IPC", "PYARROW"])
+@pytest.mark.parametrize("inside", [[1, 3], [1, None], ["1", "02"]])
+def test_keys_that_the_files_hold_otherwise(session, kind, inside):
+    tree("1", "2", kind=kind, k=inside)
+    message = refused(session, "lake", kind)
+    assert "lake/k=2/p." in message
+    assert "column 'k'" in message
+
+
+def test_folders_of_different_keys(session):
+    tree("1")
+    Path("lake/j=2").mkdir()
+    pl.DataFrame({"v": [1]}).write_parquet("lake/j=2/p.parquet")
+    assert "lake/j=2/p.parquet" in refused(session, "lake", "PARQUET")
