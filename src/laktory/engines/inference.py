@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JsonType", "RoundedError", "check_json_lines", "infer_csv", "infer_json_lines"]
 
+_FIRST = 20  # lines of a regular file are all alike: few of them teach the next round
 _SAMPLE = 1_000
 _MAX_ROUNDS = 8
 _MAX_PATTERN = 50_000
@@ -269,14 +270,15 @@ def _survey(files: Sequence[str]) -> tuple[JsonType, bool]:
         previous, pattern = pattern, rows.object_pattern()
         # the first lines teach the next round; when nothing is left to learn, all others are parsed
         final = round_ == _MAX_ROUNDS or pattern == previous or len(pattern) > _MAX_PATTERN
+        limit = None if final else _SAMPLE if round_ else _FIRST
         count = 0
-        for line in islice(_unmatched(files, pattern, final=final), None if final else _SAMPLE):
+        for line in islice(_unmatched(files, pattern, limit), limit):
             count += 1
             if line.strip():
                 rows.add(_row(line, files))
             else:
                 exact = False
-        if final or count < _SAMPLE:
+        if limit is None or count < limit:
             break
     return rows, exact
 
@@ -302,7 +304,7 @@ def infer_csv(text: nw.LazyFrame[Any]) -> nw.Schema:
     )
 
 
-def _unmatched(files: Sequence[str], pattern: str, *, final: bool) -> Iterator[str]:
+def _unmatched(files: Sequence[str], pattern: str, limit: int | None) -> Iterator[str]:
     import polars as pl
 
     expression = rf"^{_WS}{pattern}[ \t\r]*$"
@@ -312,8 +314,8 @@ def _unmatched(files: Sequence[str], pattern: str, *, final: bool) -> Iterator[s
     # inside the scan a filter runs on one thread only
     flags = pl.QueryOptFlags(predicate_pushdown=False)
     try:
-        if not final:
-            yield from lines.head(_SAMPLE).collect(optimizations=flags).to_series()
+        if limit is not None:
+            yield from lines.head(limit).collect(optimizations=flags).to_series()
             return
         for batch in lines.collect_batches(chunk_size=10_000, optimizations=flags):
             yield from batch.to_series()
