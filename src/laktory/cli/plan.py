@@ -21,8 +21,10 @@ def plan(
     with console.logs_on_stderr():
         pipeline = load_pipeline(file, variables_of(var, var_file), backend)
         from laktory.planning import plan as make_plan
+        from laktory.runtime.options import refuse_unknown_options
 
         made = make_plan(pipeline, select, resolved=True)
+        refuse_unknown_options(made)
     if json:
         console.out_json(made.to_dict())
     else:

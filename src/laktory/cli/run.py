@@ -48,8 +48,10 @@ def run(
     with console.logs_on_stderr() if json else nullcontext():
         pipeline = load_pipeline(file, variables_of(var, var_file), backend)
         from laktory.planning import plan
+        from laktory.runtime.options import refuse_unknown_options
 
         made = plan(pipeline, select, resolved=True)
+        refuse_unknown_options(made)
     if dry_run:
         if json:
             console.out_json(made.to_dict())

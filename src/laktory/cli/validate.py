@@ -19,6 +19,8 @@ def validate(
     with console.logs_on_stderr():
         pipeline = load_pipeline(file, variables_of(var, var_file), backend)
         from laktory.planning import plan
+        from laktory.runtime.options import refuse_unknown_options
 
         made = plan(pipeline, resolved=True)
+        refuse_unknown_options(made)
     console.out(f"{file} is valid: {console.count(len(made.nodes), 'node')}")

@@ -9,7 +9,7 @@ import json
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from laktory.engines.errors import check_arguments, conversion_fault, reason
+from laktory.engines.errors import conversion_fault, reason
 from laktory.engines.excel import refuse_cells
 from laktory.engines.formats import COMPRESSION, compression_of
 from laktory.engines.hive import key_types, keys_of, refuse_conflicts, value_of
@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 
     from laktory.engines.protocol import FileRead
 
-__all__ = ["check_writer", "parse_json_lines", "read_files", "wrap_json_lines", "write_file"]
+__all__ = [
+    "parameters",
+    "parse_json_lines",
+    "read_files",
+    "reader_arguments",
+    "wrap_json_lines",
+    "write_file",
+    "writer_arguments",
+]
 
 _WITH_KEYS = frozenset({"IPC", "PYARROW"})
 
@@ -48,7 +56,6 @@ def read_files(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
     import polars as pl
 
     if read.format == "JSON":
-        check_arguments(read.kwargs, (), "the JSON reader")
         return _read_json(files, declared_schema(read))
     reader = _READERS[read.format]
     frames = []
@@ -99,7 +106,6 @@ def write_file(frame: pl.DataFrame, path: str, format: str, kwargs: Mapping[str,
     """
     import polars as pl
 
-    check_writer(format, kwargs)
     writer: Callable[..., Any] = frame.write_excel
     if format == "EXCEL":
         refuse_cells(frame, path)
@@ -129,23 +135,33 @@ def wrap_json_lines(lines: str, path: str) -> None:
         target.write(b"\n]\n" if separator == b",\n" else b"[]\n")
 
 
-def check_writer(format: str, kwargs: Mapping[str, Any]) -> None:  # noqa: A002
-    """Whether an AVRO or EXCEL file can be written with these arguments.
+def reader_arguments(format: str) -> list[str]:  # noqa: A002
+    """Keyword arguments of the reader of a format that `read_files` reads."""
+    import polars as pl
 
-    Raises
-    ------
-    SinkError
-        An argument is unknown.
-    MissingDependencyError
-        The library of the format is not installed.
-    """
+    if format in ("JSON", "TEXT"):
+        return []
+    if format == "PYARROW":
+        return parameters(require("pyarrow.dataset", "reading PYARROW").dataset)
+    if format == "ORC":
+        return parameters(require("pyarrow.orc", "reading ORC").read_table)
+    readers: dict[str, Callable[..., Any]] = {"AVRO": pl.read_avro, "EXCEL": pl.read_excel, "IPC": pl.scan_ipc}
+    return parameters(readers[format])
+
+
+def writer_arguments(format: str) -> list[str]:  # noqa: A002
+    """Keyword arguments of the writer of an AVRO or EXCEL file."""
     import polars as pl
 
     if format == "EXCEL":
         require("xlsxwriter", "writing EXCEL")
-    writer = pl.DataFrame.write_excel if format == "EXCEL" else pl.DataFrame.write_avro
-    valid = list(inspect.signature(writer).parameters)[2:]
-    check_arguments(kwargs, valid, f"the {format} writer", SinkError)
+    return parameters(pl.DataFrame.write_excel if format == "EXCEL" else pl.DataFrame.write_avro)[1:]
+
+
+def parameters(function: Callable[..., Any]) -> list[str]:
+    """Public parameters behind the first one, which is what is read, or the frame. Globs are Laktory's business."""
+    names = list(inspect.signature(function).parameters)[1:]
+    return [name for name in names if not name.startswith("_") and name != "glob"]
 
 
 def _read_json(files: Sequence[str], schema: pl.Schema | None) -> pl.LazyFrame:
@@ -292,10 +308,9 @@ def _read_orc(file: str, read: FileRead) -> pl.LazyFrame:
     return pl.DataFrame(_call(orc.read_table, file, read)).lazy()
 
 
-def _read_text(file: str, read: FileRead) -> pl.LazyFrame:
+def _read_text(file: str, _read: FileRead) -> pl.LazyFrame:
     import polars as pl
 
-    check_arguments(read.kwargs, (), "the TEXT reader")
     return pl.scan_lines(file, name="value", glob=False)
 
 
@@ -312,7 +327,6 @@ def _read_pyarrow(file: str, read: FileRead) -> pl.LazyFrame:
 
     dataset = require("pyarrow.dataset", "reading PYARROW")
     kwargs = {"format": "parquet", **read.kwargs}
-    check_arguments(kwargs, set(inspect.signature(dataset.dataset).parameters) - {"source"}, "the PYARROW reader")
     return pl.scan_pyarrow_dataset(dataset.dataset(file, **kwargs))
 
 
@@ -327,9 +341,7 @@ _READERS = {
 
 
 def _call(reader: Callable[..., Any], file: str, read: FileRead, kwargs: Mapping[str, Any] | None = None) -> Any:
-    kwargs = read.kwargs if kwargs is None else kwargs
-    check_arguments(kwargs, [*inspect.signature(reader).parameters][1:], f"the {read.format} reader")
-    return reader(file, **kwargs)
+    return reader(file, **(read.kwargs if kwargs is None else kwargs))
 
 
 def _raise_unreadable(file: str, format: str, error: BaseException) -> NoReturn:  # noqa: A002

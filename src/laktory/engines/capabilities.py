@@ -55,6 +55,7 @@ class Capabilities:
     parallel : independent nodes may run side by side in one session
     fuse_steps : steps a chain of sinkless nodes may hold before it is materialised
     scratch : format of intermediate results
+    writer_methods : methods can be called on its writer
     native_frame : ``module:class`` whose methods steps call with `dataframe_api: NATIVE`, if they can be looked up
     native_methods : the only methods of it that steps may call, None for all that neither compute nor write
     """
@@ -69,6 +70,7 @@ class Capabilities:
     parallel: bool = False
     fuse_steps: int = 40
     scratch: str = "PARQUET"
+    writer_methods: bool = False
     native_frame: str | None = None
     native_methods: frozenset[str] | None = None
 

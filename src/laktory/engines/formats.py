@@ -148,7 +148,7 @@ def list_files(path: str, format: str) -> tuple[str, ...]:  # noqa: A002
         return tuple(sorted(files, key=_by_parts))
     parent = Path(path).parent
     hint = (
-        closest(PurePath(path).name, [entry.name for entry in parent.iterdir()])
+        closest(PurePath(path).name, [entry.name for entry in parent.iterdir() if not entry.name.startswith(".")])
         if parent.is_dir()
         else f"there is no folder {str(parent)!r}"
     )

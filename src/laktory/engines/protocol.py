@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import narwhals as nw
 
@@ -93,6 +93,17 @@ class Session(Protocol):
     capabilities: Capabilities
     methods: Mapping[str, Callable[..., nw.LazyFrame[Any]]]
     """Methods of frames to call, with the frame first, where Narwhals does not do them right on this engine."""
+
+    @staticmethod
+    def arguments(format: str, *, writer: bool = False, directory: bool = False) -> Collection[str]:  # noqa: A002
+        """Keyword arguments of the reader of a format, or of its writer (of a directory of files), in the engine's
+        own words. Needs no open session."""
+        ...
+
+    @staticmethod
+    def reader_methods() -> Collection[str]:
+        """Names of the methods that can be called on what a reader gives. Needs no open session."""
+        ...
 
     def scan(self, read: FileRead, seen: SeenFiles | None = None) -> nw.LazyFrame[Any]:
         """Read files lazily. Missing or unreadable: `SourceError`, now or when the frame is computed.

@@ -362,9 +362,9 @@ def _table_problems(table: exp.Table, statement: Statement, *, files: bool) -> I
         if files and name.args.get("quoted") and re.search(r"[./\\]", written):
             return
     written = statement.in_user_words(written)
-    hint = (
+    hint = closest(written, _ctes_in_scope(table)) or (
         f"write {{nodes.{written}}} or {{sources.{written}}}"
-        if written.isidentifier()
+        if written.isidentifier() and written.lower() != "df"
         else "write {df} or {nodes.name}"
     )
     if re.search(r"[/\\:*]|\.\w+$", written) and name.args.get("quoted"):

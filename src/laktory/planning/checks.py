@@ -156,6 +156,9 @@ def sink_problems(sink: Any, engine: Capabilities, imports: Collection[str]) -> 
     if sink.write_mode not in support.modes:
         message = f"mode {sink.write_mode!r} is not possible for the format {sink.format!r}"
         yield Problem(message, ("mode",), support.modes)
+    if sink.writer_methods and not engine.writer_methods:
+        message = f"the {engine.name} backend has no writer methods"
+        yield Problem(message, ("writer_methods",), hint="use 'writer_kwargs'")
     if url_scheme(sink.path):
         message = f"writing to URLs is not supported by this version of Laktory: {sink.path!r}"
         yield Problem(message, ("path",), hint="write to a path of the file system")
@@ -206,9 +209,9 @@ def _expression_problems(source: Any) -> Iterator[Problem]:
         texts += [(("selects", index), text) for index, text in enumerate(source.selects) if text.strip() != "*"]
     if not texts:
         return
-    from laktory.expressions.sql import compile_sql, is_aggregate, parse_sql, reads_rows
+    from laktory.expressions.sql import compile_sql, is_aggregate, output_name, parse_sql, reads_rows
 
-    whole, rows = [], []
+    whole, rows, names = [], [], set()
     for path, text in texts:
         on_key = isinstance(source.selects, dict) and path[0] == "selects"
         try:
@@ -217,7 +220,13 @@ def _expression_problems(source: Any) -> Iterator[Problem]:
         except ExpressionError as error:
             column = None if error.offset is None else error.offset + 1
             yield Problem(str(error), path, on_key=on_key, line=1, column=column)
-            return
+            continue
+        if path[0] == "selects":
+            name = source.selects[text] if on_key else output_name(tree)
+            if name in names:
+                message = f"two selected columns are named {name!r}"
+                yield Problem(message, path, hint="name one of them with AS", on_key=on_key)
+            names.add(name)
         if not is_aggregate(tree):
             rows += [path] if path[0] == "selects" and reads_rows(tree) else []
         elif path[0] == "filter":

@@ -12,10 +12,10 @@ from laktory.errors import DefinitionError, LaktoryError, SourceError
 from laktory.log import get_logger
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
-from laktory.runtime.ledger import file_sinks, scratch_line
+from laktory.runtime.ledger import file_sinks, scratch_line, sink_target
 from laktory.runtime.reading import file_read, read, row_count
 from laktory.runtime.writing import Written, carrier, scratch_output, write_custom, write_files
-from laktory.storage import append_line, delta_schema, file_name, sync
+from laktory.storage import append_line, delta_schema, exists, file_name, sync
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -208,6 +208,9 @@ def _upstream(node: PipelineNode, name: str, session: Session, context: NodeCont
     if not isinstance(sink, FileDataSink):
         msg = f"node {name!r} is not part of this run and has no file sink that could be read instead"
         raise DefinitionError(msg)
+    if not exists(sink_target(sink)):
+        msg = f"{sink.path!r} does not exist: node {name!r}, which writes it, is not part of this run"
+        raise SourceError(f"{msg}; run it first, or select it too, as in '*{node.name}'")
     _log.info("Reading pipeline node %s from %s", name, sink.path)
     return read(sink.as_source(), session, lambda *_: None, seen)  # type: ignore[arg-type]
 

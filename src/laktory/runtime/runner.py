@@ -24,6 +24,7 @@ from laktory.runtime.events import NodeEnded, NodeStarted, RunEnded, RunStarted
 from laktory.runtime.gate import Gate
 from laktory.runtime.ledger import file_sinks, sink_target
 from laktory.runtime.node import NodeContext, NodeResult
+from laktory.runtime.options import refuse_unknown_options
 from laktory.runtime.record import RunFolder, new_run_id, prune, versions
 from laktory.runtime.resume import Job, finish_killed, open_job, start_line
 from laktory.runtime.sessions import Sessions
@@ -119,6 +120,7 @@ class _Run:
             msg = "resume=True with write_sinks=False: only a run that writes its sinks can be resumed; leave one out"
             raise DefinitionError(msg)
         import_listed(self.plan.pipeline, self.options.named)
+        refuse_unknown_options(self.plan)
         with ExitStack() as locks:
             if self.options.write_sinks:
                 self._lock(locks)

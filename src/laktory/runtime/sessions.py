@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
     from laktory.engines.protocol import Session
 
-__all__ = ["Sessions", "standing"]
+__all__ = ["Sessions", "session_type", "standing"]
+
+
+def session_type(engine: str) -> type[Session]:
+    """The class of an engine's sessions, by the value of `dataframe_backend`."""
+    module, _, name = ENGINES[engine].entry.partition(":")
+    found: type[Session] = getattr(importlib.import_module(module), name)
+    return found
 
 
 class Sessions:
@@ -37,8 +44,7 @@ class Sessions:
         """The session of an engine, by the value of `dataframe_backend`."""
         with self._lock:
             if engine not in self._open:
-                module, _, name = ENGINES[engine].entry.partition(":")
-                self._open[engine] = getattr(importlib.import_module(module), name)(self.scratch)
+                self._open[engine] = session_type(engine)(self.scratch)  # type: ignore[call-arg]
             return self._open[engine]
 
     def hold(self, folder: Path) -> None:

@@ -22,7 +22,7 @@ from laktory.engines.schemas import check_declared, declared_schema, fit, unite_
 from laktory.errors import SourceError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import duckdb
 
@@ -62,6 +62,23 @@ _PARQUET = _PARQUET_TYPES | frozenset({
     "binary_as_string", "can_have_nan", "encryption_config", "explicit_cardinality", "hive_partitioning",
     "hive_types", "hive_types_autocast",
 })  # fmt: skip
+_ARGUMENTS = {
+    "CSV": _CSV,
+    "DELTA": ("storage_options", "version"),
+    "JSONL": _JSON,
+    "NDJSON": _JSON,
+    "PARQUET": _PARQUET,
+}
+
+
+def reader_arguments(format: str) -> Collection[str]:  # noqa: A002
+    """Keyword arguments of the reader of a format."""
+    return _ARGUMENTS[format] if format in _ARGUMENTS else arrow_files.reader_arguments(format)
+
+
+def reader_methods() -> list[str]:
+    """Methods of what a reader gives: those that only choose rows or columns."""
+    return sorted(_METHODS)
 
 
 def scan_files(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnection) -> str | pl.LazyFrame:
@@ -72,8 +89,8 @@ def scan_files(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnect
     SourceError
         Empty, of another format, or not what `schema` declares.
     """
+    check_arguments(read.kwargs, reader_arguments(read.format), f"the {read.format} reader")
     if read.format == "DELTA":
-        check_arguments(read.kwargs, ("storage_options", "version"), "the DELTA reader")
         kwargs = dict(read.kwargs)
         return _as_declared(scan_delta(read.path, kwargs.pop("version", read.version), kwargs), read)
     scan = _SCANS.get(read.format)
@@ -159,7 +176,6 @@ _METHODS: dict[str, Callable[..., Any]] = {"distinct": _distinct, "limit": _limi
 
 def _scan_csv(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnection) -> str | pl.LazyFrame:
     """Through Polars: DuckDB drops blank lines, ends an open quote silently, and needs one thread for short lines."""
-    check_arguments(read.kwargs, _CSV, "the CSV reader")
     check_compression(read.kwargs, _COMPRESSIONS, "the CSV reader")
     if not read.kwargs.keys() <= _CSV_DIALECT.keys():
         return _csv_as_told(read, files, con)
@@ -215,7 +231,6 @@ def _header(file: str, options: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _scan_json_lines(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnection) -> str | pl.LazyFrame:
     del con
-    check_arguments(read.kwargs, _JSON, "the JSON lines reader")
     check_compression(read.kwargs, _COMPRESSIONS, "the JSON lines reader")
     # types are given, yet each binding would read a sample of this many rows
     # without `records`, one line of {} would make each line the text of one column
@@ -263,7 +278,6 @@ def _json_type(dtype: Any, where: str) -> str:
 
 def _scan_parquet(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnection) -> str | pl.LazyFrame:
     del con
-    check_arguments(read.kwargs, _PARQUET, "the PARQUET reader")
     if read.kwargs.keys() & _PARQUET_TYPES:
         return f"SELECT * FROM {_call('read_parquet', files, {'union_by_name': True, **read.kwargs})}"
     schemas = {file: file_schema(file, "PARQUET") for file in files}

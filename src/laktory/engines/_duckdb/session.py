@@ -14,13 +14,13 @@ import polars as pl
 
 from laktory.engines._duckdb.failures import translated
 from laktory.engines._duckdb.methods import METHODS
-from laktory.engines._duckdb.readers import call_methods, refuse_names, scan_files
+from laktory.engines._duckdb.readers import call_methods, reader_arguments, reader_methods, refuse_names, scan_files
 from laktory.engines._duckdb.sharing import is_plain_scan
 from laktory.engines._duckdb.sql import planner, query, refuse_equal_names, refuse_outside, syntax_error
 from laktory.engines._duckdb.storing import stored, stored_schema
 from laktory.engines._duckdb.streams import PolarsStream
 from laktory.engines._duckdb.types import identifier, literal
-from laktory.engines._duckdb.writers import stage_outputs
+from laktory.engines._duckdb.writers import stage_outputs, writer_arguments
 from laktory.engines.capabilities import DUCKDB
 from laktory.engines.errors import reason
 from laktory.engines.handover import in_memory
@@ -30,7 +30,7 @@ from laktory.expressions.statement import named_twice
 from laktory.settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from laktory.engines.identity import SeenFiles
     from laktory.engines.protocol import FileRead, Output, Staged
@@ -76,6 +76,13 @@ class DuckDBSession:
             "TimeZone": "UTC",
         }.items():
             self._con.execute(f"SET {setting} = {literal(value)}")
+
+    @staticmethod
+    def arguments(format: str, *, writer: bool = False, directory: bool = False) -> Collection[str]:  # noqa: A002
+        """Keyword arguments of the reader or writer of a format."""
+        return writer_arguments(format, directory=directory) if writer else reader_arguments(format)
+
+    reader_methods = staticmethod(reader_methods)
 
     def scan(self, read: FileRead, seen: SeenFiles | None = None) -> nw.LazyFrame[Any]:
         """Read files lazily. JSON lines and, when types are inferred, CSV are looked through first.

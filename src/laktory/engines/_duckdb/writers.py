@@ -22,7 +22,7 @@ from laktory.errors import SinkError, UnsupportedError
 from laktory.optional import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     import duckdb
 
@@ -123,6 +123,13 @@ def _write_group(
     return done
 
 
+def writer_arguments(format: str, *, directory: bool = False) -> Collection[str]:  # noqa: A002
+    """Keyword arguments of the writer of a format; of one that writes a directory of files."""
+    if format in _THROUGH_POLARS:
+        return arrow_files.writer_arguments(format)
+    return _OPTIONS[format] | ({"file_size_bytes", "partition_by"} if directory else set())
+
+
 def _check(output: Output, relation: duckdb.DuckDBPyRelation) -> None:
     if output.methods:
         msg = f"{output.path!r}: the DUCKDB engine has no writer methods, only writer arguments"
@@ -134,15 +141,14 @@ def _check(output: Output, relation: duckdb.DuckDBPyRelation) -> None:
             msg = f"{output.path!r}: {output.format} cannot hold column {column!r}, type {kind}; cast it"
             raise SinkError(msg)
     refuse_types(stored_schema(relation), output.format, output.path)
+    valid = writer_arguments(output.format, directory=output.directory)
+    check_arguments(output.kwargs, valid, f"the {output.format} writer", SinkError)
     if output.format in _THROUGH_POLARS:
-        arrow_files.check_writer(output.format, output.kwargs)
         return
     if output.format in _COMPRESSIONS:
         check_compression(output.kwargs, _COMPRESSIONS[output.format], f"the {output.format} writer", SinkError)
     if output.format in _TEXT_FORMATS:
         compression_of(output.path, output.format)
-    valid = _OPTIONS[output.format] | ({"file_size_bytes", "partition_by"} if output.directory else set())
-    check_arguments(output.kwargs, valid, f"the {output.format} writer", SinkError)
     for name in _keys(output):
         if name not in columns:
             hint = closest(name, columns) or f"columns: {', '.join(columns)}"

@@ -41,6 +41,7 @@ def scan_files(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
     SourceError
         Empty, of another format, or not what `schema` declares.
     """
+    check_arguments(read.kwargs, reader_arguments(read.format), f"the {read.format} reader")
     frame = _SCANS.get(read.format, _scan_through_arrow)(read, files)
     if read.rows is not None:
         frame = frame.slice(*read.rows)
@@ -50,7 +51,6 @@ def scan_files(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
 
 
 def _scan_csv(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
-    check_arguments(read.kwargs, _parameters(pl.scan_csv), "the CSV reader")
     declared = declared_schema(read)
     files = with_content(files)
     if not files:
@@ -68,7 +68,6 @@ def _scan_csv(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
 
 
 def _scan_json_lines(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
-    check_arguments(read.kwargs, _parameters(pl.scan_ndjson), "the JSON lines reader")
     declared = declared_schema(read)
     files = with_content(files)
     if not files:
@@ -97,7 +96,6 @@ def _scan_json_lines(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
 
 def _scan_typed(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
     scan: Callable[..., pl.LazyFrame] = pl.scan_parquet if read.format == "PARQUET" else pl.scan_ipc
-    check_arguments(read.kwargs, _parameters(scan), f"the {read.format} reader")
     declared = declared_schema(read)
     if is_url(files[0]) or "schema" in read.kwargs:
         source: Any = files[0] if is_url(files[0]) else list(files)
@@ -126,7 +124,6 @@ def _scan_typed(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
 
 
 def _scan_delta(read: FileRead, _files: Sequence[str]) -> pl.LazyFrame:
-    check_arguments(read.kwargs, _parameters(pl.scan_delta), "the DELTA reader")
     kwargs = dict(read.kwargs)
     frame = scan_delta(read.path, kwargs.pop("version", read.version), kwargs)
     return _as_declared(frame, declared_schema(read), read.path)
@@ -137,6 +134,14 @@ def _scan_through_arrow(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
     return _as_declared(frame, declared_schema(read), read.path)
 
 
+_READERS: dict[str, Callable[..., Any]] = {
+    "CSV": pl.scan_csv,
+    "DELTA": pl.scan_delta,
+    "IPC": pl.scan_ipc,
+    "JSONL": pl.scan_ndjson,
+    "NDJSON": pl.scan_ndjson,
+    "PARQUET": pl.scan_parquet,
+}
 _SCANS: dict[str, Callable[[FileRead, Sequence[str]], pl.LazyFrame]] = {
     "CSV": _scan_csv,
     "JSONL": _scan_json_lines,
@@ -154,19 +159,29 @@ def _as_declared(frame: pl.LazyFrame, declared: pl.Schema | None, where: str) ->
     return fit(frame, declared)
 
 
+def reader_arguments(format: str) -> list[str]:  # noqa: A002
+    """Keyword arguments of the reader of a format."""
+    reader = _READERS.get(format)
+    return arrow_files.parameters(reader) if reader is not None else arrow_files.reader_arguments(format)
+
+
+def reader_methods() -> list[str]:
+    """Methods of what a reader gives: those of LazyFrame that give a LazyFrame."""
+    public = (name for name in dir(pl.LazyFrame) if not name.startswith("_") and name not in _NOT_FOR_READERS)
+    return [name for name in public if _gives_frame(getattr(pl.LazyFrame, name))]
+
+
+def _gives_frame(method: Any) -> bool:
+    return callable(method) and inspect.signature(method).return_annotation == "LazyFrame"
+
+
 def _call_method(frame: pl.LazyFrame, name: str, args: Sequence[Any], kwargs: Any) -> pl.LazyFrame:
-    method = getattr(pl.LazyFrame, name, None) if not name.startswith("_") and name not in _NOT_FOR_READERS else None
-    if method is None or not callable(method) or inspect.signature(method).return_annotation != "LazyFrame":
+    if name not in reader_methods():
         msg = f"reader method {name!r}: with the Polars engine, only methods of LazyFrame that give a LazyFrame"
         raise UnsupportedError(msg)
     try:
-        result: pl.LazyFrame = method(frame, *args, **kwargs)
+        result: pl.LazyFrame = getattr(frame, name)(*args, **kwargs)
     except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
         msg = f"reader method {name!r}: {reason(error)}"
         raise SourceError(msg) from error
     return result
-
-
-def _parameters(reader: Callable[..., Any]) -> set[str]:
-    names = list(inspect.signature(reader).parameters)[1:]
-    return {name for name in names if not name.startswith("_")} - {"glob"}

@@ -11,9 +11,9 @@ import narwhals as nw
 import polars as pl
 
 from laktory.engines._polars.failures import translated
-from laktory.engines._polars.readers import scan_files
+from laktory.engines._polars.readers import reader_arguments, reader_methods, scan_files
 from laktory.engines._polars.sql import query, syntax_error
-from laktory.engines._polars.writers import stage_outputs
+from laktory.engines._polars.writers import stage_outputs, writer_arguments
 from laktory.engines.capabilities import POLARS
 from laktory.engines.errors import reason
 from laktory.engines.handover import in_memory
@@ -21,7 +21,7 @@ from laktory.engines.scans import files_of
 from laktory.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from laktory.engines.identity import SeenFiles
     from laktory.engines.protocol import FileRead, Output, Staged
@@ -45,6 +45,13 @@ class PolarsSession:
     def __init__(self, scratch: str) -> None:
         self._scratch = scratch
         self._reads: list[tuple[FileRead, Sequence[str]]] = []
+
+    @staticmethod
+    def arguments(format: str, *, writer: bool = False, directory: bool = False) -> Collection[str]:  # noqa: A002
+        """Keyword arguments of the reader or writer of a format."""
+        return writer_arguments(format, directory=directory) if writer else reader_arguments(format)
+
+    reader_methods = staticmethod(reader_methods)
 
     def scan(self, read: FileRead, seen: SeenFiles | None = None) -> nw.LazyFrame[Any]:
         """Read files lazily. JSON lines and, when types are inferred, CSV are looked through first.

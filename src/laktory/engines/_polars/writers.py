@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import tempfile
 from dataclasses import dataclass, field
 from functools import partial
@@ -97,20 +96,26 @@ def stage_outputs(outputs: Sequence[Output], scratch: str, run: Callable[[Callab
     return [staged[index] for index in range(len(outputs))]
 
 
+def writer_arguments(format: str, *, directory: bool = False) -> list[str]:  # noqa: A002
+    """Keyword arguments of the writer of a format; of one that writes a directory of files."""
+    if format in _THROUGH_ARROW:
+        return arrow_files.writer_arguments(format)
+    valid = [name for name in arrow_files.parameters(_SINKS[format]) if name not in _COMPUTED]
+    return [*valid, "partition_by"] if directory else valid
+
+
 def _check(output: Output, frame: pl.LazyFrame) -> None:
     if output.methods:
         msg = f"{output.path!r}: the Polars engine has no writer methods, only writer arguments"
         raise UnsupportedError(msg)
     schema = frame.collect_schema()
     refuse_types(nw.Schema.from_polars(schema), output.format, output.path)
+    valid = writer_arguments(output.format, directory=output.directory)
+    check_arguments(output.kwargs, valid, f"the {output.format} writer", SinkError)
     if output.format in _TEXT:
         compression_of(output.path, output.format)
     if output.format in _THROUGH_ARROW:
-        arrow_files.check_writer(output.format, output.kwargs)
         return
-    valid = {name for name in inspect.signature(_SINKS[output.format]).parameters if not name.startswith("_")}
-    valid = valid - _COMPUTED | ({"partition_by"} if output.directory else set())
-    check_arguments(output.kwargs, valid, f"the {output.format} writer", SinkError)
     check_compression(output.kwargs, _COMPRESSIONS[output.format], f"the {output.format} writer", SinkError)
     for name in _keys(output):
         if name not in schema:
