@@ -117,8 +117,9 @@ def _pipeline_of(document: Document) -> Document:
         msg = f"{document.name!r} is a stack (it has 'resources'); stack files are not supported yet, give a pipeline"
         raise UnsupportedError(msg)
     if not isinstance(value, dict):
-        kind = "a list" if isinstance(value, list) else f"the {type(value).__name__} {value!r:.40}"
-        msg = f"{document.name!r} holds {kind}, expected a pipeline: a mapping with 'name' and 'nodes'"
+        from laktory.models.problems import describe
+
+        msg = f"{document.name!r} holds {describe(value)}, expected a pipeline: a mapping with 'name' and 'nodes'"
         raise DefinitionError(msg)
     guess = next((f"{key!r}: {hint}" for key in value if (hint := closest(str(key), ("nodes", "resources")))), None)
     found = ", ".join(repr(key) for key in list(value)[:8]) or "nothing"

@@ -41,6 +41,7 @@ _CONVERSION = re.compile(
 _NOT_PARSED = re.compile(
     r"could not parse `(.*?)` as dtype `(.+?)` at column '(.*?)'|cannot parse '(.*?)' \(\w+\) as (\w+)", re.DOTALL
 )
+_NO_OBJECT = re.compile(r"^object-store error: Object at location .* not found")
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
@@ -93,6 +94,8 @@ def os_reason(error: BaseException) -> str | None:
     number = error.errno if isinstance(error, OSError) else None
     if number is None and (found := _OS_ERROR.search(str(error))):
         number = int(found[1])
+    if number is None and _NO_OBJECT.search(str(error)):
+        number = errno.ENOENT
     return system_reason(number) if number is not None else None
 
 

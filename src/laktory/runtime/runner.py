@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from laktory.diagnostics import Problem, render
 from laktory.diagnostics.secrets import redact
 from laktory.engines.capabilities import ENGINES
+from laktory.engines.errors import os_reason
 from laktory.errors import DefinitionError, LaktoryError, RunError, SinkError
 from laktory.log import current_node, get_logger
 from laktory.runtime import node as node_room
@@ -147,7 +148,11 @@ class _Run:
         from laktory.settings import settings
 
         targets = [_target(sink) for name in self.plan.node_names for sink in file_sinks(self.nodes[name])]
-        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"cannot make {str(self.plan.pipeline.root_path)!r}, the folder of run records: {os_reason(error)}"
+            raise RunError(f"{msg}; set 'root_path' of the pipeline, or the setting 'runtime_root'") from error
         owner, timeout = f"run {self.run_id} of pipeline {self.plan.pipeline.name!r}", settings.lock_timeout
         locks.enter_context(Locks.acquire((), owner=owner, timeout=timeout, extra=str(self.root / "lock")))
         finish_killed(self.root, owner=owner, timeout=timeout)
