@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,16 @@ from laktory.diagnostics.secrets import register_variables
 from laktory.errors import DefinitionError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from laktory.loading import Document
     from laktory.models import Pipeline
 
 __all__ = ["load_pipeline", "variables_of"]
+
+_NAME = re.compile(r"[^\W\d]\w*")
+_WORD = re.compile(r"\w+")
+_REFERENCE = re.compile(r"\bvars?\.(\w+)")
 
 
 def variables_of(pairs: Sequence[str] | None, files: Sequence[str] | None) -> dict[str, Any]:
@@ -37,35 +42,37 @@ def variables_of(pairs: Sequence[str] | None, files: Sequence[str] | None) -> di
             msg = f"--var-file {file!r} holds no variables, expected a mapping of 'name: value' lines"
             raise DefinitionError(msg)
         variables |= found
-    for pair in pairs or ():
-        name, equals, value = pair.partition("=")
-        if not equals or not name.strip():
-            msg = f"--var {pair!r} is not a variable, write it as NAME=VALUE"
-            raise DefinitionError(msg)
-        variables[name.strip()] = _scalar(value)
+    variables |= {name: _scalar(value) for name, value in map(_pair, pairs or ())}
     register_variables(variables)
     return variables
 
 
-def load_pipeline(file: str, variables: dict[str, Any], backend: str | None = None) -> Pipeline:
-    """The pipeline of a file, its variables resolved; `variables` win over those of the definition.
+def load_pipeline(
+    file: str, var: Sequence[str] | None, var_file: Sequence[str] | None, backend: str | None = None
+) -> Pipeline:
+    """The pipeline of a file, its variables resolved.
 
     Parameters
     ----------
+    var, var_file : ``--var`` and ``--var-file``; the former win over the latter, both over those of the definition, and
+        a later one wins over an earlier one
     backend : replaces the `dataframe_backend` of the pipeline; nodes, sources and sinks that name one keep theirs
 
     Raises
     ------
     DefinitionError
-        With every problem found.
+        With every problem found; if a pair has no ``=`` or nothing uses it, or a file of variables holds no mapping.
     UnsupportedError
         If the file is a stack.
     """
     from laktory.loading import load
 
+    variables = variables_of(var, var_file)
+
     _use_modules_of_project()
     engine = _known(backend)
     document = _pipeline_of(load(Path(file), vars=variables))
+    _refuse_unused([_pair(text)[0] for text in var or ()], document)
     resolved, problems = _resolved(document, variables)
     if engine is not None:
         resolved = replace(resolved, value={**resolved.value, "dataframe_backend": engine})
@@ -82,6 +89,26 @@ def load_pipeline(file: str, variables: dict[str, Any], backend: str | None = No
     if problems:
         raise_problems(problems, document.marks)
     return pipeline
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not _NAME.fullmatch(name.strip()):
+        msg = f"--var {text!r} is not a variable, write it as NAME=VALUE; a name has letters, digits and '_'"
+        raise DefinitionError(msg)
+    return name.strip(), value
+
+
+def _refuse_unused(given: Collection[str], document: Document) -> None:
+    """A misspelled variable would leave the definition's own value in force."""
+    text = "\n".join(line for lines in document.marks.lines.values() for line in lines) if given else ""
+    words = {word.casefold() for word in _WORD.findall(text)}
+    for name in given:
+        if name.casefold() not in words:
+            used = sorted(set(_REFERENCE.findall(text)))
+            hint = closest(name, used) or f"used: {', '.join(used) or 'none'}"
+            msg = f"--var {name!r}: {document.name!r} uses no such variable; {hint}"
+            raise DefinitionError(msg)
 
 
 def _use_modules_of_project() -> None:

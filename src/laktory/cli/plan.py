@@ -1,7 +1,7 @@
 """``laktory plan``."""
 
 from laktory.cli import console
-from laktory.cli.definition import load_pipeline, variables_of
+from laktory.cli.definition import load_pipeline
 from laktory.cli.options import Backend, Debug, Directory, File, Json, Select, Var, VarFile
 
 __all__ = ["plan"]
@@ -19,7 +19,7 @@ def plan(
 ) -> None:
     """Show what a run would do, in order, and why: engine, reads, writes, and what happens to each frame."""
     with console.logs_on_stderr():
-        pipeline = load_pipeline(file, variables_of(var, var_file), backend)
+        pipeline = load_pipeline(file, var, var_file, backend)
         from laktory.planning import plan as make_plan
         from laktory.runtime.options import refuse_unknown_options
 

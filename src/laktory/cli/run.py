@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from laktory.cli import console
-from laktory.cli.definition import load_pipeline, variables_of
+from laktory.cli.definition import load_pipeline
 from laktory.cli.options import Backend, Debug, Directory, File, Json, Select, Var, VarFile
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def run(
     Exit codes: 0 done, 1 the run failed, 2 the definition or the call is wrong, 130 Ctrl-C, 143 SIGTERM.
     """
     with console.logs_on_stderr() if json else nullcontext():
-        pipeline = load_pipeline(file, variables_of(var, var_file), backend)
+        pipeline = load_pipeline(file, var, var_file, backend)
         from laktory.planning import plan
         from laktory.runtime.options import refuse_unknown_options
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from laktory.cli import console
-from laktory.cli.definition import load_pipeline, variables_of
+from laktory.cli.definition import load_pipeline
 from laktory.cli.options import Backend, Debug, Directory, Var, VarFile
 
 __all__ = ["show"]
@@ -24,7 +24,7 @@ def show(
     """Print rows of a node, computed from the pipeline's sources; nothing is written."""
     if node is None:
         file, node = "pipeline.yaml", file
-    pipeline = load_pipeline(file, variables_of(var, var_file), backend)
+    pipeline = load_pipeline(file, var, var_file, backend)
     from laktory.diagnostics import closest
     from laktory.errors import DefinitionError
 

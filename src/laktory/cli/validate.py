@@ -1,7 +1,7 @@
 """``laktory validate``."""
 
 from laktory.cli import console
-from laktory.cli.definition import load_pipeline, variables_of
+from laktory.cli.definition import load_pipeline
 from laktory.cli.options import Backend, Debug, Directory, File, Var, VarFile
 
 __all__ = ["validate"]
@@ -17,7 +17,7 @@ def validate(
 ) -> None:
     """Tell everything that is wrong with a definition, without reading or writing any data."""
     with console.logs_on_stderr():
-        pipeline = load_pipeline(file, variables_of(var, var_file), backend)
+        pipeline = load_pipeline(file, var, var_file, backend)
         from laktory.planning import plan
         from laktory.runtime.options import refuse_unknown_options
 
