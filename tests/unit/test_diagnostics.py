@@ -6,7 +6,17 @@ from typing import Any
 import pydantic
 import pytest
 
-from laktory.diagnostics import Mark, Marks, Position, Problem, closest, field_name, raise_problems, render
+from laktory.diagnostics import (
+    Mark,
+    Marks,
+    Position,
+    Problem,
+    closest,
+    closest_file,
+    field_name,
+    raise_problems,
+    render,
+)
 from laktory.diagnostics.secrets import (
     is_secret_name,
     plain,
@@ -295,3 +305,22 @@ def test_credentials_of_a_url_are_hidden_where_it_is_normalised() -> None:
     register_credentials("postgres://me:pw9999@h/db file://u:hunter22@h/x")
     assert redact("no file 'postgres:/me:pw9999@h/db'") == "no file 'postgres:/***@h/db'"
     assert redact("hunter22") == "***"
+
+
+@pytest.mark.parametrize(
+    ("name", "candidates", "found"),
+    [
+        ("modee", ["mode", "name"], "mode"),
+        ("sep", ["separator", "quote_char"], "separator"),
+        ("partition", ["partition_by", "compression"], "partition_by"),
+        ("se", ["separator"], None),
+        ("zzz", ["separator"], None),
+    ],
+)
+def test_closest_also_finds_what_begins_alike(name, candidates, found):
+    assert closest(name, candidates) == (f"did you mean {found!r}?" if found else None)
+
+
+def test_endings_of_files_say_nothing():
+    assert closest_file("nodez.yaml", ["e.yaml", "nodes.yaml"]) == "did you mean 'nodes.yaml'?"
+    assert closest_file("nodez.yaml", ["e.yaml", "d.yaml"]) is None

@@ -1,7 +1,7 @@
 """Source positions, collected problems and how they are shown. Knows nothing of pipelines."""
 
 from laktory.diagnostics.marks import Mark, Marks, Path, Position, Substitution, field_name
-from laktory.diagnostics.problems import MAX_SHOWN, Problem, closest, placed, raise_problems, render
+from laktory.diagnostics.problems import MAX_SHOWN, Problem, closest, closest_file, placed, raise_problems, render
 
 __all__ = [
     "MAX_SHOWN",
@@ -12,6 +12,7 @@ __all__ = [
     "Problem",
     "Substitution",
     "closest",
+    "closest_file",
     "field_name",
     "placed",
     "raise_problems",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from pathlib import PurePath
 from typing import TYPE_CHECKING, NoReturn
 
 from laktory.diagnostics.marks import field_name
@@ -11,16 +12,17 @@ from laktory.diagnostics.secrets import MASK, redact, spans
 from laktory.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from laktory.diagnostics.marks import Marks, Path, Position
 
-__all__ = ["MAX_SHOWN", "Problem", "closest", "placed", "raise_problems", "render"]
+__all__ = ["MAX_SHOWN", "Problem", "closest", "closest_file", "placed", "raise_problems", "render"]
 
 MAX_SHOWN = 20
 """Problems shown of one definition; hints for more are not worth looking for."""
 MAX_LINE = 160
 MAX_TEXT = 300
+_MIN_BEGINNING = 3
 
 # a tab is one column of the file and one cell here; what would move the cursor or the colours is not shown
 _BLANKS = dict.fromkeys((*range(32), 127, *range(128, 160), 8232, 8233, *range(8234, 8239), *range(8294, 8298)), " ")
@@ -54,10 +56,29 @@ class Problem:
 
 
 def closest(name: object, candidates: Iterable[str]) -> str | None:
-    """``did you mean 'x'?`` for the closest candidate, case ignored, or None."""
+    """``did you mean 'x'?`` for the closest candidate, or one that begins alike (`sep`, `separator`), or None.
+
+    Case does not matter.
+    """
     by_folded = {candidate.casefold(): candidate for candidate in candidates}
-    match = get_close_matches(str(name).casefold(), by_folded, n=1, cutoff=0.6)
-    return f"did you mean {by_folded[match[0]]!r}?" if match else None
+    return _did_you_mean(_close(str(name).casefold(), by_folded), by_folded)
+
+
+def closest_file(name: str, candidates: Iterable[str]) -> str | None:
+    """`closest` for names of files, whose endings are mostly the same and say nothing."""
+    by_stem = {PurePath(candidate).stem.casefold(): candidate for candidate in candidates}
+    return _did_you_mean(_close(PurePath(name).stem.casefold(), by_stem), by_stem)
+
+
+def _close(folded: str, candidates: Collection[str]) -> str | None:
+    match = get_close_matches(folded, candidates, n=1, cutoff=0.6)
+    if match or len(folded) < _MIN_BEGINNING:
+        return match[0] if match else None
+    return min((candidate for candidate in candidates if candidate.startswith(folded)), key=len, default=None)
+
+
+def _did_you_mean(match: str | None, candidates: Mapping[str, str]) -> str | None:
+    return f"did you mean {candidates[match]!r}?" if match is not None else None
 
 
 def render(problem: Problem, marks: Marks | None = None) -> str:

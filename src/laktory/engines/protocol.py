@@ -101,6 +101,16 @@ class Session(Protocol):
         ...
 
     @staticmethod
+    def native_schema(schema: nw.Schema) -> Any:
+        """A schema in the engine's own words. Needs no open session."""
+        ...
+
+    @staticmethod
+    def native_sql(text: str) -> Any:
+        """A SQL expression, guarded, as one of the engine's own. Needs no open session."""
+        ...
+
+    @staticmethod
     def reader_methods() -> Collection[str]:
         """Names of the methods that can be called on what a reader gives. Needs no open session."""
         ...

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from laktory.diagnostics import Marks, Problem, closest, raise_problems
+from laktory.diagnostics import Marks, Problem, closest_file, raise_problems
 from laktory.errors import DefinitionError
 from laktory.loading.nodes import SourceFile, TextError
 from laktory.loading.scope import Scope
@@ -145,5 +145,5 @@ def _check_exists(path: Path, name: str) -> None:
         raise TextError(Problem(f"{name!r} is a folder, expected a file"))
     if not path.exists():
         near = sorted(item.name for item in path.parent.iterdir()) if path.parent.is_dir() else []
-        hint = closest(path.name, near) if near else f"the folder {str(path.parent)!r} does not exist or is empty"
+        hint = closest_file(path.name, near) if near else f"the folder {str(path.parent)!r} does not exist or is empty"
         raise TextError(Problem(f"there is no file {name!r}", hint=hint))

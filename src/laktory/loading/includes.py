@@ -6,7 +6,7 @@ import os
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from laktory.diagnostics import Marks, Problem, closest
+from laktory.diagnostics import Marks, Problem, closest_file
 from laktory.diagnostics.secrets import register_variables
 from laktory.loading.jsontext import compose_json, is_json
 from laktory.loading.nodes import MAX_DEPTH, Copies, Include, Node, NodeMarks, Place, SourceFile, TextError, is_merge
@@ -226,7 +226,7 @@ class Includer:
             hint = "move the file below it, or set LAKTORY_ALLOW_OUTSIDE_INCLUDES=true"
             raise TextError(Problem(message, hint=hint, position=node.position))
         if not exists:
-            near = closest(path.name, _neighbours(path.parent))
+            near = closest_file(path.name, _neighbours(path.parent))
             lost = None if path.parent.is_dir() else f"there is no folder {str(PurePath(target).parent)!r}"
             raise TextError(Problem(f"{shown}: there is no such file", hint=near or lost, position=node.position))
         if not real.is_dir() and not real.is_file():

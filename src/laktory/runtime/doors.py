@@ -18,19 +18,20 @@ from laktory.runtime.gate import Gate
 from laktory.runtime.reading import read
 from laktory.runtime.record import RunFolder, new_run_id
 from laktory.runtime.runner import RunOptions, RunOutcome, run
-from laktory.runtime.sessions import standing
+from laktory.runtime.sessions import session_type, standing
 from laktory.runtime.writing import sink_target, write_custom, write_files
 from laktory.storage import Locks, discard, exists, open_staging
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from laktory.engines.protocol import Session
     from laktory.models.datasinks.base import BaseDataSink
     from laktory.models.datasources.base import BaseDataSource
     from laktory.models.pipeline.pipelinenode import PipelineNode
     from laktory.planning import Plan
 
-__all__ = ["execute_node", "execute_pipeline", "purge_sink", "read_source", "sink_exists", "write_sink"]
+__all__ = ["engine_words", "execute_node", "execute_pipeline", "purge_sink", "read_source", "sink_exists", "write_sink"]
 
 
 def execute_pipeline(
@@ -107,6 +108,21 @@ def _hand_over(pipeline: Pipeline, outcome: RunOutcome) -> None:
         # a node that failed or was skipped has nothing of this run, and what an earlier one left is not its output
         nodes[entry["name"]]._result = outcome.results.get(entry["name"])
     pipeline._last_run = outcome.record
+
+
+def engine_words(backend: Any) -> type[Session]:
+    """The class of an engine's sessions, whose static methods say things in the engine's own words.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no such engine in this version.
+    """
+    name = str(getattr(backend, "value", backend)).upper()
+    if name not in ENGINES:
+        msg = f"there is no backend {name!r}; valid: {', '.join(ENGINES)}"
+        raise UnsupportedError(msg)
+    return session_type(name)
 
 
 def read_source(source: BaseDataSource) -> Any:

@@ -19,14 +19,14 @@ from laktory.engines._duckdb.sharing import is_plain_scan
 from laktory.engines._duckdb.sql import planner, query, refuse_equal_names, refuse_outside, syntax_error
 from laktory.engines._duckdb.storing import stored, stored_schema
 from laktory.engines._duckdb.streams import PolarsStream
-from laktory.engines._duckdb.types import identifier, literal
+from laktory.engines._duckdb.types import duckdb_type, identifier, literal
 from laktory.engines._duckdb.writers import stage_outputs, writer_arguments
 from laktory.engines.capabilities import DUCKDB
 from laktory.engines.errors import reason
 from laktory.engines.handover import in_memory
 from laktory.engines.scans import files_of
-from laktory.errors import SourceError
-from laktory.expressions.statement import named_twice
+from laktory.errors import ExpressionError, SourceError
+from laktory.expressions.statement import fragment_problems, named_twice
 from laktory.settings import settings
 
 if TYPE_CHECKING:
@@ -83,6 +83,24 @@ class DuckDBSession:
         return writer_arguments(format, directory=directory) if writer else reader_arguments(format)
 
     reader_methods = staticmethod(reader_methods)
+
+    @staticmethod
+    def native_schema(schema: nw.Schema) -> dict[str, str]:
+        """A mapping from column name to type name."""
+        return {name: duckdb_type(dtype) for name, dtype in schema.items()}
+
+    @staticmethod
+    def native_sql(text: str) -> duckdb.Expression:
+        """A SQL expression that holds no query and reads nothing.
+
+        Raises
+        ------
+        ExpressionError
+            If it does.
+        """
+        if problems := fragment_problems(text):
+            raise ExpressionError(problems[0].message)
+        return duckdb.SQLExpression(text)
 
     def scan(self, read: FileRead, seen: SeenFiles | None = None) -> nw.LazyFrame[Any]:
         """Read files lazily. JSON lines and, when types are inferred, CSV are looked through first.

@@ -52,6 +52,12 @@ class PolarsSession:
         return writer_arguments(format, directory=directory) if writer else reader_arguments(format)
 
     reader_methods = staticmethod(reader_methods)
+    native_sql = staticmethod(pl.sql_expr)
+
+    @staticmethod
+    def native_schema(schema: nw.Schema) -> pl.Schema:
+        """As a Polars schema."""
+        return schema.to_polars()
 
     def scan(self, read: FileRead, seen: SeenFiles | None = None) -> nw.LazyFrame[Any]:
         """Read files lazily. JSON lines and, when types are inferred, CSV are looked through first.

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from laktory.errors import DefinitionError, ExpressionError
+from laktory.errors import DefinitionError
 from laktory.models.base import is_variable
 from laktory.models.pipelinechild import PipelineChild, Upper
 from laktory.models.problems import problem_error
@@ -66,20 +66,9 @@ class DataFrameColumnExpr(PipelineChild):
             from laktory.expressions.sql import compile_sql
 
             return compile_sql(self.expr.strip(), schema() if schema is not None else None)
-        return self._native_sql()
+        from laktory.runtime.doors import engine_words
 
-    def _native_sql(self) -> Any:
-        if self._backend == "POLARS":
-            import polars as pl
-
-            return pl.sql_expr(self.expr.strip())
-        from laktory.expressions.statement import fragment_problems
-        from laktory.optional import require
-
-        problems = fragment_problems(self.expr)
-        if problems:
-            raise ExpressionError(problems[0].message)
-        return require("duckdb", "dataframe_backend: DUCKDB").SQLExpression(self.expr.strip())
+        return engine_words(self.dataframe_backend).native_sql(self.expr.strip())
 
     def to_sql_expr(self) -> str:
         """The SQL text on one line.

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from laktory.errors import UnsupportedError
 from laktory.models.base import BaseModel, is_variable
 from laktory.models.dataframe.dataframecolumn import DataFrameColumn
 from laktory.models.dtype import DType
@@ -82,15 +81,9 @@ class DataFrameSchema(BaseModel):
         UnsupportedError
             For another backend.
         """
-        name = str(getattr(backend, "value", backend)).upper()
-        if name == "POLARS":
-            return self.to_polars()
-        if name == "DUCKDB":
-            from laktory.engines._duckdb.types import duckdb_type
+        from laktory.runtime.doors import engine_words
 
-            return {column: duckdb_type(dtype) for column, dtype in self.to_narwhals().items()}
-        msg = f"a schema cannot be written for the backend {name!r}; valid: POLARS, DUCKDB"
-        raise UnsupportedError(msg)
+        return engine_words(backend).native_schema(self.to_narwhals())
 
     def to_string(self, indent: int | None = None) -> str:
         """As JSON, a mapping from name to type, that `columns` accepts."""
