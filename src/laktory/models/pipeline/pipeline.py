@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Pipeline", "PipelineExecutionPlan"]
 
 _ROUNDS = 6
+_PARTS = ("sources", "sinks")
 _UNSAFE = re.compile(r"[ .@{}\[\]$|]")
 
 
@@ -100,7 +101,9 @@ class Pipeline(PipelineChild):
         return []
 
     def _plan_problems(self, at_fault: Collection[int]) -> list[Problem]:
-        """What a plan would refuse, of the nodes that are neither at fault already nor hold variables."""
+        """What a plan would refuse, of the nodes that hold no variables; of those at fault already, what is left of
+        their sources and sinks.
+        """
         from laktory.planning import pipeline_problems
 
         if is_variable(self.dataframe_backend_) or is_variable(self.dataframe_api_):
@@ -108,9 +111,14 @@ class Pipeline(PipelineChild):
         chosen = [
             index
             for index, node in enumerate(self.nodes)
-            if index not in at_fault and not is_variable(node) and not has_variable(node.to_plain())
+            if not is_variable(node) and not has_variable(node.to_plain()) and not node.name.startswith(STAND_IN)
         ]
-        return located(pipeline_problems(self, only=chosen), written_marks(self), SPELLINGS)
+        found = [
+            problem
+            for problem in pipeline_problems(self, only=chosen)
+            if problem.path[:1] != ("nodes",) or problem.path[1] not in at_fault or problem.path[2] in _PARTS
+        ]
+        return located(found, written_marks(self), SPELLINGS)
 
     def _name_problems(self) -> list[Problem]:
         problems: list[Problem] = []
