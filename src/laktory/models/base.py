@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self, Type
 
 import pydantic
 from pydantic import ConfigDict, Field, PrivateAttr, WrapValidator
-from pydantic._internal._model_construction import ModelMetaclass  # its place since pydantic 2.0
 
 from laktory.diagnostics import raise_problems
 from laktory.diagnostics.secrets import redact, register_variables
@@ -16,6 +15,11 @@ from laktory.errors import DefinitionError
 from laktory.models.children import Children, child_lists
 from laktory.models.places import spread, written_marks
 from laktory.models.problems import as_written, problems_of, raise_located, unique_spelling, unknown_field
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(pydantic.BaseModel)  # it has no public name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
