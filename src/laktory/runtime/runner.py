@@ -11,6 +11,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from laktory.diagnostics import Problem, render
@@ -103,6 +104,7 @@ class _Run:
         self.folder = RunFolder(self.root, self.run_id)
         self.sessions = Sessions()
         self.gate = Gate()
+        self.turns = {name: Lock() for name, engine in ENGINES.items() if not engine.parallel}
         self.results: dict[str, NodeResult] = {}
         self.job = Job(self.run_id, list(plan.selects), plan.node_names)
         self.outcomes: dict[str, dict[str, Any]] = {}
@@ -276,11 +278,20 @@ class _Run:
             write_sinks=options.write_sinks,
             apply_transformer=options.apply_transformer,
         )
-        if name in self.job.unfinished:
-            return node_room.finish_custom(self.nodes[name], self.results[name], context)
-        # before the node writes: it may write to what it reads
-        self.rows_in[name] = node_room.rows_in(self.nodes[name], self.plan.by_name[name], context)
-        return node_room.execute(self.nodes[name], self.plan.by_name[name], context)
+        with ExitStack() as turns:
+            for engine in self._taking_turns(name):
+                turns.enter_context(self.turns[engine])
+            if name in self.job.unfinished:
+                return node_room.finish_custom(self.nodes[name], self.results[name], context)
+            # before the node writes: it may write to what it reads
+            self.rows_in[name] = node_room.rows_in(self.nodes[name], self.plan.by_name[name], context)
+            return node_room.execute(self.nodes[name], self.plan.by_name[name], context)
+
+    def _taking_turns(self, name: str) -> list[str]:
+        """Engines a node works with whose nodes take turns, always in the same order."""
+        node = self.plan.by_name[name]
+        engines = {node.engine, *(self.results[other].engine for other in node.upstream if other in self.results)}
+        return sorted(engines & self.turns.keys())
 
     def _finish(self, name: str, future: Future[NodeResult]) -> None:
         error = future.exception()

@@ -296,7 +296,9 @@ def _scan_parquet(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConn
     wanted = declared if declared is not None else {**united, **dict.fromkeys(keys)}
     as_told = pl.Schema({name: declared[name] if declared and name in declared else keys[name] for name in keys})
     hive_types = {name: duckdb_type(dtype) for name, dtype in nw.Schema.from_polars(as_told).items()}
-    options = {"hive_partitioning": bool(keys), **({"hive_types": hive_types} if keys else {}), **read.kwargs}
+    # the statistics of other writers leave NaN out, and DuckDB would skip the rows that hold it
+    options: dict[str, Any] = {"hive_partitioning": bool(keys), "can_have_nan": True}
+    options |= {**({"hive_types": hive_types} if keys else {}), **read.kwargs}
     queries = []
     # the names and types of a group are equal, so that one scan reads it
     for _, group in groupby(files, lambda file: sorted(schemas[file].items(), key=str)):
