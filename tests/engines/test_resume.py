@@ -450,3 +450,19 @@ def test_digests_do_not_depend_on_what_is_selected(backend):
     p = chain(backend)
     assert p.plan(["c"]).by_name["c"].digest == p.plan().by_name["c"].digest
     assert p.plan(["c"]).digests == p.plan().digests
+
+
+@pytest.mark.parametrize("move", [shutil.copytree, shutil.move])
+def test_a_project_that_was_moved_or_copied_doubles_nothing(backend, tmp_path, monkeypatch, move):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    numbers(n=2)
+    failed(chain(backend, bad=True))
+    monkeypatch.chdir(tmp_path)
+    move(str(tmp_path / "here"), str(tmp_path / "there"))
+    monkeypatch.chdir(tmp_path / "there")
+    mended = chain(backend)
+    mended.nodes[0].transformer = {"nodes": [{"expr": "SELECT * FROM {df}"}]}
+    with pytest.raises(RunError, match="cannot resume: node 'a' has appended rows"):
+        mended.execute(resume=True)
+    assert height("a.parquet", "b.parquet") == [2, 2]

@@ -182,7 +182,7 @@ def write_sink(sink: BaseDataSink, df: Any, mode: str | None, *, full_refresh: b
                 run_id=folder.run_id,
                 replace_all=full_refresh,
                 intent=str(root / "intents" / f"{folder.run_id}.json"),
-                note={"ledger": str(folder.ledger), "entry": {}},
+                note={"ledger": str(folder.ledger), "root": str(root), "entry": {}},
                 gate=Gate(),
             )
         finally:

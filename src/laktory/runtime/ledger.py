@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEDGER", "file_sinks", "is_whole", "keep_scratch", "path_key", "read_again", "rows_read", "scratch_line",
-    "sink_target", "write_line",
+    "sink_target", "target_key", "write_line",
 ]  # fmt: skip
 
 LEDGER = 2
@@ -47,9 +47,14 @@ def path_key(path: str) -> str:
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 
+def target_key(target: Target, root: Path) -> str:
+    """What ledgers of the root path have instead of a target: the same when both are moved or copied together."""
+    return path_key(os.path.relpath(target.path, os.path.realpath(root)))
+
+
 def write_line(
     number: int,
-    target: Target,
+    target: str,
     staged: Iterable[tuple[str, str]],
     *,
     rows: int | None,
@@ -62,6 +67,7 @@ def write_line(
     Parameters
     ----------
     number : of the sink
+    target : its `target_key`
     staged : path of each staged file, and its name in the target once it is committed (a file's own: ``""``)
     rows, offset : rows of the frame, and rows before them in the same file
     added : other files of the target stay
@@ -69,7 +75,7 @@ def write_line(
     """
     files = [[name, *_identity(path)] for path, name in staged]
     return {
-        "sink": number, "target": path_key(target.path), "rows": rows, "offset": offset, "added": added, "files": files,
+        "sink": number, "target": target, "rows": rows, "offset": offset, "added": added, "files": files,
         "commit": commit,
     }  # fmt: skip
 

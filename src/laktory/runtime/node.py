@@ -246,7 +246,7 @@ def _write(
         run_id=context.run_id,
         replace_all=context.replace_all,
         intent=str(context.intents / f"{file_name(node.name)}.json"),
-        note={"ledger": str(context.folder.ledger), "entry": entry},
+        note={"ledger": str(context.folder.ledger), "root": str(context.intents.parent), "entry": entry},
         gate=context.gate,
         scratch=scratch,
         scratch_read=result.read,

@@ -21,7 +21,16 @@ from typing import TYPE_CHECKING, Any
 from laktory.diagnostics.secrets import redact
 from laktory.errors import RunError, SinkError, TargetLockedError
 from laktory.log import get_logger
-from laktory.runtime.ledger import LEDGER, file_sinks, is_whole, keep_scratch, path_key, read_again, sink_target
+from laktory.runtime.ledger import (
+    LEDGER,
+    file_sinks,
+    is_whole,
+    keep_scratch,
+    path_key,
+    read_again,
+    sink_target,
+    target_key,
+)
 from laktory.runtime.node import NodeResult
 from laktory.runtime.record import RunFolder, last_unfinished, run_folders
 from laktory.storage import Locks, Target, pointed_record, read_record, recover, staging_folder
@@ -195,7 +204,7 @@ class _Resumption:
         names = [*(node.name for node in running), *unfinished]
         for name in names:
             node = self.nodes[name]
-            keys = _added_to(node, full_refresh=self.full_refresh, customs_only=name in unfinished)
+            keys = _added_to(node, self.root, full_refresh=self.full_refresh, customs_only=name in unfinished)
             for key, (what, mode) in keys.items():
                 if key not in taken:
                     continue
@@ -227,7 +236,7 @@ def _refuse_renamed(plan: Plan, root: Path) -> None:
     keys = {
         key: (node.name, what)
         for node in plan.nodes
-        for key, (what, _) in _added_to(plan.pipeline.nodes_dict[node.name], full_refresh=False).items()
+        for key, (what, _) in _added_to(plan.pipeline.nodes_dict[node.name], root, full_refresh=False).items()
     }
     for run, other in _unfinished_elsewhere(root):
         for key in keys.keys() & _committed(run.entries()[1:], run.run_id).keys():
@@ -260,13 +269,15 @@ def _read_nodes(node: NodePlan) -> list[str]:
     return [read.what for read in node.reads if read.kind == "PIPELINE_NODE"]
 
 
-def _added_to(node: PipelineNode, *, full_refresh: bool, customs_only: bool = False) -> dict[str, tuple[str, str]]:
+def _added_to(
+    node: PipelineNode, root: Path, *, full_refresh: bool, customs_only: bool = False
+) -> dict[str, tuple[str, str]]:
     """What a node writes to without replacing what is there: key → how to call it, mode."""
     keys = {_custom_key(node.name): ("its custom writer", "CUSTOM") for sink in node.sinks if sink.custom_writer}
     if not full_refresh and not customs_only:
         for sink in file_sinks(node):
             if sink.write_mode != "OVERWRITE":
-                keys[path_key(sink_target(sink).path)] = (repr(redact(sink.path)), sink.write_mode)
+                keys[target_key(sink_target(sink), root)] = (repr(redact(sink.path)), sink.write_mode)
     return keys
 
 

@@ -17,7 +17,7 @@ from laktory.errors import SinkError, SourceError
 from laktory.log import get_logger
 from laktory.models.custom import LaktoryContext
 from laktory.runtime.custom import call
-from laktory.runtime.ledger import rows_read, scratch_line, sink_target, write_line
+from laktory.runtime.ledger import rows_read, scratch_line, sink_target, target_key, write_line
 from laktory.runtime.reading import row_count
 from laktory.storage import commit, delta_schema, discard, exists, file_name, open_staging, prepare, sync
 
@@ -99,7 +99,8 @@ def write_files(
     ----------
     replace_all : write as OVERWRITE whatever the mode
     intent : path of the intent record
-    note : what the commit writes to the ledger; the entry gets what was written under ``"writes"``
+    note : the ledger, the root path of its pipeline, and the entry the commit writes there; that gets what was written
+        under ``"writes"``
     gate : entered to commit
     scratch : one more output, an intermediate result that nobody else sees
     scratch_read : how to read it
@@ -134,7 +135,8 @@ def write_files(
         if scratch is not None:
             sync(scratch.path)
         rows = _frame_rows(active, staged)
-        written = [_written(number, sinks[number], job, rows) for number, job in enumerate(jobs)]
+        root = Path(note["root"])
+        written = [_written(number, sinks[number], job, rows, root) for number, job in enumerate(jobs)]
         entry = note["entry"] | _entry(written, rows, scratch_read)
         line = {"ledger": note["ledger"], "ledger_line": json.dumps(entry)}
         with gate:
@@ -372,13 +374,13 @@ def _frame_rows(jobs: Sequence[_Job], staged: Sequence[Staged]) -> int | None:
     return staged[-1].rows if staged else None
 
 
-def _written(number: int, sink: FileDataSink, job: _Job | None, rows: int | None) -> Written:
+def _written(number: int, sink: FileDataSink, job: _Job | None, rows: int | None, root: Path) -> Written:
     if job is None or job.change is None:
         return Written(sink, None, 0, None, typed=False)
     target, change, is_file = job.target, job.change, job.target.kind == "file"
     line = write_line(
         number,
-        target,
+        target_key(target, root),
         [(change.staged, "")] if is_file else [(f"{change.staged}/{name}", name) for name in change.files],
         rows=rows,
         offset=job.old_rows if is_file and job.mode == "APPEND" else None,
