@@ -1,5 +1,6 @@
 """Whole pipelines: one behaviour, every engine."""
 
+import datetime as dt
 import os
 import subprocess
 import sys
@@ -356,3 +357,48 @@ def test_a_selected_node_reads_the_sink_that_kept_the_types(backend):
     p.execute(selects=["a"])
     p.execute(selects=["b"])
     assert pl.read_parquet("b.parquet").height == 12
+
+
+# ---- nodes that run alone ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format_", ["CSV", "JSONL", "JSON", "PARQUET"])
+@pytest.mark.parametrize("path", ["mid/", "mid.file"])
+def test_a_node_alone_gives_what_a_whole_run_gives(backend, format_, path):
+    """Texts are `007`, numbers are numbers, whatever the file between them says of types."""
+    pl.DataFrame({"id": [1, 2], "code": ["007", "12"], "day": [dt.date(2024, 1, 2), None]}).write_parquet("in.parquet")
+    steps = [{"expr": "SELECT id + id AS twice, code || '!' AS code, day FROM {df}"}]
+    p = pipeline(
+        backend,
+        node("a", "in.parquet", {"path": path, "format": format_}),
+        node("b", "a", "out.parquet", steps=steps),
+    )
+    p.execute()
+    whole = pl.read_parquet("out.parquet")
+    assert whole.sort("twice").rows() == [(2, "007!", dt.date(2024, 1, 2)), (4, "12!", None)]
+    fresh = models.Pipeline.model_validate(p.model_dump(exclude_unset=True))
+    fresh.execute(selects=["b"])
+    assert pl.read_parquet("out.parquet").sort("twice").equals(whole.sort("twice"))
+    assert pl.read_parquet_schema("out.parquet") == dict(whole.schema)
+
+
+def test_a_file_that_somebody_else_wrote_has_no_known_types(backend, capsys):
+    pl.DataFrame({"id": [1, 2]}).write_parquet("in.parquet")
+    p = pipeline(backend, node("a", "in.parquet", "mid.csv"), node("b", "a", "out.parquet"))
+    p.execute()
+    Path("mid.csv").write_text("id\nx\n")
+    p.execute(selects=["b"])
+    assert pl.read_parquet("out.parquet").rows() == [("x",)]
+    assert "The types of mid.csv are not known" in capsys.readouterr().out
+
+
+def test_a_node_alone_reads_the_first_sink_of_its_upstream(backend):
+    pl.DataFrame({"id": [1, 2]}).write_parquet("in.parquet")
+    a = node("a", "in.parquet", {"path": "log.csv", "format": "CSV", "mode": "APPEND"})
+    count = [{"expr": "SELECT count(*) AS n FROM {df}"}]
+    pipeline(backend, a).execute()
+    a["sinks"].append({"path": "log.parquet", "format": "PARQUET", "mode": "APPEND"})
+    p = pipeline(backend, a, node("b", "a", "out.parquet", steps=count))
+    p.execute(selects=["a"])
+    p.execute(selects=["b"])
+    assert pl.read_parquet("out.parquet").rows() == [(4,)]

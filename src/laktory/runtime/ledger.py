@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from laktory.runtime.record import RunFolder
 
 __all__ = [
-    "LEDGER", "file_sinks", "is_whole", "keep_scratch", "path_key", "read_again", "rows_read", "scratch_line",
+    "LEDGER", "file_sinks", "is_there", "is_whole",
+    "keep_scratch", "path_key", "read_again", "rows_read", "scratch_line",
     "sink_target", "target_key", "write_line",
 ]  # fmt: skip
 
@@ -61,6 +62,7 @@ def write_line(
     offset: int | None,
     added: bool,
     commit: str | None,
+    schema: str | None,
 ) -> dict[str, Any]:
     """What a sink is about to commit.
 
@@ -72,11 +74,12 @@ def write_line(
     rows, offset : rows of the frame, and rows before them in the same file
     added : other files of the target stay
     commit : id of the version of a Delta table
+    schema : types of a file that does not keep them, as text
     """
     files = [[name, *_identity(path)] for path, name in staged]
     return {
         "sink": number, "target": target, "rows": rows, "offset": offset, "added": added, "files": files,
-        "commit": commit,
+        "commit": commit, "schema": schema,
     }  # fmt: skip
 
 
@@ -120,10 +123,11 @@ def is_whole(entry: Mapping[str, Any], node: PipelineNode, folder: RunFolder) ->
         if not path.is_file() or path.stat().st_size != read["size"]:
             return False
     sinks = file_sinks(node)
-    return all(_is_there(sink_target(sinks[line["sink"]]), line) for line in entry["writes"])
+    return all(is_there(sink_target(sinks[line["sink"]]), line) for line in entry["writes"])
 
 
-def _is_there(target: Target, line: Mapping[str, Any]) -> bool:
+def is_there(target: Target, line: Mapping[str, Any]) -> bool:
+    """Whether a target is as a `write_line` says."""
     if line["commit"] and not line["added"] and delta_version(target.path, line["commit"]) is None:
         return False
     for name, *identity in line["files"]:

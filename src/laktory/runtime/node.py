@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laktory.engines.identity import SeenFiles
@@ -12,14 +13,14 @@ from laktory.errors import DefinitionError, LaktoryError, SourceError
 from laktory.log import get_logger
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
-from laktory.runtime.ledger import file_sinks, scratch_line, sink_target
+from laktory.runtime.ledger import file_sinks, scratch_line
 from laktory.runtime.reading import file_read, read, row_count
+from laktory.runtime.stored import stored_read
 from laktory.runtime.writing import Written, carrier, scratch_output, write_custom, write_files
-from laktory.storage import append_line, delta_schema, exists, file_name, sync
+from laktory.storage import append_line, delta_schema, file_name, sync
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     import narwhals as nw
 
@@ -204,24 +205,12 @@ def _upstream(node: PipelineNode, name: str, session: Session, context: NodeCont
         seen.merge(result.seen)
         return output
     pipeline = node.parent_pipeline
-    sink = _stored_sink(pipeline.nodes_dict[name], session) if pipeline is not None else None
+    sink = pipeline.nodes_dict[name].primary_sink if pipeline is not None else None
     if not isinstance(sink, FileDataSink):
         msg = f"node {name!r} is not part of this run and has no file sink that could be read instead"
         raise DefinitionError(msg)
-    if not exists(sink_target(sink)):
-        msg = f"{sink.path!r} does not exist: node {name!r}, which writes it, is not part of this run"
-        raise SourceError(f"{msg}; run it first, or select it too, as in '*{node.name}'")
     _log.info("Reading pipeline node %s from %s", name, sink.path)
-    return read(sink.as_source(), session, lambda *_: None, seen)  # type: ignore[arg-type]
-
-
-def _stored_sink(node: PipelineNode, session: Session) -> Any:
-    """The primary sink; where that has lost its types, another one that was written alike and has kept them."""
-    first = node.primary_sink
-    if not isinstance(first, FileDataSink) or session.capabilities.formats[first.format].typed:
-        return first
-    alike = [sink for sink in file_sinks(node) if sink.write_mode == first.write_mode and not sink.writer_kwargs]
-    return next((sink for sink in alike if session.capabilities.formats[sink.format].typed), first)
+    return session.scan(stored_read(sink, session, Path(pipeline.root_path).absolute()), seen)
 
 
 def _write(

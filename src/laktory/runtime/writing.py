@@ -19,6 +19,7 @@ from laktory.models.custom import LaktoryContext
 from laktory.runtime.custom import call
 from laktory.runtime.ledger import rows_read, scratch_line, sink_target, target_key, write_line
 from laktory.runtime.reading import row_count
+from laktory.runtime.stored import schema_text
 from laktory.storage import commit, delta_schema, discard, exists, file_name, open_staging, prepare, sync
 
 if TYPE_CHECKING:
@@ -378,6 +379,7 @@ def _written(number: int, sink: FileDataSink, job: _Job | None, rows: int | None
     if job is None or job.change is None:
         return Written(sink, None, 0, None, typed=False)
     target, change, is_file = job.target, job.change, job.target.kind == "file"
+    schema = None if sink.format in _KEEP_TYPES else _as_text_holds(job.schema)
     line = write_line(
         number,
         target_key(target, root),
@@ -386,8 +388,8 @@ def _written(number: int, sink: FileDataSink, job: _Job | None, rows: int | None
         offset=job.old_rows if is_file and job.mode == "APPEND" else None,
         added=change.mode == "APPEND",
         commit=change.table["id"] if change.table else None,
+        schema=None if job.typed else schema_text(_as_text_holds(job.schema)),
     )
-    schema = None if sink.format in _KEEP_TYPES else _as_text_holds(job.schema)
     typed = job.typed and not (target.kind != "file" and "partition_by" in sink.writer_kwargs)
     return Written(sink, rows, job.bytes, rows_read(target, sink.format, line, schema=schema), typed, line)
 
