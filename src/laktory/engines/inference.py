@@ -38,7 +38,7 @@ __all__ = ["JsonType", "RoundedError", "check_json_lines", "infer_csv", "infer_j
 _FIRST = 20  # lines of a regular file are all alike: few of them teach the next round
 _SAMPLE = 1_000
 _MAX_ROUNDS = 8
-_MAX_PATTERN = 50_000
+_MAX_PATTERN = 12_000  # beyond, the regular expression is slower than parsing, by far
 _MAX_ORDERS = 8
 
 _ESCAPE = (

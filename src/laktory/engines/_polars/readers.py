@@ -91,7 +91,8 @@ def _scan_json_lines(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
         return arrow_files.parse_json_lines(literal, schema, **read.kwargs)
     # every line is known to fit: the decoder of text columns is faster than the JSON lines reader
     lines = pl.scan_lines(list(files), name="line", glob=False)
-    return lines.select(pl.col("line").str.json_decode(pl.Struct(schema)).struct.unnest())
+    # unnested as an expression, each column would decode every line again
+    return lines.select(pl.col("line").str.json_decode(pl.Struct(schema))).unnest("line")
 
 
 def _scan_typed(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
