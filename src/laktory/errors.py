@@ -18,10 +18,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from laktory.diagnostics import Problem
 
@@ -38,13 +39,31 @@ __all__ = [
     "TargetLockedError",
     "UnsupportedError",
     "UnsupportedNameError",
+    "within",
 ]
 
 
 class LaktoryError(Exception):
-    """Root of the tree. `exit_code` is what the command line ends with."""
+    """Root of the tree. `exit_code` is what the command line ends with.
+
+    Attributes
+    ----------
+    path : tuple[str | int, ...]
+        For what happened while a node ran: where in the node, e.g. ``("sources", 0, "filter")``. Empty when unknown.
+    """
 
     exit_code: ClassVar[int] = 1
+    path: tuple[str | int, ...] = ()
+
+
+@contextmanager
+def within(*path: str | int) -> Iterator[None]:
+    """What fails here belongs to this part of the declaration: `path` comes before the error's own."""
+    try:
+        yield
+    except LaktoryError as error:
+        error.path = (*path, *error.path)
+        raise
 
 
 class DefinitionError(LaktoryError, ValueError):
@@ -87,7 +106,7 @@ class UnsupportedNameError(UnsupportedError, AttributeError):
     """A name that other releases have; an `AttributeError` too, so that `hasattr` says no."""
 
 
-class MissingDependencyError(LaktoryError, ImportError):
+class MissingDependencyError(LaktoryError, ImportError):  # type: ignore[misc]  # `path` is ours, not of a module
     """An optional package is missing; the message holds the exact install line."""
 
     exit_code: ClassVar[int] = 2
@@ -100,11 +119,17 @@ class RunError(LaktoryError, RuntimeError):
     ----------
     node : str | None
         The node that failed.
+    told : str | None
+        The message with all that is known of where it happened; what `str` gives. None: the message alone.
     """
 
     def __init__(self, message: str, *, node: str | None = None) -> None:
         super().__init__(message)
         self.node = node
+        self.told: str | None = None
+
+    def __str__(self) -> str:
+        return self.told or super().__str__()
 
 
 class SourceError(RunError):

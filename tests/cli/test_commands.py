@@ -15,6 +15,12 @@ from laktory.cli.main import COMMANDS
 from laktory.cli.quickstart import TEMPLATE
 from laktory.errors import DefinitionError, RunError, SinkError
 
+NO_SOURCE = """\
+error: node 'brz': pipeline.yaml:6:18: nodes[0].source.path: 'in.jsonl' does not exist
+    6 |   source: {path: in.jsonl, format: JSONL}
+      |                  ^^^^^^^^
+"""
+
 
 def call(*args: str) -> Result:
     return CliRunner().invoke(app, list(args))
@@ -63,7 +69,7 @@ def test_run_json_of_a_failed_run_is_its_record(project: Path) -> None:
     record = json.loads(result.stdout)
     assert record["status"] == "failed"
     assert [node["status"] for node in record["nodes"]] == ["failed", "skipped", "skipped"]
-    assert result.stderr == "error: node 'brz': 'in.jsonl' does not exist\n"
+    assert result.stderr == NO_SOURCE
 
 
 def test_run_json_of_a_wrong_definition_prints_no_json(project: Path) -> None:
@@ -291,7 +297,7 @@ def test_debug_shows_a_traceback(project: Path) -> None:
     result = call("run", "--debug", "-q")
     assert result.exit_code == 1
     assert "Traceback (most recent call last)" in result.stderr
-    assert result.stderr.endswith("error: node 'brz': 'in.jsonl' does not exist\n")
+    assert result.stderr.endswith(NO_SOURCE)
     assert "Traceback" not in call("run", "-q").stderr
 
 

@@ -17,6 +17,11 @@ import pytest
 from laktory.cli.main import COMMANDS
 from laktory.cli.stopping import GRACE
 
+NO_SOURCE = """\
+error: node 'brz': pipeline.yaml:6:18: nodes[0].source.path: 'in.jsonl' does not exist
+    6 |   source: {path: in.jsonl, format: JSONL}
+      |                  ^^^^^^^^
+"""
 SLOW = """\
 name: pl
 imports: [slow_rows]
@@ -56,7 +61,7 @@ def test_exit_codes(project: Path) -> None:
     Path("in.jsonl").unlink()
     failed = finished("run", "-q")
     assert (failed.returncode, failed.stdout) == (1, "")
-    assert failed.stderr == "error: node 'brz': 'in.jsonl' does not exist\n"
+    assert failed.stderr == NO_SOURCE
     Path("pipeline.yaml").write_text("name: pl\nnodes: 3\n", "utf-8")
     wrong = finished("run")
     assert (wrong.returncode, wrong.stdout) == (2, "")

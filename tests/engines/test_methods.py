@@ -232,6 +232,10 @@ def test_a_single_argument_needs_no_list(run):
         ({"func_name": "unique", "func_kwargs": {"subste": ["symbol"]}}, "did you mean 'subset'?"),
         ({"func_name": "join", "func_args": ["{nodes.mta}"]}, "did you mean '{nodes.meta}'?"),
         ({"func_name": "filter", "func_args": "nw.col('day').map_batches(print)"}, "map_batches"),
+        (
+            {"func_name": "unique", "func_kwargs": {"subset": ["symbol"], "keep": "first"}},
+            "rows have no order of their own, so none is first or last; give 'order_by'",
+        ),
         ({"func_name": "rename", "func_args": [{"clsoe": "c"}]}, "there is no column 'clsoe'; did you mean 'close'?"),
     ],
 )

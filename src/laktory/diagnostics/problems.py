@@ -81,8 +81,8 @@ def _did_you_mean(match: str | None, candidates: Mapping[str, str]) -> str | Non
     return f"did you mean {candidates[match]!r}?" if match is not None else None
 
 
-def render(problem: Problem, marks: Marks | None = None) -> str:
-    """A problem as at most six lines: place and message, the line with a caret, what is valid, a hint."""
+def render(problem: Problem, marks: Marks | None = None, *, limit: int = MAX_TEXT) -> str:
+    """At most six lines: place and message, cut at `limit`, the line with a caret, what is valid, a hint."""
     position, width = _place(problem, marks)
     head = f"{position}: " if position else ""
     name = field_name(problem.path)
@@ -90,7 +90,7 @@ def render(problem: Problem, marks: Marks | None = None) -> str:
         head += f"{name}: "
     elif len(problem.path) > 1:
         head += f"{field_name(problem.path[:-1])}: "
-    parts = [_cut(head + " ".join(problem.message.split()), MAX_TEXT)]
+    parts = [_cut(head + " ".join(problem.message.split()), limit)]
     source = marks.line(position) if marks and position else None
     if position and source is not None:
         parts += _snippet(source, position, width)

@@ -6,7 +6,7 @@ import importlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from laktory.errors import DefinitionError, LaktoryError, RunError
+from laktory.errors import DefinitionError, RunError
 from laktory.log import get_logger
 from laktory.models.base import SPELLINGS
 from laktory.models.datasources import CustomDataSource
@@ -76,8 +76,6 @@ def call(function: _CustomFunction, imports: Iterable[str], context: LaktoryCont
         kwargs["laktory_context"] = context
     try:
         return found(*first, *function.func_args, **kwargs)
-    except LaktoryError:
-        raise
     except (Exception, SystemExit) as error:
         # a function that asks to leave the process has failed; the run goes on without it
         msg = f"{function.func_name!r} raised {type(error).__name__}: {error}"

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laktory.engines.identity import SeenFiles
-from laktory.errors import DefinitionError, LaktoryError, SourceError
+from laktory.errors import DefinitionError, LaktoryError, SourceError, within
 from laktory.log import get_logger
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
 from laktory.runtime.ledger import file_sinks, scratch_line
 from laktory.runtime.reading import file_read, read, row_count
 from laktory.runtime.stored import stored_read
-from laktory.runtime.writing import Written, carrier, scratch_output, write_custom, write_files
+from laktory.runtime.writing import Written, carrier, scratch_output, sink_place, write_custom, write_files
 from laktory.storage import append_line, delta_schema, file_name, sync
 
 if TYPE_CHECKING:
@@ -164,7 +164,8 @@ def _stage_frame(node: PipelineNode, session: Session, context: NodeContext, see
         frames[name] = session.adopt(value)
     first: Frame | None = None
     for position, source in enumerate(node.sources):
-        frame = read(source, session, upstream, seen)
+        with within("sources", position):
+            frame = read(source, session, upstream, seen)
         first = frame if position == 0 else first
         if source.name:
             frames[f"sources.{source.name}"] = frame
@@ -174,17 +175,18 @@ def _stage_frame(node: PipelineNode, session: Session, context: NodeContext, see
     if node.transformer is not None and context.apply_transformer:
         from laktory.transforms import apply
 
-        for name in node.transformer.upstream_node_names:
-            frames[f"nodes.{name}"] = upstream(name, session)
-        first = apply(
-            first,
-            node.transformer.nodes,
-            session=session,
-            frames=frames,
-            read=lambda source: read(source, session, upstream, seen),
-        )
+        with within("transformer"):
+            for name in node.transformer.upstream_node_names:
+                frames[f"nodes.{name}"] = upstream(name, session)
+            first = apply(
+                first,
+                node.transformer.nodes,
+                session=session,
+                frames=frames,
+                read=lambda source: read(source, session, upstream, seen),
+            )
     if first is None:
-        msg = f"node {node.name!r} reads nothing: it has neither a source nor a transformer"
+        msg = "nothing is read: the node has neither a source nor a transformer"
         raise DefinitionError(msg)
     return first
 
@@ -256,7 +258,8 @@ def finish_custom(node: PipelineNode, result: NodeResult, context: NodeContext) 
     assert context.folder is not None
     for sink in node.sinks:
         if sink.custom_writer is not None:
-            write_custom(output, sink)
+            with within(*sink_place(sink), "custom_writer"):
+                write_custom(output, sink)
     append_line(str(context.folder.ledger), json.dumps({"node": node.name, "custom_writers": "done"}))
     return result
 

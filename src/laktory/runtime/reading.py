@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from laktory.engines.errors import reason
 from laktory.engines.protocol import FileRead
-from laktory.errors import DefinitionError, StepError
+from laktory.errors import DefinitionError, LaktoryError, SourceError, StepError, within
 from laktory.log import get_logger
 from laktory.models.custom import LaktoryContext
 from laktory.models.datasources import (
@@ -17,7 +19,7 @@ from laktory.models.datasources import (
 from laktory.runtime.custom import call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     import narwhals as nw
 
@@ -30,6 +32,14 @@ if TYPE_CHECKING:
 __all__ = ["file_read", "post_read", "read", "row_count"]
 
 _log = get_logger(__name__)
+
+_ORIGIN: dict[type[BaseDataSource], tuple[str]] = {
+    FileDataSource: ("path",),
+    PipelineNodeDataSource: ("node_name",),
+    DataFrameDataSource: ("data",),
+    CustomDataSource: ("custom_reader",),
+}
+"""The field of a source that says where its rows are."""
 
 
 def read(
@@ -47,7 +57,9 @@ def read(
     """
     kind, backend = type(source).__name__, source.dataframe_backend
     _log.info("Reading `%s` %s with %s", kind, source.description, backend)
-    frame = post_read(source, _frame(source, session, upstream, seen))
+    with within(*_ORIGIN.get(type(source), ())):
+        frame = _frame(source, session, upstream, seen)
+    frame = post_read(source, frame)
     _log.info("Read completed.")
     return frame
 
@@ -66,7 +78,12 @@ def _frame(
     if isinstance(source, CustomDataSource):
         pipeline, node = source.parent_pipeline, source.parent_pipeline_node
         context = LaktoryContext(node=node, pipeline=pipeline, source=source)
-        return session.adopt(call(source.custom_reader, pipeline.imports if pipeline else (), context))
+        found = call(source.custom_reader, pipeline.imports if pipeline else (), context)
+        try:
+            return session.adopt(found)
+        except SourceError as error:
+            msg = f"{source.custom_reader.func_name!r} gives no frame: {error}"
+            raise SourceError(msg) from error
     msg = f"cannot read a {type(source).__name__}"
     raise DefinitionError(msg)
 
@@ -93,16 +110,14 @@ def row_count(session: Session, frame: Frame) -> int:
 
 def post_read(source: BaseDataSource, frame: Frame) -> Frame:
     """Apply ``filter``, ``selects``, ``renames``, ``drops``, ``drop_duplicates``, in this order."""
-    if source.filter or source.selects:
-        from laktory.expressions.sql import compile_sql, is_aggregate, parse_sql
-
-        if source.filter:
-            frame = frame.filter(compile_sql(source.filter, frame.collect_schema(), per_row=True))
-        if source.selects:
-            items = source.selects.items() if isinstance(source.selects, dict) else [(t, None) for t in source.selects]
-            schema = frame.collect_schema()
-            per_row = not any(text.strip() != "*" and is_aggregate(parse_sql(text)) for text, _ in items)
-            frame = frame.select(*(_selected(text, name, schema, per_row=per_row) for text, name in items))
+    if source.filter:
+        with _option("filter"):
+            frame = frame.filter(_compiled(source, "filter", source.filter, frame.collect_schema(), per_row=True))
+            frame.collect_schema()
+    if source.selects:
+        with _option("selects"):
+            frame = _selected(source, frame)
+            frame.collect_schema()
     if source.renames or source.drops or isinstance(source.drop_duplicates, list):
         _require_columns(source, frame)
     if source.renames:
@@ -115,35 +130,69 @@ def post_read(source: BaseDataSource, frame: Frame) -> Frame:
     return frame
 
 
-def _selected(text: str, name: str | None, schema: nw.Schema, *, per_row: bool) -> Any:
+@contextmanager
+def _option(name: str) -> Iterator[None]:
+    """What an engine refuses at once is told as other errors of the option are."""
+    with within(name):
+        try:
+            yield
+        except LaktoryError:
+            raise
+        except Exception as error:
+            said = reason(error).removeprefix("Binder Error: ")
+            msg = f"{name!r} cannot be computed on these columns: {said}"
+            raise StepError(msg) from error
+
+
+def _selected(source: BaseDataSource, frame: Frame) -> Frame:
     import narwhals as nw
 
-    from laktory.expressions.sql import compile_sql
+    from laktory.expressions.sql import is_aggregate, parse_sql
 
-    if text.strip() == "*":
-        return nw.all()
-    compiled = compile_sql(text, schema, per_row=per_row)
-    return compiled.alias(name) if name else compiled
+    schema, named = frame.collect_schema(), isinstance(source.selects, dict)
+    texts = list(source.selects or ())
+    per_row = not any(text.strip() != "*" and is_aggregate(parse_sql(text)) for text in texts)
+    chosen: list[nw.Expr] = []
+    for position, text in enumerate(texts):
+        if text.strip() == "*":
+            chosen.append(nw.all())
+            continue
+        with within(text if named else position):
+            compiled = _compiled(source, "selects", text, schema, per_row=per_row)
+        chosen.append(compiled.alias(source.selects[text]) if isinstance(source.selects, dict) else compiled)
+    return frame.select(*chosen)
 
 
-def _require_columns(source: BaseDataSource, frame: Frame) -> None:
+def _compiled(source: BaseDataSource, option: str, text: str, schema: nw.Schema, *, per_row: bool) -> nw.Expr:
+    from laktory.expressions.sql import columns, compile_sql, parse_sql
+
+    for name in sorted(columns(parse_sql(text)) - set(schema)):
+        raise _missing(source, option, name, schema.names())
+    return compile_sql(text, schema, per_row=per_row)
+
+
+def _missing(source: BaseDataSource, option: str, name: str, columns: Sequence[str]) -> StepError:
     """Engines differ in what they say of a missing column, or say nothing."""
     from laktory.diagnostics import closest
 
+    hint = closest(name, columns) or "columns: " + ", ".join(columns[:20])
+    return StepError(
+        f"{option!r} of source {source.description!r} names the column {name!r}, which is not there; {hint}"
+    )
+
+
+def _require_columns(source: BaseDataSource, frame: Frame) -> None:
     columns = frame.collect_schema().names()
     left = [(source.renames or {}).get(name, name) for name in columns]
     if source.drops and set(left) <= set(source.drops):
         msg = f"'drops' of source {source.description!r} leaves no column; columns: {', '.join(left[:20])}"
-        raise StepError(msg)
-    wanted = {"renames": list(source.renames or ())}
-    if isinstance(source.drop_duplicates, list):
-        missing = [name for name in source.drop_duplicates if name not in left]
-        if missing:
-            wanted["drop_duplicates"] = missing
-            columns = [name for name in left if name not in missing]
-    for option, names in wanted.items():
-        for name in names:
-            if name not in columns:
-                hint = closest(name, columns)
-                msg = f"{option!r} of source {source.description!r} names the column {name!r}, which is not there"
-                raise StepError(f"{msg}; {hint or 'columns: ' + ', '.join(columns[:20])}")
+        with within("drops"):
+            raise StepError(msg)
+    for name in source.renames or ():
+        if name not in columns:
+            with within("renames", name):
+                raise _missing(source, "renames", name, columns)
+    for position, name in enumerate(source.drop_duplicates if isinstance(source.drop_duplicates, list) else ()):
+        if name not in left:
+            with within("drop_duplicates", position):
+                raise _missing(source, "drop_duplicates", name, left)

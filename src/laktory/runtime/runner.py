@@ -18,8 +18,10 @@ from laktory.diagnostics import Problem, render
 from laktory.diagnostics.secrets import redact
 from laktory.engines.capabilities import ENGINES
 from laktory.engines.errors import os_reason
-from laktory.errors import DefinitionError, LaktoryError, RunError, SinkError
+from laktory.errors import DefinitionError, LaktoryError, RunError, SinkError, within
 from laktory.log import current_node, get_logger
+from laktory.models.base import SPELLINGS
+from laktory.models.problems import located
 from laktory.runtime import node as node_room
 from laktory.runtime.custom import import_listed
 from laktory.runtime.events import NodeEnded, NodeStarted, RunEnded, RunStarted
@@ -30,6 +32,7 @@ from laktory.runtime.options import refuse_unknown_options
 from laktory.runtime.record import RunFolder, new_run_id, prune, versions
 from laktory.runtime.resume import Job, finish_killed, open_job, start_line
 from laktory.runtime.sessions import Sessions
+from laktory.runtime.writing import sink_place
 from laktory.storage import Locks
 
 if TYPE_CHECKING:
@@ -46,6 +49,8 @@ __all__ = ["RunOptions", "RunOutcome", "run"]
 _log = get_logger(__name__)
 
 MAX_MESSAGE = 600
+_KEYED = (("selects",), ("renames",))
+"""Mappings whose keys name columns: those are shown."""
 WAKE_SECONDS = 0.2
 
 
@@ -149,7 +154,9 @@ class _Run:
         """The pipeline's own lock and those of all targets, held until the run ends; what killed runs left goes."""
         from laktory.settings import settings
 
-        targets = [_target(sink) for name in self.plan.node_names for sink in file_sinks(self.nodes[name])]
+        targets = [
+            _target(sink, self.plan.pipeline) for name in self.plan.node_names for sink in file_sinks(self.nodes[name])
+        ]
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -326,13 +333,12 @@ class _Run:
         self.listener(NodeEnded(name, status, outcome))
 
 
-def _target(sink: FileDataSink) -> Target:
+def _target(sink: FileDataSink, pipeline: Pipeline) -> Target:
     try:
-        return sink_target(sink)
+        with within(*sink_place(sink), "path"):
+            return sink_target(sink)
     except SinkError as error:
-        node = sink.parent_pipeline_node
-        error.args = (f"node {node.name!r}: {error}",)
-        raise
+        raise _told(sink.parent_pipeline_node.name, error, pipeline) from error.__cause__
 
 
 def _facts(result: NodeResult, rows_in: int | None) -> dict[str, Any]:
@@ -355,32 +361,37 @@ def _facts(result: NodeResult, rows_in: int | None) -> dict[str, Any]:
     }
 
 
-def _told(name: str, error: Exception, pipeline: Pipeline) -> Exception:
-    """The failure with the node it happened in; what is not Laktory's own becomes a `RunError`."""
-    if isinstance(error, RunError):
-        error.node = error.node or name
-        error.args = (f"node {name!r}: {_in_the_file(error, name, pipeline)}", *error.args[1:])
-        return error
+def _told(name: str, error: Exception, pipeline: Pipeline) -> RunError:
+    """The failure with the node and the place it happened in; what is no `RunError` becomes one."""
+    failed = error if isinstance(error, RunError) else RunError(_message(error))
+    if failed is not error:
+        failed.__cause__ = error
+        failed.path = error.path if isinstance(error, LaktoryError) else ()
+    failed.node = failed.node or name
+    failed.told = f"node {name!r}: {_in_the_file(name, failed, error, pipeline) or failed}"
+    return failed
+
+
+def _message(error: Exception) -> str:
     if isinstance(error, LaktoryError):
-        return error
-    first_line = str(error).strip().partition("\n")[0]
-    told = RunError(f"node {name!r}: {type(error).__name__}: {first_line}"[:MAX_MESSAGE], node=name)
-    told.__cause__ = error
-    return told
-
-
-def _in_the_file(error: RunError, name: str, pipeline: Pipeline) -> str:
-    """A step that failed, shown where it stands in the user's file when there is one."""
-    step = getattr(error, "step", None)
-    if step is None or pipeline._marks is None:
         return str(error)
+    first_line = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {first_line}"[:MAX_MESSAGE]
+
+
+def _in_the_file(name: str, failed: RunError, error: Exception, pipeline: Pipeline) -> str | None:
+    """The message where it belongs in the user's file, None when no file tells it."""
+    if not failed.path or pipeline._marks is None:
+        return None
+    offset = getattr(error, "offset", None)
     index = next(position for position, node in enumerate(pipeline.nodes) if node.name == name)
-    key = "expr" if hasattr(pipeline.nodes[index].transformer.nodes[step], "expr") else "func_name"  # type: ignore[union-attr]
     problem = Problem(
-        str(error),
-        ("nodes", index, "transformer", "nodes", step, key),
-        line=getattr(error, "line", None),
-        column=getattr(error, "column", None),
+        str(failed.args[0]),
+        ("nodes", index, *failed.path),
+        line=getattr(error, "line", None) if offset is None else 1,
+        column=getattr(error, "column", None) if offset is None else offset + 1,
         hint=getattr(error, "hint", None),
+        on_key=failed.path[-2:-1] in _KEYED and isinstance(failed.path[-1], str),
     )
-    return render(problem, pipeline._marks)
+    [problem] = located([problem], pipeline._marks, SPELLINGS)
+    return render(problem, pipeline._marks, limit=MAX_MESSAGE) if problem.position is not None else None

@@ -13,7 +13,7 @@ from laktory.engines.formats import COMPRESSION, foreign_entry, list_files
 from laktory.engines.hive import key_names
 from laktory.engines.identity import SeenFiles
 from laktory.engines.protocol import FileRead, Output, Staged
-from laktory.errors import SinkError, SourceError
+from laktory.errors import SinkError, SourceError, within
 from laktory.log import get_logger
 from laktory.models.custom import LaktoryContext
 from laktory.runtime.custom import call
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Frame = nw.LazyFrame[Any]
 
-__all__ = ["Written", "carrier", "scratch_output", "sink_target", "write_custom", "write_files"]
+__all__ = ["Written", "carrier", "scratch_output", "sink_place", "sink_target", "write_custom", "write_files"]
 
 _log = get_logger(__name__)
 
@@ -120,7 +120,9 @@ def write_files(
     jobs: list[_Job | None] = []
     seen = SeenFiles() if seen is None else seen
     try:
-        jobs += [_job(sink, frame, session, run_id, seen, replace_all=replace_all) for sink in sinks]
+        for sink in sinks:
+            with within(*sink_place(sink), "path"):
+                jobs.append(_job(sink, frame, session, run_id, seen, replace_all=replace_all))
         active = [job for job in jobs if job is not None]
         outputs = [_output(job) for job in active]
         if scratch is not None:
@@ -131,7 +133,8 @@ def write_files(
         for job, done in zip(active, staged, strict=False):
             done = done if done.files else _no_rows(job, session)  # noqa: PLW2901
             job.staged, job.bytes = done, sum(Path(file).stat().st_size for file in done.files)
-            job.change = _change(job)
+            with within(*sink_place(job.sink), "path"):
+                job.change = _change(job)
             changes.append(job.change)
         if scratch is not None:
             sync(scratch.path)
@@ -154,6 +157,13 @@ def scratch_output(frame: Frame, folder: Path, name: str, format_: str) -> tuple
     folder.mkdir(parents=True, exist_ok=True)
     path = str((folder / f"{file_name(name)}.{format_.lower()}").resolve())
     return Output(frame=frame, path=path, format=format_), FileRead(path, format_, files=(path,))
+
+
+def sink_place(sink: Any) -> tuple[str | int, ...]:
+    """Where a sink stands in its node."""
+    node = sink.parent_pipeline_node
+    number = next((number for number, other in enumerate(node.sinks if node else ()) if other is sink), None)
+    return () if number is None else ("sinks", number)
 
 
 def write_custom(frame: Frame, sink: Any) -> None:

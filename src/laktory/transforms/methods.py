@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["call_method", "call_text"]
 
+_ROW_ORDER = "no assumptions about row order"
+"""What Narwhals says of a method that needs `order_by`."""
+
 
 def call_text(step: DataFrameMethod) -> str:
     """``unique(subset=['symbol', 'created_at'],keep=any)``, for the log."""
@@ -120,6 +123,8 @@ def _call(name: str, function: Callable[..., Any], args: list[Any], kwargs: dict
         raise StepError(msg) from error
     except (Exception, SystemExit) as error:
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        if _ROW_ORDER in str(error):
+            first = "rows have no order of their own, so none is first or last; give 'order_by', or keep 'any'"
         msg = f"method {name!r} failed: {first}"
         raise StepError(msg) from error
 

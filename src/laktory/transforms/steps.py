@@ -6,7 +6,7 @@ import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from laktory.errors import StepError
+from laktory.errors import LaktoryError, RunError, StepError
 from laktory.log import get_logger
 from laktory.models.dataframe.dataframeexpr import DataFrameExpr
 from laktory.models.dataframe.dataframemethod import DataFrameMethod
@@ -56,6 +56,8 @@ def apply(
     ------
     StepError
         With the number of the step; for SQL a `StatementError` with line and column where known.
+    RunError
+        A source in a method's arguments cannot be read.
     """
     log = log or get_logger(__name__)
     register()
@@ -75,11 +77,16 @@ def apply(
                 flowing = call_method(step, flowing, session, available, read or (lambda source: source.read()))
             # a step that cannot be planned is told by itself, not by the one that computes the frame
             session.schema(flowing)
-        except StepError as error:
-            error.step = position
-            if len(steps) > 1 and error.args:
-                error.args = (f"step {position} ({type(step).__name__}): {error.args[0]}", *error.args[1:])
-            raise
+        except LaktoryError as error:
+            failed = error if isinstance(error, RunError) else StepError(str(error))
+            failed.path = ("nodes", position, "expr" if isinstance(step, DataFrameExpr) else "func_name")
+            if isinstance(failed, StepError):
+                failed.step = position
+            if len(steps) > 1:
+                failed.told = f"step {position} ({type(step).__name__}): {failed}"
+            if failed is error:
+                raise
+            raise failed from error
     if flowing is None:
         msg = "there is no frame: the node has neither a source nor a SQL step"
         raise StepError(msg)
