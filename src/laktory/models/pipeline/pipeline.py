@@ -116,7 +116,8 @@ class Pipeline(PipelineChild):
         found = [
             problem
             for problem in pipeline_problems(self, only=chosen)
-            if problem.path[:1] != ("nodes",) or problem.path[1] not in at_fault or problem.path[2] in _PARTS
+            if not (problem.path[:1] == ("nodes",) and set(problem.path[1:2]) & set(at_fault))
+            or problem.path[2] in _PARTS
         ]
         return located(found, written_marks(self), SPELLINGS)
 
