@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 from typing import Any
 
@@ -10,6 +11,7 @@ import narwhals as nw
 import polars as pl
 import pytest
 
+from laktory import models
 from laktory.api import register_anyframe_namespace
 from laktory.engines.capabilities import ENGINES
 from laktory.errors import DefinitionError, StepError
@@ -387,3 +389,21 @@ def test_a_transformer_runs_outside_a_pipeline(session):
     assert rows(result) == [("AAPL",)]
     assert rows(DataFrameMethod(func_name="head", func_args=0).execute(native)) == []
     assert rows(transformer.nodes[1].to_df({"df": native, "n": {"symbol": ["MSFT"]}})) == [("MSFT",), ("MSFT",)]
+
+
+def test_methods_that_an_engine_lacks_are_in_its_record():
+    """Narwhals gives each engine's frames a class; what that does not have fails when it is called."""
+    import narwhals as nw
+    from narwhals._duckdb.dataframe import DuckDBLazyFrame
+
+    public = {name for name, found in inspect.getmembers(nw.LazyFrame, inspect.isfunction) if not name.startswith("_")}
+    lacking = {name for name in public if not hasattr(DuckDBLazyFrame, name)}
+    assert lacking - {"pipe", "to_native"} == ENGINES["DUCKDB"].lacks
+
+
+@pytest.mark.parametrize("method", sorted(ENGINES["DUCKDB"].lacks))
+def test_what_an_engine_lacks_is_refused_before_anything_is_read(method):
+    steps = {"nodes": [{"func_name": method, "func_args": [1]}]}
+    nodes = [{"name": "a", "source": {"data": {"x": [1]}}, "transformer": steps}]
+    with pytest.raises(DefinitionError, match=f"the DUCKDB backend has no method '{method}'"):
+        models.Pipeline(name="p", dataframe_backend="DUCKDB", nodes=nodes).plan()

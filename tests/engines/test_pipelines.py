@@ -402,3 +402,14 @@ def test_a_node_alone_reads_the_first_sink_of_its_upstream(backend):
     p.execute(selects=["a"])
     p.execute(selects=["b"])
     assert pl.read_parquet("out.parquet").rows() == [(4,)]
+
+
+def test_a_node_alone_reads_what_another_pipeline_object_has_replaced(backend):
+    pl.DataFrame({"id": [1, 2]}).write_parquet("in.parquet")
+    nodes = node("a", "in.parquet", "a.parquet"), node("b", "a", "b.parquet")
+    older = pipeline(backend, *nodes)
+    older.execute()
+    older.nodes_dict["a"].output_df.collect_schema()
+    pl.DataFrame({"id": list(range(1000))}).write_parquet("in.parquet")
+    pipeline(backend, *nodes).execute()
+    assert older.nodes_dict["b"].execute().collect("polars").shape == (1000, 1)

@@ -55,6 +55,7 @@ class Capabilities:
     parallel : independent nodes may run side by side in one session
     fuse_steps : steps a chain of sinkless nodes may hold before it is materialised
     scratch : format of intermediate results
+    lacks : methods of Narwhals frames that it has not
     writer_methods : methods can be called on its writer
     native_frame : ``module:class`` whose methods steps call with `dataframe_api: NATIVE`, if they can be looked up
     native_methods : the only methods of it that steps may call, None for all that neither compute nor write
@@ -70,6 +71,7 @@ class Capabilities:
     parallel: bool = False
     fuse_steps: int = 40
     scratch: str = "PARQUET"
+    lacks: frozenset[str] = frozenset()
     writer_methods: bool = False
     native_frame: str | None = None
     native_methods: frozenset[str] | None = None
@@ -123,6 +125,7 @@ DUCKDB = Capabilities(
             **_THROUGH_ARROW,
         }
     ),
+    lacks=frozenset({"gather_every", "tail"}),
     # methods of a relation take SQL texts: only those that give a relation and read nothing else
     native_methods=frozenset(
         {

@@ -51,7 +51,9 @@ def method_problems(
     kind = f"{engine.name} frame" if native else "frame"
     allowed = engine.native_methods if native else None
     function = find_method(step.func_name, _frame_class(engine, native=native), kind, allowed)
-    if isinstance(function, Problem):
+    if not native and step.func_name in engine.lacks:
+        yield Problem(f"the {engine.name} backend has no method {step.func_name!r}", ("func_name",), hint="use SQL")
+    elif isinstance(function, Problem):
         if complete or _is_refused(step.func_name, allowed):
             yield replace(function, path=("func_name",))
     elif function is not None:

@@ -15,11 +15,12 @@ from laktory.models.problems import raise_located
 from laktory.planning import plan, sink_problems, source_problems
 from laktory.runtime.calls import frames_and_refresh
 from laktory.runtime.gate import Gate
+from laktory.runtime.ledger import is_there, sink_target
 from laktory.runtime.reading import read
 from laktory.runtime.record import RunFolder, new_run_id
 from laktory.runtime.runner import RunOptions, RunOutcome, run
 from laktory.runtime.sessions import session_type, standing
-from laktory.runtime.writing import sink_target, write_custom, write_files
+from laktory.runtime.writing import write_custom, write_files
 from laktory.storage import Locks, discard, exists, open_staging
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from laktory.models.datasources.base import BaseDataSource
     from laktory.models.pipeline.pipelinenode import PipelineNode
     from laktory.planning import Plan
+    from laktory.runtime.node import NodeResult
 
 __all__ = ["engine_words", "execute_node", "execute_pipeline", "purge_sink", "read_source", "sink_exists", "write_sink"]
 
@@ -79,7 +81,8 @@ def execute_node(
     named, full = frames_and_refresh(named_dfs, full_refresh, refresh, reset_mode)
     made = plan(pipeline, [node.name], write_sinks=write_sinks, named=named)
     _keep_stand_ins(pipeline, made)
-    given = {name: found._result for name, found in pipeline.nodes_dict.items() if name != node.name and found._result}
+    others = {name: found._result for name, found in pipeline.nodes_dict.items() if name != node.name}
+    given = {name: result for name, result in others.items() if result is not None and _still_there(result)}
     options = RunOptions(
         write_sinks=write_sinks,
         full_refresh=full,
@@ -108,6 +111,11 @@ def _hand_over(pipeline: Pipeline, outcome: RunOutcome) -> None:
         # a node that failed or was skipped has nothing of this run, and what an earlier one left is not its output
         nodes[entry["name"]]._result = outcome.results.get(entry["name"])
     pipeline._last_run = outcome.record
+
+
+def _still_there(result: NodeResult) -> bool:
+    """Whether what a node wrote is still what its output shows; otherwise its sink is read anew."""
+    return all(is_there(sink_target(item.sink), item.line) for item in result.written if item.line)
 
 
 def engine_words(backend: Any) -> type[Session]:
