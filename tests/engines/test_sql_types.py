@@ -41,6 +41,10 @@ DATA = pl.DataFrame(
         "b": [True, False, None],
         "l": [[1, 2], [3], None],
         "arr": [[1, 2], [3, 4], [5, 6]],
+        "bigs": [[2**63 - 1] * 2, [5], None],
+        "floats": [[0.00001], [2.5], None],
+        "es": [["low"], ["high"], None],
+        "st": [{"big": 2**63 - 1, "a": {"b": {"c": {"d": 2**63 - 1}}}}] * 3,
         "bin": [b"a", b"\xff", None],
     },
     schema_overrides={
@@ -53,6 +57,7 @@ DATA = pl.DataFrame(
         "e": pl.Enum(["low", "mid", "high"]),
         "cat": pl.Categorical,
         "arr": pl.Array(pl.Int64, 2),
+        "es": pl.List(pl.Enum(["low", "mid", "high"])),
     },
 )
 
@@ -112,6 +117,23 @@ VALUES: list[tuple[str, list[Any], Any]] = [
     # the rest
     ("arr[1]", [1, 3, 5], nw.Int64),
     ("l[1]", [1, 3, None], nw.Int64),
+    # what gives back a value of its arguments has their type
+    ("CAST(floats[1] AS VARCHAR)", ["1e-5", "2.5", None], nw.String),
+    ("es[1] > 'low'", [False, False, None], nw.Boolean),
+    ("LAG(d) OVER (ORDER BY id) = '2024-02-29'", [None, True, False], nw.Boolean),
+    ("FIRST_VALUE(tz) OVER (ORDER BY id) = t", [True, False, None], nw.Boolean),
+    ("LEAD(f) OVER (ORDER BY id) || ''", ["-0.5", "1e-7", None], nw.String),
+    ("LAG(i8, 1, 1000) OVER (ORDER BY id) * 2", [2000, 254, -256], nw.Int64),
+    (
+        "LAG(a, 1, c) OVER (ORDER BY id)",
+        [Decimal("0.125"), Decimal("0.050"), Decimal("-1.250")],
+        nw.Decimal(18, 3),
+    ),
+    (
+        "FIRST_VALUE(a) OVER (ORDER BY id) * a",
+        [Decimal("0.0025"), Decimal("-0.0625"), Decimal("0.1250")],
+        nw.Decimal(20, 4),
+    ),
 ]
 
 WHOLE: list[tuple[str, Any]] = [
@@ -123,7 +145,12 @@ WHOLE: list[tuple[str, Any]] = [
     ("SUM(big)", 4),
 ]
 
-OVERFLOWS = ["big + 1", "big - 1", "big * 2", "-big", "ABS(big)", "big // -1", "u64 + 1", "i32 * i32 * 8", "SUM(u64)"]
+OVERFLOWS = [
+    *("big + 1", "big - 1", "big * 2", "-big", "ABS(big)", "big // -1", "u64 + 1", "i32 * i32 * 8", "SUM(u64)"),
+    *("bigs[1] + bigs[2]", "SUM(bigs[1])", "st.big + 1", "st.a.b.c.d + 1"),
+    *(f"{call} OVER (ORDER BY id) * 3" for call in ("LAG(big)", "LEAD(big)", "FIRST_VALUE(big)", "LAG(i8, 1, big)")),
+    *("COALESCE(LAG(big) OVER (ORDER BY id), 1) + 1", "NULLIF(bigs[1], 0) + 1"),
+]
 
 REFUSED = {
     "i = '7'": "a comparison takes values of one kind, found i (a number) and '7' (text); write CAST(… AS …) around",
@@ -151,6 +178,16 @@ REFUSED = {
     "bin || 'x'": "bin, a binary value, has no text",
     "MAX(l)": "MAX takes values that have an order, not a list",
     "CAST(d AS INT)": "d, a time value, cannot be cast to INT",
+    "COALESCE(LAG(t) OVER (ORDER BY id), 3)": "COALESCE takes values of one kind",
+    "LAG(i, 1, 'x') OVER (ORDER BY id)": "LAG takes values of one kind",
+    "LEAD(i, 1, d) OVER (ORDER BY id)": "LEAD takes values of one kind",
+    "l[1] + d": "+ takes numbers",
+    "TRUNC(d)": "TRUNC takes a number, not a time value",
+    "POW(d, 2)": "POWER takes a number, not a time value",
+    "POW(2, b)": "POWER takes a number, not a boolean value",
+    "LOG(d)": "LOG takes a number, not a time value",
+    "LOG(2, b)": "LOG takes a number, not a boolean value",
+    "SQRT(b)": "SQRT takes a number, not a boolean value",
     "SUM(d)": "SUM takes numbers, not a time value",
 }
 

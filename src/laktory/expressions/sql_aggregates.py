@@ -8,14 +8,15 @@ from laktory.expressions.sql_build import (
     FLOATS,
     by_dtype,
     call_name,
-    dtype_of,
     integer_argument,
+    is_category,
     kind,
     literal,
     refuse,
+    untyped_column,
     when,
 )
-from laktory.expressions.sql_types import summable
+from laktory.expressions.sql_types import choices, summable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,11 +118,10 @@ def _min(node: Any, compile_: Compile) -> Any:
 def _max(node: Any, compile_: Compile) -> Any:
     """NaN counts only where there is nothing else, as for MIN."""
     import narwhals as nw
-    from sqlglot import exp
 
     _ordered_argument(node)
     value = compile_(node.this)
-    if kind(node.this) is None and isinstance(node.this, exp.Column) and len(node.this.parts) == 1:
+    if untyped_column(node.this):
         floats = (FLOATS, nw.Float64, lambda column: column.is_nan())
         nan = by_dtype(node.this.name, [floats], lambda column: column.is_null() & literal(value=False))
     elif kind(node.this) in {"float", "number"}:
@@ -212,7 +212,7 @@ def _order(order: Any) -> tuple[list[str], bool]:
         return [], False
     columns = [_plain_column(item.this, "ORDER BY") for item in order.expressions]
     for item in order.expressions:
-        if str(dtype_of(item.this)).partition("(")[0] in {"Enum", "Categorical"}:
+        if is_category(item.this):
             refuse(
                 f"ORDER BY {item.this.sql()} would follow its categories on some engines; CAST it AS VARCHAR in a "
                 "step before",
@@ -267,9 +267,9 @@ def _neighbour(direction: int) -> Callable[[Any, Compile, list[str], list[str], 
         if offset < 0:
             refuse(f"{call_name(node)} takes no negative offset", node)
         steps = offset * direction * (-1 if descending else 1)
-        value = compile_(node.this).shift(steps).over(*partition, order_by=order)
-        default = node.args.get("default")
-        if default is None:
+        current, *default = choices(node, compile_)
+        value = current.shift(steps).over(*partition, order_by=order)
+        if not default:
             return value
         number = _row_number(node, compile_, partition, order, descending)
         inside = (
@@ -277,7 +277,7 @@ def _neighbour(direction: int) -> Callable[[Any, Compile, list[str], list[str], 
             if direction > 0
             else _int64(_length_of(order, partition)) - number >= literal(offset)
         )
-        return when(inside, value, compile_(default))
+        return when(inside, value, *default)
 
     return ranking
 

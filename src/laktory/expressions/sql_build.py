@@ -31,13 +31,17 @@ __all__ = [
     "dtype_of",
     "floating",
     "integer_argument",
+    "is_category",
     "kind",
     "literal",
     "poison",
     "refuse",
+    "results_of",
     "rounded",
     "spelled_time",
     "text_argument",
+    "truncated",
+    "untyped_column",
     "when",
 ]
 
@@ -106,6 +110,11 @@ def floating(value: nw.Expr) -> nw.Expr:
 def direction(value: nw.Expr) -> nw.Expr:
     """-1.0 for a Float64 below zero, else 1.0."""
     return when(value < literal(0.0), literal(-1.0), literal(1.0))
+
+
+def truncated(value: nw.Expr) -> nw.Expr:
+    """Whole part of a Float64, towards zero."""
+    return when(value < literal(0), value.ceil(), value.floor())
 
 
 def rounded(value: nw.Expr, digits: int) -> nw.Expr:
@@ -265,32 +274,67 @@ def kind(node: Any) -> str | None:
     if isinstance(node, (exp.Neg, exp.Abs, exp.Sum)):
         found = kind(node.this) or "number"
         return "integer" if found == "boolean" else found
-    if isinstance(node, (exp.Paren, exp.Alias, exp.Max, exp.Min, exp.Window, exp.Filter, exp.Nullif)):
-        return kind(node.this)
-    if isinstance(node, (exp.Coalesce, exp.Greatest, exp.Least)):
-        return _common([node.this, *node.expressions])
-    if isinstance(node, exp.Case):
-        return _common([*(branch.args["true"] for branch in node.args["ifs"]), node.args.get("default")])
-    if isinstance(node, exp.If):
-        return _common([node.args["true"], node.args.get("false")])
+    if results := results_of(node):
+        return _common(results)
     return "float" if node.key == "extract" and node.this.name.upper() == "EPOCH" else _BY_KEY.get(node.key)
 
 
 def _common(nodes: Sequence[Any]) -> str | None:
-    kinds = {kind(node) for node in nodes if node is not None} - {"null"}
+    kinds = {kind(node) for node in nodes} - {"null"}
+    if not kinds:
+        return "null"
     if len(kinds) == 1:
         return kinds.pop()
-    if kinds and kinds <= {"integer", "decimal"}:
+    if kinds <= {"integer", "decimal"}:
         return "decimal"
     numbers = {"integer", "float", "decimal", "number"}
-    return ("float" if "float" in kinds else "number") if kinds and kinds <= numbers else None
+    return ("float" if "float" in kinds else "number") if kinds <= numbers else None
+
+
+_GIVES_ITS_ARGUMENT = ("paren", "alias", "max", "min", "window", "filter", "nullif", "firstvalue")
+
+
+def results_of(node: Any) -> list[Any]:
+    """The parts of a node that it may give back as they are; none where it calculates something of its own."""
+    from sqlglot import exp
+
+    if node.key in _GIVES_ITS_ARGUMENT:
+        return [node.this]
+    if isinstance(node, (exp.Coalesce, exp.Greatest, exp.Least)):
+        return [node.this, *node.expressions]
+    if isinstance(node, (exp.Lag, exp.Lead)):
+        found = [node.this, node.args.get("default")]
+    elif isinstance(node, exp.Case):
+        found = [*(branch.args["true"] for branch in node.args["ifs"]), node.args.get("default")]
+    elif isinstance(node, exp.If):
+        found = [node.args["true"], node.args.get("false")]
+    else:
+        found = []
+    return [part for part in found if part is not None]
 
 
 def dtype_of(node: Any) -> Any | None:
-    """The type of a column, where the frame is known."""
+    """The type of a column, a field or a list item, where the frame is known."""
     from sqlglot import exp
 
+    if isinstance(node, exp.Bracket):
+        return getattr(dtype_of(node.this), "inner", None)
+    if isinstance(node, exp.Dot):
+        fields = getattr(dtype_of(node.this), "fields", ())
+        return next((field.dtype for field in fields if field.name == node.expression.name), None)
     return node.meta.get("dtype") if isinstance(node, exp.Column) else None
+
+
+def untyped_column(node: Any) -> bool:
+    """Whether it is a column, no field of one, whose type only the frame can tell: see `by_dtype`."""
+    from sqlglot import exp
+
+    return isinstance(node, exp.Column) and len(node.parts) == 1 and kind(node) is None
+
+
+def is_category(node: Any) -> bool:
+    """Whether engines may order it by its categories instead of its text."""
+    return str(dtype_of(node)).partition("(")[0] in {"Enum", "Categorical"}
 
 
 def _kind_of_dtype(name: str) -> str | None:

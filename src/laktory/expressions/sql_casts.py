@@ -15,6 +15,8 @@ from laktory.expressions.sql_build import (
     poison,
     refuse,
     rounded,
+    truncated,
+    untyped_column,
     when,
 )
 from laktory.expressions.sql_types import is_date, naive, off_the_half, rescaled
@@ -110,9 +112,8 @@ def clock_of(text: str, node: Any) -> dt.time:
 def as_text(node: Any, compile_: Compile) -> Any:
     """The value of a node as text: numbers as they are written, ``NaN``, ``2024-01-31 10:00:00``."""
     import narwhals as nw
-    from sqlglot import exp
 
-    if kind(node) is None and isinstance(node, exp.Column) and len(node.parts) == 1:
+    if untyped_column(node):
         cases: Any = [(FLOATS, nw.Float64, _float_text), (("Datetime",), nw.Datetime("us"), _moment_text)]
         return by_dtype(node.name, cases, lambda value: value.cast(nw.String))
     value = compile_(node)
@@ -197,7 +198,7 @@ def _cast(node: Any, compile_: Compile) -> Any:
     if name == "Decimal":
         return _decimal(node.this, value, dtype)
     whole = name.startswith(("Int", "UInt"))
-    if known is None and isinstance(node.this, exp.Column) and len(node.this.parts) == 1:
+    if untyped_column(node.this):
         texts = _parsed_whole if whole else _parsed_float
         cases: list[Any] = [(("String",), nw.String, lambda column: texts(column, dtype))]
         if whole:
@@ -213,7 +214,6 @@ def _cast(node: Any, compile_: Compile) -> Any:
 def _decimal(node: Any, value: Any, dtype: Any) -> Any:
     """Halves go away from zero, whatever the value is read from."""
     import narwhals as nw
-    from sqlglot import exp
 
     known = kind(node)
 
@@ -227,7 +227,7 @@ def _decimal(node: Any, value: Any, dtype: Any) -> Any:
     def of_float(number: Any) -> Any:
         return (rounded(number, dtype.scale) if dtype.scale <= MAX_ROUNDED else number).cast(dtype)
 
-    if known is None and isinstance(node, exp.Column) and len(node.parts) == 1:
+    if untyped_column(node):
         cases: Any = [(("String",), nw.String, of_text), (FLOATS, nw.Float64, of_float)]
         return by_dtype(node.name, cases, lambda column: column.cast(dtype))
     if known == "text":
@@ -248,7 +248,7 @@ def _as_string(value: Any) -> Any:
 def _whole(value: Any, dtype: Any) -> Any:
     """A number without its fraction, on every engine; whole numbers keep all their digits."""
     number = floating(value)
-    cut = when(number < literal(0), number.ceil(), number.floor())
+    cut = truncated(number)
     # each side sees only its own rows: an engine may compute both
     fractional = number != cut
     return when(fractional, when(fractional, cut).cast(dtype), when(~fractional, value).cast(dtype))
@@ -321,7 +321,7 @@ def _valid_whole(text: Any, name: str, dtype: Any) -> Any:
     # Int64 reads 18 digits whatever they are
     exact = when(text.str.contains(r"^[+-]?[0-9]{1,18}$"), text).cast(nw.Int64)
     number = when(text.str.contains(_NUMBER), text).cast(nw.Float64)
-    cut = when(number < literal(0), number.ceil(), number.floor())
+    cut = truncated(number)
     near = when((cut > literal(-9.2e18)) & (cut < literal(9.2e18)), cut).cast(nw.Int64)
     value = nw.coalesce(exact, near)
     limit = min(high, 2**63 - 1)

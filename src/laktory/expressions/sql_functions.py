@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.expressions.sql_build import (
     MAX_ROUNDED,
+    call_name,
     direction,
     floating,
     integer_argument,
@@ -15,10 +16,10 @@ from laktory.expressions.sql_build import (
     refuse,
     rounded,
     text_argument,
+    truncated,
     when,
 )
 from laktory.expressions.sql_casts import as_text
-from laktory.expressions.sql_operators import truncated
 from laktory.expressions.sql_patterns import regex, replacement
 from laktory.expressions.sql_types import unary
 
@@ -36,20 +37,21 @@ def _number(function: Callable[[Any], Any]) -> Handler:
     """A function of one number."""
 
     def handler(node: Any, compile_: Compile) -> Any:
-        return function(_number_of(node, compile_))
+        return function(_number_of(node.this, node, compile_))
 
     return handler
 
 
-def _number_of(node: Any, compile_: Compile) -> Any:
-    found = kind(node.this)
+def _number_of(node: Any, call: Any, compile_: Compile) -> Any:
+    """An argument of the call that has to be a number."""
+    found = kind(node)
     if found not in {None, "integer", "float", "decimal", "number", "null"}:
-        refuse(f"{node.sql_name()} takes a number, not {'text' if found == 'text' else f'a {found} value'}", node)
-    return compile_(node.this)
+        refuse(f"{call_name(call)} takes a number, not {'text' if found == 'text' else f'a {found} value'}", call)
+    return compile_(node)
 
 
 def _abs(node: Any, compile_: Compile) -> Any:
-    return unary(node.this, _number_of(node, compile_), lambda value: value.abs())
+    return unary(node.this, _number_of(node.this, node, compile_), lambda value: value.abs())
 
 
 def _sign(value: Any) -> Any:
@@ -72,26 +74,23 @@ def _round(node: Any, compile_: Compile) -> Any:
     digits = 0 if node.args.get("decimals") is None else integer_argument(node.args["decimals"], node, "digits")
     if abs(digits) > MAX_ROUNDED:
         refuse(f"ROUND takes at most {MAX_ROUNDED} digits", node)
-    return rounded(floating(_number_of(node, compile_)), digits)
-
-
-def _trunc(node: Any, compile_: Compile) -> Any:
-    return truncated(floating(compile_(node.this)))
+    return rounded(floating(_number_of(node.this, node, compile_)), digits)
 
 
 def _power(node: Any, compile_: Compile) -> Any:
-    return floating(compile_(node.this)) ** floating(compile_(node.expression))
+    base, exponent = (_number_of(part, node, compile_) for part in (node.this, node.expression))
+    return floating(base) ** floating(exponent)
 
 
 def _log(node: Any, compile_: Compile) -> Any:
     """``LOG(x)`` has base 10, as in PostgreSQL and DuckDB; ``LOG(b, x)`` has base b."""
     if node.args.get("expression") is None:
-        return _logarithm(floating(compile_(node.this)), 10.0)
+        return _logarithm(floating(_number_of(node.this, node, compile_)), 10.0)
     base = node.this
     text = str(base.this) if base.key == "literal" and not base.is_string else ""
     if not text or not float(text) > 0 or float(text) == 1:
         refuse("LOG takes a constant base greater than 0 and other than 1: LOG(2, x)", node)
-    return _logarithm(floating(compile_(node.expression)), float(text))
+    return _logarithm(floating(_number_of(node.expression, node, compile_)), float(text))
 
 
 def _logarithm(value: Any, base: float) -> Any:
@@ -245,7 +244,7 @@ HANDLERS: dict[str, tuple[Handler, str]] = {
     "ceil": (_number(lambda value: floating(value).ceil()), "this"),
     "floor": (_number(lambda value: floating(value).floor()), "this"),
     "round": (_round, "this decimals"),
-    "trunc": (_trunc, "this"),
+    "trunc": (_number(lambda value: truncated(floating(value))), "this"),
     "pow": (_power, "this expression"),
     "sqrt": (_number(lambda value: floating(value).sqrt()), "this"),
     "cbrt": (_number(_cube_root), "this"),

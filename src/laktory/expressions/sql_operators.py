@@ -7,21 +7,22 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 from laktory.expressions.sql_build import (
-    call_name,
     compared_with_time,
     dtype_of,
     floating,
+    is_category,
     kind,
     literal,
     refuse,
     spelled_time,
     text_argument,
+    untyped_column,
     when,
 )
 from laktory.expressions.sql_casts import as_text, clock_of, constant_of
 from laktory.expressions.sql_dates import shifted
 from laktory.expressions.sql_patterns import like
-from laktory.expressions.sql_types import calculated, in_one_type, is_zoned, naive, refuse_mixed, unary
+from laktory.expressions.sql_types import calculated, choices, is_zoned, naive, refuse_mixed, unary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from laktory.expressions.sql_build import Compile, Handler
 
-__all__ = ["HANDLERS", "struct_path", "truncated"]
+__all__ = ["HANDLERS"]
 
 _MAX_DIGITS = 40
 _SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "intdiv": "//", "mod": "%"}
@@ -47,22 +48,22 @@ _NO_NUMBERS = {
 _LONG_LIST = 8
 
 
-def struct_path(node: Any) -> list[str]:
-    """Names of a column reference from the outside in: ``a.b.c`` is column a, field b, field c."""
-    return [part.name for part in node.parts]
-
-
-def _column(node: Any, _: Compile) -> nw.Expr:
+def _column(node: Any, _: Compile) -> Any:
+    """``a.b.c`` is column a, field b, field c."""
     import narwhals as nw
 
-    name, *fields = struct_path(node)
+    name, *fields = (part.name for part in node.parts)
     result = nw.col(name)
     for field in fields:
         result = result.struct.field(field)
-    if _is_alone(node) or str(dtype_of(node)).partition("(")[0] not in {"Enum", "Categorical"}:
-        return result
-    # the order of categories is not the same on every engine: they are compared as the texts they are
-    return result.cast(nw.String)
+    return _text_of_category(node, result)
+
+
+def _text_of_category(node: Any, value: Any) -> Any:
+    """The order of categories is not the same on every engine: they are compared as the texts they are."""
+    import narwhals as nw
+
+    return value.cast(nw.String) if is_category(node) and not _is_alone(node) else value
 
 
 def _is_alone(node: Any) -> bool:
@@ -80,7 +81,7 @@ def _dot(node: Any, compile_: Compile) -> Any:
 
     if not isinstance(node.expression, exp.Identifier):
         refuse(f"{node.sql()!r} calls a method, which is not available in an SQL expression", node)
-    return compile_(node.this).struct.field(node.expression.name)
+    return _text_of_category(node, compile_(node.this).struct.field(node.expression.name))
 
 
 def _bracket(node: Any, compile_: Compile) -> Any:
@@ -95,7 +96,7 @@ def _bracket(node: Any, compile_: Compile) -> Any:
     dtype = dtype_of(node.this)
     if isinstance(dtype, nw.Array):
         items = items.cast(nw.List(dtype.inner))
-    return when(items.list.len() > place, items).list.get(place)
+    return _text_of_category(node, when(items.list.len() > place, items).list.get(place))
 
 
 def _literal(node: Any, _: Compile) -> nw.Expr:
@@ -140,11 +141,6 @@ def _not_zero(divisor: nw.Expr) -> nw.Expr:
 
 def _divided(left: nw.Expr, right: nw.Expr) -> nw.Expr:
     return floating(left) / floating(_not_zero(right))
-
-
-def truncated(value: nw.Expr) -> nw.Expr:
-    """Whole part of a Float64, towards zero."""
-    return when(value < literal(0), value.ceil(), value.floor())
 
 
 def _whole_quotient(left: nw.Expr, right: nw.Expr) -> nw.Expr:
@@ -234,7 +230,7 @@ def _compared(left: Any, right: Any, function: Callable[[Any, Any], Any], compil
             return function(naive(left, compile_(left)), literal(constant_of(str(right.this), "TIMESTAMP")))
         if kind(left) == "clock":
             return function(compile_(left), literal(clock_of(str(right.this), left)))
-        if kind(left) is None and isinstance(left, exp.Column) and len(left.parts) == 1:
+        if untyped_column(left):
             in_time = compared_with_time(left.name, str(right.this), function)
             if in_time is not None:
                 return in_time
@@ -308,11 +304,8 @@ def _escape(node: Any, compile_: Compile) -> Any:
 
 
 def _case(node: Any, compile_: Compile) -> Any:
-    default = node.args.get("default")
-    values = [*(branch.args["true"] for branch in node.args["ifs"]), *([] if default is None else [default])]
-    refuse_mixed(values, node, "CASE")
-    compiled = in_one_type(node, [compile_(value) for value in values])
-    result = None if default is None else compiled[-1]
+    compiled = choices(node, compile_)
+    result = None if node.args.get("default") is None else compiled[-1]
     for branch, value in reversed(list(zip(node.args["ifs"], compiled, strict=False))):
         if node.this is None:
             condition = _truth(branch.this, compile_, node)
@@ -323,17 +316,13 @@ def _case(node: Any, compile_: Compile) -> Any:
 
 
 def _if(node: Any, compile_: Compile) -> Any:
-    values = [part for part in (node.args["true"], node.args.get("false")) if part is not None]
-    refuse_mixed(values, node, "IF")
-    return when(_truth(node.this, compile_, node), *in_one_type(node, [compile_(value) for value in values]))
+    return when(_truth(node.this, compile_, node), *choices(node, compile_))
 
 
 def _coalesce(node: Any, compile_: Compile) -> Any:
     import narwhals as nw
 
-    values = [node.this, *node.expressions]
-    refuse_mixed(values, node, "COALESCE")
-    return nw.coalesce(*in_one_type(node, [compile_(item) for item in values]))
+    return nw.coalesce(*choices(node, compile_))
 
 
 def _nullif(node: Any, compile_: Compile) -> Any:
@@ -349,9 +338,7 @@ def _extreme(better: Callable[[Any, Any], Any]) -> Handler:
         def pick(best: Any, other: Any) -> Any:
             return when(other.is_null() | better(best, other), best, other)
 
-        values = [node.this, *node.expressions]
-        refuse_mixed(values, node, call_name(node))
-        return _balanced(pick, in_one_type(node, [compile_(item) for item in values]))
+        return _balanced(pick, choices(node, compile_))
 
     return handler
 

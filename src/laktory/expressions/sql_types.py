@@ -8,18 +8,19 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from laktory.expressions.sql_build import dtype_of, floating, kind, literal, refuse, when
+from laktory.expressions.sql_build import call_name, dtype_of, floating, kind, literal, refuse, results_of, when
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from sqlglot import exp
 
+    from laktory.expressions.sql_build import Compile
+
 __all__ = [
     "annotate",
     "calculated",
-    "common_shape",
-    "in_one_type",
+    "choices",
     "is_date",
     "is_zoned",
     "naive",
@@ -35,7 +36,6 @@ _PLAIN_BITS = 62
 """Integers up to this size are calculated in 64 bits; beyond, in 128, and the result has to fit into 64."""
 
 _FAMILIES = {**dict.fromkeys(("integer", "float", "decimal", "number"), "number"), "null": None}
-_TRANSPARENT = ("paren", "alias", "max", "min", "window", "filter", "nullif", "lag", "lead", "firstvalue")
 
 
 def annotate(tree: exp.Expr, schema: Mapping[str, Any]) -> None:
@@ -98,7 +98,7 @@ def is_date(node: Any) -> bool:
         return bool(node.to.this.name.endswith("DATE"))
     if isinstance(node, (exp.CurrentDate, exp.Date, exp.TsOrDsToDate)):
         return True
-    values = _values(node)
+    values = results_of(node)
     return bool(values) and all(kind(value) == "null" or is_date(value) for value in values)
 
 
@@ -107,28 +107,12 @@ def is_zoned(node: Any) -> bool:
     dtype = dtype_of(node)
     if dtype is not None:
         return getattr(dtype, "time_zone", None) is not None
-    return any(map(is_zoned, _values(node)))
+    return any(map(is_zoned, results_of(node)))
 
 
 def naive(node: Any, value: Any) -> Any:
     """A timestamp with a zone as one in UTC without; anything else as it is."""
     return value.cast(_narwhals().Datetime("us")) if is_zoned(node) else value
-
-
-def _values(node: Any) -> list[Any]:
-    """The parts of a node that it may give back."""
-    from sqlglot import exp
-
-    if node.key in _TRANSPARENT:
-        return [node.this]
-    if isinstance(node, (exp.Coalesce, exp.Greatest, exp.Least)):
-        return [node.this, *node.expressions]
-    if isinstance(node, exp.Case):
-        default = node.args.get("default")
-        return [*(branch.args["true"] for branch in node.args["ifs"]), *([] if default is None else [default])]
-    if isinstance(node, exp.If):
-        return [part for part in (node.args["true"], node.args.get("false")) if part is not None]
-    return []
 
 
 # ---- integers --------------------------------------------------------------------------------
@@ -151,7 +135,7 @@ def _bits(node: Any) -> int:
         return min(63, _bits(node.left) + _bits(node.right))
     if isinstance(node, (exp.Neg, exp.Abs)):
         return min(63, _bits(node.this))
-    values = _values(node)
+    values = results_of(node)
     return max(map(_bits, values)) if values else 63
 
 
@@ -222,8 +206,8 @@ def _shape(node: Any) -> tuple[int, int] | None:
     if isinstance(node, (exp.Add, exp.Sub, exp.Mul)):
         left, right = _shape(node.left), _shape(node.right)
         return None if left is None or right is None else _result(node.key, left, right)
-    values = [value for value in _values(node) if kind(value) != "null"]
-    return common_shape(values) if values else None
+    values = [value for value in results_of(node) if kind(value) != "null"]
+    return _common_shape(values) if values else None
 
 
 def _result(key: str, left: tuple[int, int], right: tuple[int, int]) -> tuple[int, int]:
@@ -233,7 +217,7 @@ def _result(key: str, left: tuple[int, int], right: tuple[int, int]) -> tuple[in
     return min(MAX_DIGITS, before + scale + 1), scale
 
 
-def common_shape(nodes: Iterable[Any]) -> tuple[int, int] | None:
+def _common_shape(nodes: Iterable[Any]) -> tuple[int, int] | None:
     """The decimal type that holds all values; None where one is not known."""
     shapes = [_shape(node) for node in nodes if kind(node) != "null"]
     known = [shape for shape in shapes if shape is not None]
@@ -267,10 +251,13 @@ def _decimals(node: Any, left: Any, right: Any, function: Callable[[Any, Any], A
     return product.cast(nw.Decimal(precision, scale))
 
 
-def in_one_type(node: Any, values: list[Any]) -> list[Any]:
-    """What CASE, COALESCE, GREATEST and LEAST choose from: decimals in one type, the same on every engine."""
-    shape = common_shape(_values(node)) if kind(node) == "decimal" else None
-    return values if shape is None else [value.cast(_narwhals().Decimal(*shape)) for value in values]
+def choices(node: Any, compile_: Compile) -> list[Any]:
+    """What CASE, COALESCE, GREATEST, LAG … choose from, compiled: of one kind, and decimals in one type."""
+    results = results_of(node)
+    refuse_mixed(results, node, call_name(node))
+    shape = _common_shape(results) if kind(node) == "decimal" else None
+    compiled = [compile_(result) for result in results]
+    return compiled if shape is None else [value.cast(_narwhals().Decimal(*shape)) for value in compiled]
 
 
 def rescaled(node: Any, value: Any, precision: int, scale: int) -> Any:
