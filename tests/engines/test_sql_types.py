@@ -147,7 +147,14 @@ WHOLE: list[tuple[str, Any]] = [
 
 OVERFLOWS = [
     *("big + 1", "big - 1", "big * 2", "-big", "ABS(big)", "big // -1", "u64 + 1", "i32 * i32 * 8", "SUM(u64)"),
-    *("bigs[1] + bigs[2]", "SUM(bigs[1])", "st.big + 1", "st.a.b.c.d + 1"),
+    *(
+        "bigs[1] + bigs[2]",
+        "SUM(bigs[1])",
+        "st.big + 1",
+        "st.a.b.c.d + 1",
+        "(st).big + 1",
+        "COALESCE(bigs, bigs)[1] + 1",
+    ),
     *(f"{call} OVER (ORDER BY id) * 3" for call in ("LAG(big)", "LEAD(big)", "FIRST_VALUE(big)", "LAG(i8, 1, big)")),
     *("COALESCE(LAG(big) OVER (ORDER BY id), 1) + 1", "NULLIF(bigs[1], 0) + 1"),
 ]

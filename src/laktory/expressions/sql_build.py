@@ -318,11 +318,17 @@ def dtype_of(node: Any) -> Any | None:
     from sqlglot import exp
 
     if isinstance(node, exp.Bracket):
-        return getattr(dtype_of(node.this), "inner", None)
+        return getattr(_dtype_within(node.this), "inner", None)
     if isinstance(node, exp.Dot):
-        fields = getattr(dtype_of(node.this), "fields", ())
+        fields = getattr(_dtype_within(node.this), "fields", ())
         return next((field.dtype for field in fields if field.name == node.expression.name), None)
     return node.meta.get("dtype") if isinstance(node, exp.Column) else None
+
+
+def _dtype_within(node: Any) -> Any | None:
+    """The type of a list or a struct that something is taken out of: the one of all that the node may give back."""
+    first, *others = [_dtype_within(result) for result in results_of(node)] or [dtype_of(node)]
+    return first if all(other == first for other in others) else None
 
 
 def untyped_column(node: Any) -> bool:
