@@ -127,7 +127,7 @@ def write_files(
         outputs = [_output(job) for job in active]
         if scratch is not None:
             outputs.append(scratch)
-        staged = session.stage(outputs) if outputs else []
+        staged = _staged(outputs, active, session) if outputs else []
         seen.check()
         changes: list[Change] = []
         for job, done in zip(active, staged, strict=False):
@@ -150,6 +150,18 @@ def write_files(
         raise
     found = iter(committed)
     return [_located(item, job, next(found) if job else None) for item, job in zip(written, jobs, strict=True)], rows
+
+
+def _staged(outputs: Sequence[Output], active: Sequence[_Job], session: Session) -> list[Staged]:
+    """Write the outputs beside their targets; what goes wrong with one is told of its sink, not of the staged file."""
+    try:
+        return session.stage(outputs)
+    except SinkError as error:
+        named = next((job for job in active if job.staging.path in str(error)), None)
+        if named is None:
+            raise
+        with within(*sink_place(named.sink), "path"):
+            raise SinkError(str(error).replace(named.staging.path, named.sink.path)) from error
 
 
 def scratch_output(frame: Frame, folder: Path, name: str, format_: str) -> tuple[Output, FileRead]:
