@@ -466,3 +466,19 @@ def test_a_project_that_was_moved_or_copied_doubles_nothing(backend, tmp_path, m
     with pytest.raises(RunError, match="cannot resume: node 'a' has appended rows"):
         mended.execute(resume=True)
     assert height("a.parquet", "b.parquet") == [2, 2]
+
+
+def test_a_clock_that_was_set_back_makes_no_run_older(backend, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    numbers(n=2)
+    chain(backend).execute()
+
+    class Earlier(record.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return super().now(tz) - record.timedelta(hours=1)
+
+    monkeypatch.setattr(record, "datetime", Earlier)
+    failed(chain(backend, bad=True))
+    chain(backend).execute(resume=True)
+    assert height("a.parquet", "b.parquet", "c.parquet") == [4, 4, 4]

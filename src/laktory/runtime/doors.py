@@ -179,7 +179,7 @@ def write_sink(sink: BaseDataSink, df: Any, mode: str | None, *, full_refresh: b
         return
     root = Path(node.root_path if node is not None else Path(_runtime_root()) / "writes").absolute()
     (root / "intents").mkdir(parents=True, exist_ok=True)
-    folder = RunFolder(root, new_run_id())
+    folder = RunFolder(root, new_run_id(root))
     with Locks.acquire([sink_target(resolved)], owner=f"write {folder.run_id}", timeout=_lock_timeout()):
         folder.open({"run": folder.run_id})
         try:

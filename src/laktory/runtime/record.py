@@ -11,7 +11,8 @@ import json
 import platform
 import sys
 import uuid
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +30,17 @@ __all__ = ["RunFolder", "last_unfinished", "new_run_id", "prune", "run_folders",
 KEPT_RUNS = 50
 
 
-def new_run_id() -> str:
-    """Unique, and sorts by time."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:6]}"
+_STAMP = "%Y%m%dT%H%M%S%f"
+
+
+def new_run_id(root: Path) -> str:
+    """Unique, and sorts by time behind all runs of this root path, even where the clock was set back."""
+    moment = datetime.now(UTC)
+    for last in run_folders(root)[-1:]:
+        with suppress(ValueError):  # a folder of somebody else
+            before = datetime.strptime(last.run_id.partition("-")[0], _STAMP).replace(tzinfo=UTC)
+            moment = max(moment, before + timedelta(microseconds=1))
+    return f"{moment:{_STAMP}}-{uuid.uuid4().hex[:6]}"
 
 
 class RunFolder:

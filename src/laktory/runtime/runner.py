@@ -104,8 +104,8 @@ class _Run:
         self.plan = plan
         self.options = options
         self.listener = listener
-        self.run_id = new_run_id()
         self.root = Path(plan.pipeline.root_path).absolute()
+        self.run_id = new_run_id(self.root)
         self.folder = RunFolder(self.root, self.run_id)
         self.sessions = Sessions()
         self.gate = Gate()
