@@ -130,7 +130,7 @@ def test_partitions(session, engine, kind):
         return
     Path("out").mkdir()
     frame = pl.DataFrame({"k": ["x", "y/z", "x", None], "v": [1, 2, 3, 4]})
-    staged = write(session, frame, "out", kind, directory=True, stem="s", kwargs={"partition_by": "k"})
+    staged = write(session, frame, "out", kind, directory=True, stem="s", partition_by=("k",))
     assert staged.rows == 4
     assert all(Path(file).name.startswith("s-") for file in staged.files)
     assert {Path(file).parent.name for file in staged.files} == {"k=x", "k=y%2Fz", "k=__HIVE_DEFAULT_PARTITION__"}
@@ -147,7 +147,7 @@ def test_partition_by_an_unknown_column(session):
             "out",
             "PARQUET",
             directory=True,
-            kwargs={"partition_by": "symbool"},
+            partition_by=("symbool",),
         )
 
 

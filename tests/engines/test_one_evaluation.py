@@ -70,7 +70,8 @@ def test_steps_of_one_node(backend):
 def test_a_frame_given_by_the_caller_in_two_steps(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     numbers()
-    duckdb = pytest.importorskip("duckdb")
+    import duckdb
+
     drawn = duckdb.sql("SELECT id, random() AS r FROM 'in.parquet'")
     first = "SELECT id, r AS r1 FROM {drawn}"
     second = "SELECT d.id, d.r1, o.r AS r2 FROM {df} d JOIN {drawn} o ON d.id = o.id"

@@ -63,7 +63,8 @@ class Output:
     format : upper-case format name; DELTA arrives here as PARQUET
     directory : write one or more files into `path`, named ``{stem}-….{extension}``
     stem : unique beginning of the file names of a directory
-    kwargs : writer keyword arguments in the engine's own words (`partition_by` among them)
+    kwargs : writer keyword arguments in the engine's own words
+    partition_by : columns whose values become folders of a directory
     methods : ``(name, args, kwargs)`` applied to the writer, where the engine has one
     header : write the header line (CSV only; off for the part that is appended)
     """
@@ -75,6 +76,7 @@ class Output:
     stem: str = "part"
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     methods: Sequence[tuple[str, Sequence[Any], Mapping[str, Any]]] = ()
+    partition_by: tuple[str, ...] = ()
     header: bool = True
 
 

@@ -40,7 +40,7 @@ def file_sinks(node: PipelineNode) -> list[FileDataSink]:
 
 def sink_target(sink: FileDataSink) -> Target:
     """Where a sink leads on this machine."""
-    return target_of(sink.path, sink.format, partitioned="partition_by" in sink.writer_kwargs)
+    return target_of(sink.path, sink.format, partitioned=bool(sink.partition_by))
 
 
 def path_key(path: str) -> str:

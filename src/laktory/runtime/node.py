@@ -273,7 +273,7 @@ def _differ(sinks: Sequence[FileDataSink], schema: Any, context: NodeContext) ->
 
 def _not_read_back(sinks: Sequence[FileDataSink]) -> bool:
     """Whether reading a sink needs to know how it was written: partitions, dialects of text."""
-    return any("partition_by" in sink.writer_kwargs or (sink.format == "CSV" and sink.writer_kwargs) for sink in sinks)
+    return any(sink.partition_by or (sink.format == "CSV" and sink.writer_kwargs) for sink in sinks)
 
 
 def _will_be_readable(sink: FileDataSink, schema: Any, session: Session, context: NodeContext) -> bool:
@@ -282,7 +282,7 @@ def _will_be_readable(sink: FileDataSink, schema: Any, session: Session, context
         return False
     if sink.format == "DELTA" and delta_schema(schema) != schema:
         return False
-    return "partition_by" not in sink.writer_kwargs and (sink.write_mode != "IGNORE" or context.replace_all)
+    return not sink.partition_by and (sink.write_mode != "IGNORE" or context.replace_all)
 
 
 def _scratch_format(plan: NodePlan, session: Session) -> str:

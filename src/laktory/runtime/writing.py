@@ -268,7 +268,7 @@ def _append_to_directory(job: _Job, session: Session) -> None:
     if sink.format == "CSV" and sink.writer_kwargs:
         job.same_header = there
         return
-    keys, wanted = key_names(files, job.target.path), _partition_by(sink)
+    keys, wanted = key_names(files, job.target.path), list(sink.partition_by)
     if keys:  # an empty result has left a file outside the partitions
         there = next(file for file in files if key_names([file], job.target.path))
     old = session.scan(FileRead(there, sink.format, files=(there,)))
@@ -276,11 +276,6 @@ def _append_to_directory(job: _Job, session: Session) -> None:
         msg = f"cannot append to {sink.path!r}: it is partitioned by {keys}, not by {wanted}"
         raise SinkError(msg)
     _same_columns(job, session.schema(old), keys)
-
-
-def _partition_by(sink: FileDataSink) -> list[str]:
-    columns = sink.writer_kwargs.get("partition_by") or []
-    return [columns] if isinstance(columns, str) else list(columns)
 
 
 def _holds_nothing(path: str, format_: str) -> bool:
@@ -330,15 +325,15 @@ def _same_columns(job: _Job, found: Any, keys: list[str]) -> None:
 
 def _output(job: _Job) -> Output:
     sink = job.sink
-    kwargs = dict(sink.writer_kwargs)
-    _log.info("Writing static df to %s with format '%s' and %s", sink.path, sink.format, kwargs)
+    _log.info("Writing static df to %s with format '%s' and %s", sink.path, sink.format, sink.writer_kwargs)
     return Output(
         frame=job.frame,
         path=job.staging.path,
         format="PARQUET" if sink.format == "DELTA" else sink.format,
         directory=job.staging.directory,
         stem=job.staging.stem,
-        kwargs=kwargs,
+        kwargs={name: value for name, value in sink.writer_kwargs.items() if name != "partition_by"},
+        partition_by=sink.partition_by,
         methods=tuple((method.name, method.args, method.kwargs) for method in sink.writer_methods),
         header=not (job.append_bytes and job.has_header) or bool(job.sink.writer_kwargs),
     )
@@ -356,7 +351,7 @@ def _change(job: _Job) -> Change:
         "APPEND" if job.mode == "APPEND" and not whole else "OVERWRITE",
         rows=None,
         schema=job.schema,
-        partition_by=_partition_by(job.sink),
+        partition_by=job.sink.partition_by,
     )
 
 
@@ -385,8 +380,7 @@ def _no_rows(job: _Job, session: Session) -> Staged:
     """An empty result makes no partition, yet a directory keeps its columns: one empty file."""
     if job.target.kind == "delta":
         return Staged((), 0)  # its schema is in the log
-    kwargs = {name: value for name, value in job.sink.writer_kwargs.items() if name != "partition_by"}
-    [staged] = session.stage([replace(_output(job), kwargs=kwargs)])
+    [staged] = session.stage([replace(_output(job), partition_by=())])
     return staged
 
 
@@ -412,7 +406,7 @@ def _written(number: int, sink: FileDataSink, job: _Job | None, rows: int | None
         commit=change.table["id"] if change.table else None,
         schema=None if job.typed else schema_text(_as_text_holds(job.schema)),
     )
-    typed = job.typed and not (target.kind != "file" and "partition_by" in sink.writer_kwargs)
+    typed = job.typed and not (target.kind != "file" and sink.partition_by)
     return Written(sink, rows, job.bytes, rows_read(target, sink.format, line, schema=schema), typed, line)
 
 

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
-from laktory.diagnostics import closest
 from laktory.engines import arrow_files
 from laktory.engines._duckdb.sharing import share
 from laktory.engines._duckdb.storing import UNSTORABLE, as_csv, as_json, stored, stored_columns, stored_schema
 from laktory.engines._duckdb.types import identifier, literal
-from laktory.engines.errors import check_arguments, check_compression
+from laktory.engines.errors import check_arguments, check_compression, check_partitions
 from laktory.engines.formats import compression_of, extension, name_parts, refuse_types
 from laktory.engines.protocol import Output, Staged
 from laktory.errors import SinkError, UnsupportedError
@@ -110,7 +109,7 @@ def _write_group(
     done: dict[int, Staged] = {}
     source = relation
     if len(members) > 1:
-        keeper = next((i for i in members if outputs[i].format == "PARQUET" and not _keys(outputs[i])), None)
+        keeper = next((i for i in members if outputs[i].format == "PARQUET" and not outputs[i].partition_by), None)
         if keeper is None:
             source = con.table(table(relation.sql_query()))
         else:
@@ -149,11 +148,7 @@ def _check(output: Output, relation: duckdb.DuckDBPyRelation) -> None:
         check_compression(output.kwargs, _COMPRESSIONS[output.format], f"the {output.format} writer", SinkError)
     if output.format in _TEXT_FORMATS:
         compression_of(output.path, output.format)
-    for name in _keys(output):
-        if name not in columns:
-            hint = closest(name, columns) or f"columns: {', '.join(columns)}"
-            msg = f"{output.path!r}: 'partition_by' names the column {name!r}, which does not exist; {hint}"
-            raise SinkError(msg)
+    check_partitions(output, columns)
 
 
 def _unstorable(dtype: Any, where: str) -> tuple[str, str] | None:
@@ -175,7 +170,7 @@ def _write(output: Output, relation: duckdb.DuckDBPyRelation) -> Staged:
         return Staged((_file(output),), frame.height)
     if output.format == "IPC":
         return _write_ipc(output, stored(relation))
-    many = "file_size_bytes" in output.kwargs or bool(_keys(output))
+    many = "file_size_bytes" in output.kwargs or bool(output.partition_by)
     target = str(Path(output.path).absolute()) if many else _file(output)
     columns = _columns(output, relation)
     options = ", ".join(f"{name} {value}" for name, value in _options(output, many=many).items())
@@ -200,7 +195,7 @@ def _columns(output: Output, relation: duckdb.DuckDBPyRelation) -> str:
 
 
 def _options(output: Output, *, many: bool) -> dict[str, str]:
-    given = {name: _option(value) for name, value in output.kwargs.items() if name != "partition_by"}
+    given = {name: _option(value) for name, value in output.kwargs.items()}
     options = {"FORMAT": {"PARQUET": "parquet", "CSV": "csv"}.get(output.format, "json"), "RETURN_FILES": "true"}
     if output.format == "PARQUET":
         options |= {"compression": "zstd"}
@@ -212,7 +207,7 @@ def _options(output: Output, *, many: bool) -> dict[str, str]:
         options |= {"ARRAY": "true"}
     if many:
         options |= {"FILE_EXTENSION": literal(extension(output.format)[1:]), "OVERWRITE_OR_IGNORE": "true"}
-    if keys := _keys(output):
+    if keys := output.partition_by:
         # only Parquet gets the columns back from the names of the folders
         options["PARTITION_BY"] = f"({', '.join(map(identifier, keys))})"
         options["WRITE_PARTITION_COLUMNS"] = literal(output.format != "PARQUET")
@@ -237,11 +232,6 @@ def _write_ipc(output: Output, relation: duckdb.DuckDBPyRelation) -> Staged:
             writer.write_batch(batch)
             rows += batch.num_rows
     return Staged((path,), rows)
-
-
-def _keys(output: Output) -> list[str]:
-    keys = output.kwargs.get("partition_by") or []
-    return [keys] if isinstance(keys, str) else list(keys)
 
 
 def _file(output: Output) -> str:

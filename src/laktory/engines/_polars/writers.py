@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import polars as pl
 
-from laktory.diagnostics import closest
 from laktory.engines import arrow_files
-from laktory.engines.errors import check_arguments, check_compression
+from laktory.engines.errors import check_arguments, check_compression, check_partitions
 from laktory.engines.formats import compression_of, extension, name_parts, refuse_types
 from laktory.engines.protocol import Output, Staged
 from laktory.errors import SinkError, UnsupportedError
@@ -117,32 +116,23 @@ def _check(output: Output, frame: pl.LazyFrame) -> None:
     if output.format in _THROUGH_ARROW:
         return
     check_compression(output.kwargs, _COMPRESSIONS[output.format], f"the {output.format} writer", SinkError)
-    for name in _keys(output):
-        if name not in schema:
-            hint = closest(name, schema) or f"columns: {', '.join(schema)}"
-            msg = f"{output.path!r}: 'partition_by' names the column {name!r}, which does not exist; {hint}"
-            raise SinkError(msg)
-
-
-def _keys(output: Output) -> list[str]:
-    keys = output.kwargs.get("partition_by") or []
-    return [keys] if isinstance(keys, str) else list(keys)
+    check_partitions(output, schema)
 
 
 def _keeper(outputs: Sequence[Output]) -> Output | None:
     """The first output whose file gives back exactly what was written."""
-    return next((output for output in outputs if output.format in _TYPED and not _keys(output)), None)
+    return next((output for output in outputs if output.format in _TYPED and not output.partition_by), None)
 
 
 def _job(output: Output, frame: pl.LazyFrame, folder: str) -> _Job:
     job = _Job(output, frame)
     if output.format in _THROUGH_ARROW:
         return job
-    kwargs = {name: value for name, value in output.kwargs.items() if name != "partition_by"}
+    kwargs = dict(output.kwargs)
     target: Any = _file(output)
     if output.format == "JSON":
         target = _lines_file(output, folder)
-    elif keys := _keys(output):
+    elif keys := list(output.partition_by):
         # only typed formats get the columns back from the names of the folders
         target = pl.PartitionBy(output.path, key=keys, include_key=output.format not in _TYPED)
     if output.format in _TYPED:
@@ -157,7 +147,7 @@ def _job(output: Output, frame: pl.LazyFrame, folder: str) -> _Job:
         frame = _with_whole_numbers(frame)
     if output.format == "CSV":
         kwargs.setdefault("include_header", output.header)
-    job.plan = _SINKS[output.format](frame, target, lazy=True, mkdir=bool(_keys(output)), **kwargs)
+    job.plan = _SINKS[output.format](frame, target, lazy=True, mkdir=bool(output.partition_by), **kwargs)
     return job
 
 
@@ -190,7 +180,7 @@ def _finish(job: _Job, result: pl.DataFrame, folder: str) -> Staged:
         return Staged((_file(output),), result.height)
     if output.format == "JSON":
         arrow_files.wrap_json_lines(_lines_file(output, folder), _file(output))
-    files = name_parts(output.path, output.stem, output.format) if _keys(output) else (_file(output),)
+    files = name_parts(output.path, output.stem, output.format) if output.partition_by else (_file(output),)
     return Staged(files, sum(job.batches))
 
 

@@ -25,6 +25,12 @@ class FileDataSink(BaseDataSink):
         """The path."""
         return self.path
 
+    @property
+    def partition_by(self) -> tuple[str, ...]:
+        """Columns whose values become folders, from `writer_kwargs`."""
+        columns = self.writer_kwargs.get("partition_by") or ()
+        return (columns,) if isinstance(columns, str) else tuple(columns)
+
     def as_source(self, as_stream: bool | None = None) -> FileDataSource:
         """A source that reads what this sink holds; `as_stream` is that of the source."""
         source = FileDataSource(
