@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from io import StringIO
 from typing import TYPE_CHECKING
@@ -178,3 +180,21 @@ def test_models_of_other_releases_say_what_is_missing(name):
     assert not hasattr(models, name)
     with pytest.raises(LaktoryError, match=f"'laktory.models.{name}' is not supported by this version of Laktory: "):
         getattr(models, name)
+
+
+@pytest.mark.parametrize(
+    "home", ["base", "custom", "dataframe", "datasinks", "datasources", "dtype", "pipeline", "dtypes"]
+)
+def test_each_part_of_the_models_can_be_imported_first(home: str) -> None:
+    """They refer to one another, and nothing says which of them a script names first."""
+    names = [name for name, part in models._HOMES.items() if part == home] or ["Int64"]
+    code = f"from laktory.models.{home} import {names[0]}; import laktory.models; laktory.models.Pipeline(name='p')"
+    if names[0] in models._OLDER:
+        code = f"from laktory.models import {names[0]}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_name_of_the_models_is_there() -> None:
+    assert [name for name in models.__all__ if getattr(models, name, None) is None] == []
+    assert set(models._HOMES) == set(models.__all__)

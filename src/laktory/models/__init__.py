@@ -1,30 +1,35 @@
-"""The declarative public API."""
+"""The declarative public API. Each name is imported when it is first used."""
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from laktory.models.base import BaseModel
-from laktory.models.custom import CustomReader, CustomWriter, LaktoryContext
-from laktory.models.dataframe import (
-    DataFrameColumn,
-    DataFrameColumnExpr,
-    DataFrameExpr,
-    DataFrameMethod,
-    DataFrameSchema,
-    DataFrameTransformer,
-)
-from laktory.models.datasinks import BaseDataSink, CustomDataSink, DataSinksUnion, FileDataSink
-from laktory.models.datasources import (
-    BaseDataSource,
-    CustomDataSource,
-    DataFrameDataSource,
-    DataSourcesUnion,
-    FileDataSource,
-    PipelineNodeDataSource,
-)
-from laktory.models.dtype import NAMES, DField, DType
-from laktory.models.pipeline import Pipeline, PipelineExecutionPlan, PipelineNode
-from laktory.models.pipelinechild import PipelineChild
-from laktory.models.readerwritermethod import ReaderWriterMethod
+if TYPE_CHECKING:
+    from laktory.models.base import BaseModel
+    from laktory.models.custom import CustomReader, CustomWriter, LaktoryContext
+    from laktory.models.dataframe import (
+        DataFrameColumn,
+        DataFrameColumnExpr,
+        DataFrameExpr,
+        DataFrameMethod,
+        DataFrameSchema,
+        DataFrameTransformer,
+    )
+    from laktory.models.datasinks import BaseDataSink, CustomDataSink, DataSinksUnion, FileDataSink
+    from laktory.models.datasources import (
+        BaseDataSource,
+        CustomDataSource,
+        DataFrameDataSource,
+        DataSourcesUnion,
+        FileDataSource,
+        PipelineNodeDataSource,
+    )
+    from laktory.models.dtype import DField, DType
+    from laktory.models.pipeline import Pipeline, PipelineExecutionPlan, PipelineNode
+    from laktory.models.pipelinechild import PipelineChild
+    from laktory.models.readerwritermethod import ReaderWriterMethod
+
+    BaseChild = BaseModel
+    MemoryDataSource = DataFrameDataSource
 
 __all__ = [
     "BaseChild",
@@ -58,11 +63,38 @@ __all__ = [
     "ReaderWriterMethod",
 ]
 
-
-BaseChild = BaseModel
-MemoryDataSource = DataFrameDataSource
-"""Older names."""
-
+_HOMES = {
+    "BaseChild": "base",
+    "BaseDataSink": "datasinks",
+    "BaseDataSource": "datasources",
+    "BaseModel": "base",
+    "CustomDataSink": "datasinks",
+    "CustomDataSource": "datasources",
+    "CustomReader": "custom",
+    "CustomWriter": "custom",
+    "DField": "dtype",
+    "DType": "dtype",
+    "DataFrameColumn": "dataframe",
+    "DataFrameColumnExpr": "dataframe",
+    "DataFrameDataSource": "datasources",
+    "DataFrameExpr": "dataframe",
+    "DataFrameMethod": "dataframe",
+    "DataFrameSchema": "dataframe",
+    "DataFrameTransformer": "dataframe",
+    "DataSinksUnion": "datasinks",
+    "DataSourcesUnion": "datasources",
+    "FileDataSink": "datasinks",
+    "FileDataSource": "datasources",
+    "LaktoryContext": "custom",
+    "MemoryDataSource": "datasources",
+    "Pipeline": "pipeline",
+    "PipelineChild": "pipelinechild",
+    "PipelineExecutionPlan": "pipeline",
+    "PipelineNode": "pipeline",
+    "PipelineNodeDataSource": "datasources",
+    "ReaderWriterMethod": "readerwritermethod",
+}
+_OLDER = {"BaseChild": "BaseModel", "MemoryDataSource": "DataFrameDataSource"}
 
 _PLANNED = {
     **dict.fromkeys(("UnityCatalogDataSource", "HiveMetastoreDataSource", "TableDataSource"), "tables in catalogs"),
@@ -86,10 +118,18 @@ def __getattr__(name: str) -> Any:
 
         msg = f"'laktory.models.{name}' is not supported by this version of Laktory: {_PLANNED[name]}"
         raise UnsupportedNameError(msg)
+    if name in _HOMES:
+        found = getattr(import_module(f"laktory.models.{_HOMES[name]}"), _OLDER.get(name, name))
+        globals()[name] = found
+        return found
+    if name in {"dtypes", *_HOMES.values()}:
+        return import_module(f"laktory.models.{name}")
     # one class per data type, made when one is asked for
-    if name in NAMES:
-        from laktory.models import dtypes
-
-        return getattr(dtypes, name)
+    if name in import_module("laktory.models.dtype").NAMES:
+        return getattr(import_module("laktory.models.dtypes"), name)
     msg = f"module 'laktory.models' has no attribute {name!r}"
     raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from laktory.models.base import is_variable
-from laktory.models.datasources import PipelineNodeDataSource
+from laktory.models.datasources.pipelinenode import PipelineNodeDataSource
 from laktory.models.pipelinechild import PipelineChild, Upper
 from laktory.models.problems import problem_error
 

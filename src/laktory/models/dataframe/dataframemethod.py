@@ -12,13 +12,11 @@ from laktory.engines.capabilities import ENGINES
 from laktory.errors import DefinitionError
 from laktory.models.base import children_of, is_variable
 from laktory.models.dataframe.dataframeexpr import node_sources
-from laktory.models.datasources import (
-    BaseDataSource,
-    CustomDataSource,
-    DataFrameDataSource,
-    FileDataSource,
-    PipelineNodeDataSource,
-)
+from laktory.models.datasources.base import BaseDataSource
+from laktory.models.datasources.custom import CustomDataSource
+from laktory.models.datasources.dataframe import DataFrameDataSource
+from laktory.models.datasources.file import FileDataSource
+from laktory.models.datasources.pipelinenode import PipelineNodeDataSource
 from laktory.models.pipelinechild import PipelineChild
 from laktory.models.problems import problem_error, problems_error
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Discriminator, Tag
 
+import laktory.models.dataframe  # noqa: F401 - first: steps name sources, and sources have schemas
 from laktory.models.base import OrVariable
 from laktory.models.datasources.base import BaseDataSource
 from laktory.models.datasources.custom import CustomDataSource
