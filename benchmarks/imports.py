@@ -22,6 +22,7 @@ STATEMENTS = {
     "from pydantic import BaseModel": "from pydantic import BaseModel",
     "import laktory": "import laktory",
     "import laktory.models": "import laktory.models",
+    "from laktory.models import Pipeline": "from laktory.models import Pipeline",
 }
 
 
