@@ -198,3 +198,16 @@ def test_each_part_of_the_models_can_be_imported_first(home: str) -> None:
 def test_every_name_of_the_models_is_there() -> None:
     assert [name for name in models.__all__ if getattr(models, name, None) is None] == []
     assert set(models._HOMES) == set(models.__all__)
+
+
+def test_purging_leaves_a_directory_that_holds_other_files(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sink = models.FileDataSink(path="out/", format="PARQUET")
+    sink.write(pl.DataFrame({"x": [1]}))
+    (tmp_path / "out" / "notes.txt").write_text("mine", "utf-8")
+    with pytest.raises(RunError, match=r"cannot remove the directory 'out/': it holds '.*notes.txt'"):
+        sink.purge()
+    assert (tmp_path / "out" / "notes.txt").read_text("utf-8") == "mine"
+    (tmp_path / "out" / "notes.txt").unlink()
+    sink.purge()
+    assert not sink.exists()

@@ -20,7 +20,7 @@ from laktory.runtime.reading import read
 from laktory.runtime.record import RunFolder, new_run_id
 from laktory.runtime.runner import RunOptions, RunOutcome, run
 from laktory.runtime.sessions import session_type, standing
-from laktory.runtime.writing import write_custom, write_files
+from laktory.runtime.writing import refuse_foreign, write_custom, write_files
 from laktory.storage import Locks, discard, exists, open_staging
 
 if TYPE_CHECKING:
@@ -208,6 +208,7 @@ def purge_sink(sink: FileDataSink) -> None:
     with Locks.acquire([target], owner="purge", timeout=_lock_timeout()):
         if not exists(target):
             return
+        refuse_foreign(sink, target, "remove")
         staging = open_staging(target, "purge", extension="old")
         try:
             # out of sight in one step, so that nobody meets a half-deleted table

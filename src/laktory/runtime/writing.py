@@ -34,7 +34,16 @@ if TYPE_CHECKING:
 
     Frame = nw.LazyFrame[Any]
 
-__all__ = ["Written", "carrier", "scratch_output", "sink_place", "sink_target", "write_custom", "write_files"]
+__all__ = [
+    "Written",
+    "carrier",
+    "refuse_foreign",
+    "scratch_output",
+    "sink_place",
+    "sink_target",
+    "write_custom",
+    "write_files",
+]
 
 _log = get_logger(__name__)
 
@@ -152,6 +161,19 @@ def write_files(
     return [_located(item, job, next(found) if job else None) for item, job in zip(written, jobs, strict=True)], rows
 
 
+def refuse_foreign(sink: FileDataSink, target: Target, what: str) -> None:
+    """Refuse to replace or remove a directory that holds what the sink cannot have written.
+
+    Raises
+    ------
+    SinkError
+        Names one of the files.
+    """
+    if target.kind == "directory" and (name := foreign_entry(target.path, sink.format)):
+        msg = f"cannot {what} the directory {sink.path!r}: it holds {name!r}, which no {sink.format} sink has written"
+        raise SinkError(f"{msg}; move it elsewhere, or write to a folder of its own")
+
+
 def _staged(outputs: Sequence[Output], active: Sequence[_Job], session: Session) -> list[Staged]:
     """Write the outputs beside their targets; what goes wrong with one is told of its sink, not of the staged file."""
     try:
@@ -202,9 +224,8 @@ def _job(
             msg = f"{sink.path!r} exists and the mode is ERROR; remove it, or use the mode OVERWRITE or APPEND"
             raise SinkError(msg)
         mode = "APPEND" if mode == "APPEND" and there else "OVERWRITE"
-    if mode == "OVERWRITE" and target.kind == "directory" and (name := foreign_entry(target.path, sink.format)):
-        msg = f"cannot replace the directory {sink.path!r}: it holds {name!r}, which no {sink.format} sink has written"
-        raise SinkError(f"{msg}; move it elsewhere, or write to a folder of its own")
+    if mode == "OVERWRITE":
+        refuse_foreign(sink, target, "replace")
     schema = session.schema(frame)
     if not schema:
         msg = f"cannot write {sink.path!r}: the frame has no columns"
