@@ -17,12 +17,34 @@ if TYPE_CHECKING:
 
     from laktory.loading import Document
     from laktory.models import Pipeline
+    from laktory.planning import Plan
 
-__all__ = ["load_pipeline", "variables_of"]
+__all__ = ["load_pipeline", "planned", "variables_of"]
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _WORD = re.compile(r"\w+")
 _REFERENCE = re.compile(r"\bvars?\.(\w+)")
+
+
+def planned(pipeline: Pipeline, select: Sequence[str] | None = None) -> Plan:
+    """The plan of a pipeline whose variables are resolved, everything looked at that needs no data.
+
+    Raises
+    ------
+    DefinitionError
+        With every problem found.
+    """
+    from laktory.planning import plan
+    from laktory.runtime.options import option_problems, refuse_unknown_options
+
+    try:
+        made = plan(pipeline, select, resolved=True)
+    except DefinitionError as error:
+        if not error.problems:
+            raise
+        raise_problems([*error.problems, *option_problems(pipeline)], pipeline._marks)
+    refuse_unknown_options(made)
+    return made
 
 
 def variables_of(pairs: Sequence[str] | None, files: Sequence[str] | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """``laktory plan``."""
 
 from laktory.cli import console
-from laktory.cli.definition import load_pipeline
+from laktory.cli.definition import load_pipeline, planned
 from laktory.cli.options import Backend, Debug, Directory, File, Json, Select, Var, VarFile
 
 __all__ = ["plan"]
@@ -20,11 +20,7 @@ def plan(
     """Show what a run would do, in order, and why: engine, reads, writes, and what happens to each frame."""
     with console.logs_on_stderr():
         pipeline = load_pipeline(file, var, var_file, backend)
-        from laktory.planning import plan as make_plan
-        from laktory.runtime.options import refuse_unknown_options
-
-        made = make_plan(pipeline, select, resolved=True)
-        refuse_unknown_options(made)
+        made = planned(pipeline, select)
     if json:
         console.out_json(made.to_dict())
     else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from laktory.cli import console
-from laktory.cli.definition import load_pipeline
+from laktory.cli.definition import load_pipeline, planned
 from laktory.cli.options import Backend, Debug, Directory, File, Json, Select, Var, VarFile
 
 if TYPE_CHECKING:
@@ -47,11 +47,7 @@ def run(
     """
     with console.logs_on_stderr() if json else nullcontext():
         pipeline = load_pipeline(file, var, var_file, backend)
-        from laktory.planning import plan
-        from laktory.runtime.options import refuse_unknown_options
-
-        made = plan(pipeline, select, resolved=True)
-        refuse_unknown_options(made)
+        made = planned(pipeline, select)
     if dry_run:
         if json:
             console.out_json(made.to_dict())

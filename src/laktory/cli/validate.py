@@ -1,7 +1,7 @@
 """``laktory validate``."""
 
 from laktory.cli import console
-from laktory.cli.definition import load_pipeline
+from laktory.cli.definition import load_pipeline, planned
 from laktory.cli.options import Backend, Debug, Directory, File, Var, VarFile
 
 __all__ = ["validate"]
@@ -18,9 +18,5 @@ def validate(
     """Tell everything that is wrong with a definition, without reading or writing any data."""
     with console.logs_on_stderr():
         pipeline = load_pipeline(file, var, var_file, backend)
-        from laktory.planning import plan
-        from laktory.runtime.options import refuse_unknown_options
-
-        made = plan(pipeline, resolved=True)
-        refuse_unknown_options(made)
+        made = planned(pipeline)
     console.out(f"{file} is valid: {console.count(len(made.nodes), 'node')}")

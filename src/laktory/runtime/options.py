@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from laktory.diagnostics import Problem, closest
+from laktory.diagnostics import Problem, closest, raise_problems
+from laktory.engines.capabilities import ENGINES
 from laktory.models.base import SPELLINGS
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource
-from laktory.models.problems import raise_located
+from laktory.models.problems import located
 from laktory.runtime.ledger import sink_target
 from laktory.runtime.sessions import session_type
 
@@ -16,10 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from laktory.diagnostics import Path
+    from laktory.engines.capabilities import Capabilities
     from laktory.engines.protocol import Session
+    from laktory.models.pipeline.pipeline import Pipeline
     from laktory.planning import Plan
 
-__all__ = ["refuse_unknown_options"]
+__all__ = ["option_problems", "refuse_unknown_options"]
 
 
 def refuse_unknown_options(plan: Plan) -> None:
@@ -30,20 +34,40 @@ def refuse_unknown_options(plan: Plan) -> None:
     DefinitionError
         With all of them.
     """
-    pipeline = plan.pipeline
+    problems = option_problems(plan.pipeline, plan.by_name)
+    if problems:
+        raise_problems(problems, plan.pipeline._marks)
+
+
+def option_problems(pipeline: Pipeline, names: Collection[str] | None = None) -> list[Problem]:
+    """Arguments and methods that engines do not have, in the nodes of these names, None for all.
+
+    What a plan refuses besides (an engine that is not installed, an unknown format) has none to hold them against.
+    """
     problems: list[Problem] = []
     for index, node in enumerate(pipeline.nodes):
-        if node.name not in plan.by_name:
+        if names is not None and node.name not in names:
             continue
         engine = node.dataframe_backend.value
+        record = ENGINES[engine]
+        if record.module and find_spec(record.module) is None:
+            continue
         for position, source in enumerate(node.sources):
-            if isinstance(source, FileDataSource) and (source.reader_kwargs or source.reader_methods):
+            if not isinstance(source, FileDataSource) or not _at_hand(record, source.format):
+                continue
+            if source.reader_kwargs or source.reader_methods:
                 problems += _of_source(source, session_type(engine), ("nodes", index, "sources", position))
         for position, sink in enumerate(node.sinks):
-            if isinstance(sink, FileDataSink) and sink.custom_writer is None and sink.writer_kwargs:
+            if not isinstance(sink, FileDataSink) or sink.custom_writer is not None:
+                continue
+            if sink.writer_kwargs and _at_hand(record, sink.format) and record.formats[sink.format].modes:
                 problems += _of_sink(sink, session_type(engine), ("nodes", index, "sinks", position))
-    if problems:
-        raise_located(problems, pipeline._marks, SPELLINGS)
+    return located(problems, pipeline._marks, SPELLINGS)
+
+
+def _at_hand(engine: Capabilities, format_: str) -> bool:
+    support = engine.formats.get(format_)
+    return support is not None and (support.needs is None or find_spec(support.needs) is not None)
 
 
 def _of_source(source: FileDataSource, engine: type[Session], path: Path) -> Iterator[Problem]:
