@@ -312,6 +312,14 @@ def test_partition_columns_come_back_as_they_were(backend, format_, mode):
         assert p.nodes_dict["a"].output_df.collect("polars").to_native().sort("k").rows() == [("01", 1), ("02", 2)]
 
 
+@pytest.mark.parametrize("path", ["o.parquet", "o/"])
+def test_a_misspelled_partition_by_is_guessed_for_files_too(backend, path):
+    numbers()
+    sink = {"path": path, "format": "PARQUET", "writer_kwargs": {"partition": ["s"]}}
+    with pytest.raises(DefinitionError, match="(?s)no argument 'partition'.*did you mean 'partition_by'"):
+        pipeline(backend, node("a", "in.parquet", sink)).execute()
+
+
 @pytest.mark.parametrize("mode", ["OVERWRITE", "APPEND"])
 def test_a_day_without_rows(backend, mode):
     numbers(n=3)

@@ -84,11 +84,15 @@ def _of_sink(sink: FileDataSink, engine: type[Session], path: Path) -> Iterator[
     directory = sink_target(sink).kind != "file"
     format_ = "PARQUET" if sink.format == "DELTA" else sink.format
     valid = engine.arguments(format_, writer=True, directory=directory)
-    yield from _unknown(sink.writer_kwargs, valid, f"the {sink.format} writer", (*path, "writer_kwargs"))
+    # it makes a directory of what is a file so far: no argument yet, but what may be meant
+    likely = [*valid, "partition_by"] if format_ == "PARQUET" else valid
+    yield from _unknown(sink.writer_kwargs, valid, f"the {sink.format} writer", (*path, "writer_kwargs"), likely)
 
 
-def _unknown(given: Iterable[str], valid: Collection[str], what: str, path: Path) -> Iterator[Problem]:
+def _unknown(
+    given: Iterable[str], valid: Collection[str], what: str, path: Path, likely: Collection[str] = ()
+) -> Iterator[Problem]:
     for name in given:
         if name not in valid:
             message = f"{what} has no argument {name!r}"
-            yield Problem(message, (*path, name), sorted(valid), closest(name, valid), on_key=True)
+            yield Problem(message, (*path, name), sorted(valid), closest(name, likely or valid), on_key=True)
