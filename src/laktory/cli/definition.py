@@ -156,12 +156,10 @@ def _resolved(document: Document, variables: dict[str, Any]) -> tuple[Document, 
 
 def _pipeline_of(document: Document) -> Document:
     """The document, when it holds a pipeline; commands on stacks will part from here."""
-    value, marks = document.value, document.marks
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
-        # the seed shows a pipeline as the single item of a list
-        value, marks = value[0], marks.below((0,))
+    document = document.unwrapped
+    value = document.value
     if isinstance(value, dict) and "nodes" in value:
-        return replace(document, value=value, marks=marks)
+        return document
     if isinstance(value, dict) and "resources" in value:
         msg = f"{document.name!r} is a stack (it has 'resources'); stack files are not supported yet, give a pipeline"
         raise UnsupportedError(msg)

@@ -38,6 +38,13 @@ class Document:
     marks: Marks = field(default_factory=Marks)
     name: str = _TEXT
 
+    @property
+    def unwrapped(self) -> Document:
+        """The definition itself where it is the single item of a list, as the seed shows a pipeline."""
+        if isinstance(self.value, list) and len(self.value) == 1 and isinstance(self.value[0], dict):
+            return replace(self, value=self.value[0], marks=self.marks.below((0,)))
+        return self
+
     def resolve(
         self,
         vars: Mapping[str, Any] | None = None,  # noqa: A002

@@ -171,15 +171,12 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
     ) -> Self:
         from laktory.loading import load
 
-        document = load(obj, vars=vars, json=json)
+        document = load(obj, vars=vars, json=json).unwrapped
         return cls._build(document.value, document.marks, **kwargs)
 
     @classmethod
     def _build(cls, value: Any, marks: Marks | None, **kwargs: Any) -> Self:
         """Validate plain values; problems point into the text they came from."""
-        if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
-            # the seed shows a pipeline as the single item of a list
-            value, marks = value[0], marks.below((0,)) if marks else None
         try:
             model = cls._validated(value, **kwargs)
         except pydantic.ValidationError as error:
