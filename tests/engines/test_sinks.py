@@ -155,6 +155,22 @@ def test_a_directory_that_holds_what_the_pipeline_needs_is_refused(backend, sour
         pipeline(backend, made, root_path=root).execute()
 
 
+@pytest.mark.parametrize("scheme", ["", "file://", "FILE://"])
+def test_a_place_that_is_read_and_written_is_seen_however_it_is_spelled(backend, scheme):
+    numbers(n=3)
+    source = {"path": f"{scheme}{Path('in.parquet').absolute()}", "format": "PARQUET"}
+    a, b = node("a", source), node("b", source, "in.parquet", steps=["SELECT id + 10 AS id FROM {df}"])
+    p = pipeline(backend, a, {**b, "depends_on": ["a"]})
+    assert p.plan().by_name["a"].how == "materialised"
+    p.execute()
+    assert p.nodes[0].output_df.collect("polars").to_native()["id"].to_list() == [0, 1, 2]
+    inside = node(
+        "a", {"path": f"{scheme}{Path('data/in.csv').absolute()}", "format": "CSV"}, {"path": "data/", "format": "CSV"}
+    )
+    with pytest.raises(DefinitionError, match="'data/' holds '.*data/in.csv', a source of node 'a'"):
+        pipeline(backend, inside).execute()
+
+
 def test_a_directory_with_files_of_another_kind_is_not_replaced(backend):
     numbers()
     sink = {"path": "out/", "format": "PARQUET"}

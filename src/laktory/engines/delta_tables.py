@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from laktory.engines.errors import reason
 from laktory.errors import SourceError
 from laktory.optional import require
+from laktory.paths import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +64,8 @@ def _table_type(base: Any) -> Any:
 
 def _local_root(table: Any) -> str | None:
     uri: str = table.table_uri
-    return uri.removeprefix("file://").rstrip("/") + "/" if uri.startswith("file://") else None
+    root = local_path(uri)
+    return None if root is None else root.rstrip("/") + "/"
 
 
 def _refuse_unreachable(table: Any, path: str) -> None:

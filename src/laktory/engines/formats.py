@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections import Counter
 from pathlib import Path, PurePath
 from types import MappingProxyType
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from laktory.diagnostics import closest
 from laktory.errors import SinkError, SourceError
+from laktory.paths import local_path, path_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,6 @@ __all__ = [
     "compression_of",
     "extension",
     "foreign_entry",
-    "is_url",
     "list_files",
     "name_parts",
     "refuse_types",
@@ -114,11 +113,6 @@ def compression_of(path: str, format: str) -> str | None:  # noqa: A002
     return compression
 
 
-def is_url(path: str) -> bool:
-    """Whether a path is read by the engine over the network; ``file://`` is not."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path) is not None and not path.startswith("file://")
-
-
 def list_files(path: str, format: str) -> tuple[str, ...]:  # noqa: A002
     """Files a path means: itself, those below a directory in name order, or those a glob matches.
 
@@ -130,14 +124,15 @@ def list_files(path: str, format: str) -> tuple[str, ...]:  # noqa: A002
     SourceError
         Nothing is there, or nothing of this format.
     """
-    if is_url(path):
+    local = local_path(path)
+    if local is None:
         return (path,)
-    path = path.removeprefix("file://")
-    if os.path.isdir(path):  # noqa: PTH112 - a path with a NUL or of odd bytes must not raise here
+    path, kind = local, path_kind(local)
+    if kind == "directory":
         return _below(path, format)
-    if os.path.exists(path):  # noqa: PTH110
+    if kind == "file":
         return (path,)
-    if glob.has_magic(path):
+    if kind == "pattern":
         found = [match for match in glob.glob(path, recursive=True) if not _hidden_match(match, path)]  # noqa: PTH207 - of text
         files = [file for file in found if not Path(file).is_dir()]
         if not files and found:

@@ -6,14 +6,13 @@ The whole text of a key's values decides, as for CSV: Int64, Float64, Boolean, D
 from __future__ import annotations
 
 import datetime as dt
-import glob
-import os
 import re
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
 from laktory.errors import SourceError
+from laktory.paths import before_pattern, local_path, path_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -133,14 +132,11 @@ def refuse_conflicts(
 
 def _base(path: str) -> str | None:
     """The folder whose subfolders can be keys: a directory, or what stands before the first sign of a glob."""
-    path = path.removeprefix("file://")
-    if os.path.isdir(path):  # noqa: PTH112 - a path with a NUL or of odd bytes must not raise here
-        return path
-    if os.path.exists(path) or not glob.has_magic(path):  # noqa: PTH110
+    local = local_path(path)
+    kind = None if local is None else path_kind(local)
+    if local is None or kind not in ("directory", "pattern"):
         return None
-    parts = Path(path).parts
-    plain = next(index for index, part in enumerate(parts) if glob.has_magic(part))
-    return str(Path(*parts[:plain]))
+    return local if kind == "directory" else before_pattern(local)
 
 
 def _values(folder: PurePath) -> dict[str, str | None]:

@@ -10,8 +10,8 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from laktory.engines.formats import is_url
 from laktory.errors import SourceError
+from laktory.paths import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +25,7 @@ class SeenFiles(dict[str, tuple[int, int, int, int]]):
     def add(self, files: Iterable[str]) -> None:
         """Note files that are about to be opened. The first note of a file stands."""
         for file in files:
-            if file not in self and not is_url(file) and (found := _identity(file)) is not None:
+            if file not in self and local_path(file) is not None and (found := _identity(file)) is not None:
                 self[file] = found
 
     def merge(self, other: SeenFiles) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laktory.engines.errors import is_panic, reason
-from laktory.engines.formats import is_url, list_files
+from laktory.engines.formats import list_files
 from laktory.engines.inference import infer_csv
 from laktory.engines.schemas import check_declared, declared_schema, from_text
 from laktory.errors import SourceError
+from laktory.paths import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,7 +55,7 @@ def with_content(files: Sequence[str]) -> tuple[str, ...]:
     SourceError
         One cannot be read.
     """
-    return tuple(file for file in files if is_url(file) or _size(file))
+    return tuple(file for file in files if local_path(file) is None or _size(file))
 
 
 def no_rows(read: FileRead) -> pl.LazyFrame:
@@ -185,7 +186,7 @@ def refuse_utf16(files: Sequence[str]) -> None:
         Names the file.
     """
     for file in files:
-        if not is_url(file):
+        if local_path(file) is not None:
             with Path(file).open("rb") as opened:
                 if opened.read(2) in _UTF16:
                     msg = f"{file!r} is UTF-16 text; save it as UTF-8"

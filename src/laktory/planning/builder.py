@@ -15,7 +15,7 @@ from laktory.models.base import SPELLINGS
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
 from laktory.models.problems import raise_located
-from laktory.planning.checks import pipeline_problems, source_place, url_scheme
+from laktory.planning.checks import pipeline_problems, source_place
 from laktory.planning.plans import NodePlan, Plan, ReadPlan, WritePlan
 
 if TYPE_CHECKING:
@@ -196,12 +196,11 @@ class _Builder:
 
     def _reads_a_target(self, node: PipelineNode) -> bool:
         """Whether a source would show something else once the sinks of the run are committed."""
-        paths = [s.path for s in node.data_sources if isinstance(s, FileDataSource) and not url_scheme(s.path)]
-        return any(self._is_written_to(path) for path in paths)
+        places = [source_place(source) for source in node.data_sources if isinstance(source, FileDataSource)]
+        return any(self._is_written_to(Path(place)) for place in places if place is not None)
 
-    def _is_written_to(self, path: str) -> bool:
+    def _is_written_to(self, place: Path) -> bool:
         # rather read once too early than changed rows
-        place = Path(source_place(path))
         return any(place == target or place in target.parents or target in place.parents for target in self.targets)
 
     def _crosses(self, name: str, node: PipelineNode) -> bool:

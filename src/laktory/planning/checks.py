@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import importlib.util
 import os
-import re
 import sys
 from dataclasses import replace
-from itertools import takewhile
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +16,7 @@ from laktory.models.base import is_variable
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import CustomDataSource, FileDataSource
 from laktory.optional import install_line
+from laktory.paths import before_pattern, local_path, url_scheme
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -28,16 +26,9 @@ if TYPE_CHECKING:
     from laktory.models.pipeline.pipeline import Pipeline
     from laktory.models.pipeline.pipelinenode import PipelineNode
 
-__all__ = ["node_problems", "pipeline_problems", "sink_problems", "source_place", "source_problems", "url_scheme"]
+__all__ = ["node_problems", "pipeline_problems", "sink_problems", "source_place", "source_problems"]
 
 _IN_ROOT = ("intents", "lock", "runs")
-_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
-
-
-def url_scheme(path: str) -> str | None:
-    """Scheme of a URL path, lower case, or None for a path of the file system."""
-    match = _URL.match(path)
-    return match.group(1).lower() if match else None
 
 
 def pipeline_problems(
@@ -130,11 +121,11 @@ def _source_format_problems(source: FileDataSource, engine: Capabilities) -> Ite
         yield Problem(message, ("format",), valid, closest(source.format, valid))
         return
     yield from _module_problems(source.format, support.needs)
-    scheme = url_scheme(source.path)
-    if scheme and scheme not in engine.url_schemes and scheme != "file":
+    scheme, remote = url_scheme(source.path), local_path(source.path) is None
+    if remote and scheme not in engine.url_schemes:
         message = f"the {engine.name} backend cannot read {scheme!r} URLs"
         yield Problem(message, ("path",), sorted(engine.url_schemes) or "a path of the file system")
-    elif scheme and scheme != "file" and not support.urls:
+    elif remote and not support.urls:
         valid = [name for name, found in engine.formats.items() if found.urls]
         yield Problem(f"format {source.format!r} cannot be read from a URL", ("format",), valid)
 
@@ -345,11 +336,11 @@ def _read_places(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
         if is_variable(node):
             continue
         for source in node.data_sources:
-            if isinstance(source, FileDataSource) and not url_scheme(source.path):
-                yield source_place(source.path), f"{source.path!r}, a source of node {node.name!r}"
+            if isinstance(source, FileDataSource) and (place := source_place(source)) is not None:
+                yield place, f"{source.path!r}, a source of node {node.name!r}"
 
 
-def source_place(path: str) -> str:
-    """The file or folder that a source is about; of a glob, the folder before its first pattern."""
-    parts = list(takewhile(lambda part: not glob.has_magic(part), PurePath(path).parts))
-    return os.path.realpath(PurePath(*parts))
+def source_place(source: FileDataSource) -> str | None:
+    """The file or folder that a source is about, of a pattern the folder before it; None for a URL."""
+    path = local_path(source.path)
+    return None if path is None else os.path.realpath(before_pattern(path))

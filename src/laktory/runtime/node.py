@@ -13,6 +13,7 @@ from laktory.errors import DefinitionError, LaktoryError, SourceError, within
 from laktory.log import get_logger
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
+from laktory.paths import url_scheme
 from laktory.runtime.ledger import file_sinks, scratch_line
 from laktory.runtime.reading import file_read, read, row_count
 from laktory.runtime.stored import stored_read
@@ -143,7 +144,7 @@ def rows_in(node: PipelineNode, plan: NodePlan, context: NodeContext) -> int | N
             return None
         count += result.rows
     for source in sources:
-        if source._df is not None or not isinstance(source, FileDataSource) or "://" in source.path:
+        if source._df is not None or not isinstance(source, FileDataSource) or url_scheme(source.path):
             return None
         support = session.capabilities.formats[source.format]
         if not support.typed or support.via != "native" or source.reader_kwargs or source.reader_methods:

@@ -10,6 +10,7 @@ from typing import Literal
 from urllib.parse import unquote
 
 from laktory.errors import SinkError, UnsupportedError
+from laktory.paths import url_scheme
 from laktory.storage.files import sink_errors
 
 __all__ = ["INTENT", "LOCK", "Target", "exists", "file_name", "staging_folder", "target_of"]
@@ -48,7 +49,7 @@ def target_of(path: str, format: str, *, partitioned: bool = False) -> Target:  
     UnsupportedError
         If the path is a URL.
     """
-    if "://" in path:
+    if url_scheme(path):
         msg = f"{path!r} is not a local path; only local paths can be written"
         raise UnsupportedError(msg)
     if not path or "\0" in path:

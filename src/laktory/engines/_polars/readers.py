@@ -13,12 +13,12 @@ import polars as pl
 from laktory.engines import arrow_files
 from laktory.engines.delta_tables import scan_delta
 from laktory.engines.errors import check_arguments, reason
-from laktory.engines.formats import is_url
 from laktory.engines.hive import key_types, keys_of, refuse_conflicts
 from laktory.engines.inference import check_json_lines, infer_json_lines
 from laktory.engines.scans import file_schema, no_rows, refuse_utf16, scan_csv, scan_file, with_content
 from laktory.engines.schemas import check_declared, declared_schema, fit, unite_schemas
 from laktory.errors import SourceError, UnsupportedError
+from laktory.paths import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,14 +55,15 @@ def _scan_csv(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
     files = with_content(files)
     if not files:
         return no_rows(read)
+    remote = local_path(files[0]) is None
     options: dict[str, Any] = {"has_header": read.has_header, "infer_schema": False, **read.kwargs}
-    if is_url(files[0]) or read.kwargs.keys() & (_OWN_TYPES | _OWN_COLUMNS):
+    if remote or read.kwargs.keys() & (_OWN_TYPES | _OWN_COLUMNS):
         options.setdefault("infer_schema_length", None)
         if "infer_schema" not in read.kwargs:
             options["infer_schema"] = read.infer_schema or "infer_schema_length" in read.kwargs
         refuse_utf16(files)
-        source: Any = files[0] if is_url(files[0]) else list(files)
-        return _as_declared(pl.scan_csv(source, glob=is_url(files[0]), **options), declared, read.path)
+        source: Any = files[0] if remote else list(files)
+        return _as_declared(pl.scan_csv(source, glob=remote, **options), declared, read.path)
 
     return scan_csv(read, files, options)
 
@@ -72,14 +73,15 @@ def _scan_json_lines(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
     files = with_content(files)
     if not files:
         return no_rows(read)
+    remote = local_path(files[0]) is None
     # this reader takes every path as a glob
-    literal = list(files) if is_url(files[0]) else [glob.escape(file) for file in files]
+    literal = list(files) if remote else [glob.escape(file) for file in files]
     own_types = bool(read.kwargs.keys() & _OWN_TYPES)
-    if not is_url(files[0]) and not read.kwargs.get("ignore_errors") and (declared is not None or own_types):
+    if not remote and not read.kwargs.get("ignore_errors") and (declared is not None or own_types):
         check_json_lines(files, None if own_types else declared)
     if declared is not None and "schema" not in read.kwargs:
         return arrow_files.parse_json_lines(literal, declared, **read.kwargs)
-    if is_url(files[0]) or own_types or "ignore_errors" in read.kwargs:
+    if remote or own_types or "ignore_errors" in read.kwargs:
         options = {"infer_schema_length": None, **read.kwargs}
         # one call would take the columns of one file for all
         return pl.concat([pl.scan_ndjson(file, **options) for file in literal], how="diagonal_relaxed")
@@ -97,9 +99,9 @@ def _scan_json_lines(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
 
 def _scan_typed(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
     scan: Callable[..., pl.LazyFrame] = pl.scan_parquet if read.format == "PARQUET" else pl.scan_ipc
-    declared = declared_schema(read)
-    if is_url(files[0]) or "schema" in read.kwargs:
-        source: Any = files[0] if is_url(files[0]) else list(files)
+    declared, remote = declared_schema(read), local_path(files[0]) is None
+    if remote or "schema" in read.kwargs:
+        source: Any = files[0] if remote else list(files)
         return _as_declared(scan(source, **read.kwargs), declared, read.path)
     schemas = {file: file_schema(file, read.format) for file in files}
     united = unite_schemas(files, list(schemas.values()))
