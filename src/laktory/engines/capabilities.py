@@ -28,6 +28,8 @@ class FormatSupport:
     via : ``native``, or ``arrow`` when a library beside the engine moves the rows
     needs : optional module the format needs, if any
     typed : a file of this format gives back the exact types that were written
+    text : holds no types: they are told from its text, or read with those it was written with
+    lines : a row is a line, so that a file is appended to at its end
     urls : can be read from the URL schemes of the engine
     """
 
@@ -36,6 +38,8 @@ class FormatSupport:
     via: str = "native"
     needs: str | None = None
     typed: bool = False
+    text: bool = False
+    lines: bool = False
     urls: bool = False
 
 
@@ -81,7 +85,7 @@ _THROUGH_ARROW = {
     "AVRO": FormatSupport(modes=_NO_APPEND, via="arrow"),
     "ORC": FormatSupport(via="arrow", needs="pyarrow"),
     "EXCEL": FormatSupport(modes=_NO_APPEND, via="arrow", needs="fastexcel"),
-    "TEXT": FormatSupport(via="arrow"),
+    "TEXT": FormatSupport(text=True, via="arrow"),
     "PYARROW": FormatSupport(via="arrow", needs="pyarrow"),
 }
 
@@ -92,10 +96,10 @@ POLARS = Capabilities(
     dialect="postgres",
     formats=MappingProxyType(
         {
-            "CSV": FormatSupport(modes=MODES, urls=True),
-            "JSON": FormatSupport(modes=MODES),
-            "JSONL": FormatSupport(modes=MODES, urls=True),
-            "NDJSON": FormatSupport(modes=MODES, urls=True),
+            "CSV": FormatSupport(modes=MODES, text=True, lines=True, urls=True),
+            "JSON": FormatSupport(modes=MODES, text=True),
+            "JSONL": FormatSupport(modes=MODES, text=True, lines=True, urls=True),
+            "NDJSON": FormatSupport(modes=MODES, text=True, lines=True, urls=True),
             "PARQUET": FormatSupport(modes=MODES, typed=True, urls=True),
             "IPC": FormatSupport(modes=MODES, typed=True, urls=True),
             "DELTA": FormatSupport(modes=MODES, needs="deltalake", typed=True, urls=True),
@@ -115,10 +119,10 @@ DUCKDB = Capabilities(
     dialect="duckdb",
     formats=MappingProxyType(
         {
-            "CSV": FormatSupport(modes=MODES),
-            "JSON": FormatSupport(modes=MODES),
-            "JSONL": FormatSupport(modes=MODES),
-            "NDJSON": FormatSupport(modes=MODES),
+            "CSV": FormatSupport(modes=MODES, text=True, lines=True),
+            "JSON": FormatSupport(modes=MODES, text=True),
+            "JSONL": FormatSupport(modes=MODES, text=True, lines=True),
+            "NDJSON": FormatSupport(modes=MODES, text=True, lines=True),
             "PARQUET": FormatSupport(modes=MODES, typed=True),
             "IPC": FormatSupport(modes=MODES, via="arrow", typed=True),
             "DELTA": FormatSupport(modes=MODES, via="arrow", needs="deltalake", typed=True),

@@ -35,6 +35,7 @@ _EXTENSIONS = {
     "NDJSON": (".ndjson", ".jsonl", ".json"),
     "PARQUET": (".parquet", ".pq", ".parq"),
     "IPC": (".ipc", ".arrow", ".feather"),
+    "DELTA": (".parquet",),
     "AVRO": (".avro",),
     "ORC": (".orc",),
     "EXCEL": (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from laktory.engines.formats import COMPRESSION, foreign_entry, list_files
+from laktory.engines.formats import COMPRESSION, extension, foreign_entry, list_files
 from laktory.engines.hive import key_names
 from laktory.engines.identity import SeenFiles
 from laktory.engines.protocol import FileRead, Output, Staged
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import narwhals as nw
 
+    from laktory.engines.capabilities import FormatSupport
     from laktory.engines.protocol import Session
     from laktory.models.datasinks import FileDataSink
     from laktory.runtime.gate import Gate
@@ -47,10 +48,7 @@ __all__ = [
 
 _log = get_logger(__name__)
 
-_EXTENSIONS = {"EXCEL": "xlsx", "DELTA": "parquet"}
-SMALL = 64
-_KEEP_TYPES = ("PARQUET", "IPC", "DELTA", "AVRO", "EXCEL")
-_BYTES_APPEND = ("CSV", "JSONL", "NDJSON")
+_SMALL = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +68,14 @@ class Written:
 
 
 @dataclass(slots=True)
-class _Job:
-    """One sink on its way."""
+class _SinkWrite:
+    """One sink on its way.
+
+    `continues`: what is staged is put behind the bytes of the file, else old rows are staged before the new ones.
+    """
 
     sink: FileDataSink
+    support: FormatSupport
     target: Target
     mode: str
     staging: Staging
@@ -81,8 +83,8 @@ class _Job:
     schema: Any
     typed: bool
     old_rows: int = 0
-    append_bytes: bool = False
-    has_header: bool = False
+    continues: bool = False
+    header: bool = True
     same_header: str | None = None
     staged: Staged | None = None
     change: Change | None = None
@@ -126,39 +128,40 @@ def write_files(
     SinkError, StepError, SourceError
         Whatever stood at the targets still stands.
     """
-    jobs: list[_Job | None] = []
+    writes: list[_SinkWrite | None] = []
     seen = SeenFiles() if seen is None else seen
     try:
         for sink in sinks:
             with within(*sink_place(sink), "path"):
-                jobs.append(_job(sink, frame, session, run_id, seen, replace_all=replace_all))
-        active = [job for job in jobs if job is not None]
-        outputs = [_output(job) for job in active]
+                writes.append(_begin(sink, frame, session, run_id, seen, replace_all=replace_all))
+        active = [write for write in writes if write is not None]
+        outputs = [_output(write) for write in active]
         if scratch is not None:
             outputs.append(scratch)
         staged = _staged(outputs, active, session) if outputs else []
         seen.check()
         changes: list[Change] = []
-        for job, done in zip(active, staged, strict=False):
-            done = done if done.files else _no_rows(job, session)  # noqa: PLW2901
-            job.staged, job.bytes = done, sum(Path(file).stat().st_size for file in done.files)
-            with within(*sink_place(job.sink), "path"):
-                job.change = _change(job)
-            changes.append(job.change)
+        for write, done in zip(active, staged, strict=False):
+            done = done if done.files else _no_rows(write, session)  # noqa: PLW2901
+            write.staged, write.bytes = done, sum(Path(file).stat().st_size for file in done.files)
+            with within(*sink_place(write.sink), "path"):
+                write.change = _change(write)
+            changes.append(write.change)
         if scratch is not None:
             sync(scratch.path)
         rows = _frame_rows(active, staged)
         root = Path(note["root"])
-        written = [_written(number, sinks[number], job, rows, root) for number, job in enumerate(jobs)]
+        written = [_written(number, sinks[number], write, rows, root) for number, write in enumerate(writes)]
         entry = note["entry"] | _entry(written, rows, scratch_read)
         line = {"ledger": note["ledger"], "ledger_line": json.dumps(entry)}
         with gate:
             committed = commit(changes, intent_path=intent, note=line)
     except BaseException:
-        discard([job.staging for job in jobs if job is not None])
+        discard([write.staging for write in writes if write is not None])
         raise
     found = iter(committed)
-    return [_located(item, job, next(found) if job else None) for item, job in zip(written, jobs, strict=True)], rows
+    pairs = zip(written, writes, strict=True)
+    return [_located(item, write, next(found) if write else None) for item, write in pairs], rows
 
 
 def refuse_foreign(sink: FileDataSink, target: Target, what: str) -> None:
@@ -174,12 +177,12 @@ def refuse_foreign(sink: FileDataSink, target: Target, what: str) -> None:
         raise SinkError(f"{msg}; move it elsewhere, or write to a folder of its own")
 
 
-def _staged(outputs: Sequence[Output], active: Sequence[_Job], session: Session) -> list[Staged]:
+def _staged(outputs: Sequence[Output], active: Sequence[_SinkWrite], session: Session) -> list[Staged]:
     """Write the outputs beside their targets; what goes wrong with one is told of its sink, not of the staged file."""
     try:
         return session.stage(outputs)
     except SinkError as error:
-        named = next((job for job in active if job.staging.path in str(error)), None)
+        named = next((write for write in active if write.staging.path in str(error)), None)
         if named is None:
             raise
         with within(*sink_place(named.sink), "path"):
@@ -209,9 +212,9 @@ def write_custom(frame: Frame, sink: Any) -> None:
     _log.info("Write completed.")
 
 
-def _job(
+def _begin(
     sink: FileDataSink, frame: Frame, session: Session, run_id: str, seen: SeenFiles, *, replace_all: bool
-) -> _Job | None:
+) -> _SinkWrite | None:
     """Decide what a sink's mode means here and now; None if there is nothing to do."""
     target, there = sink_target(sink), None
     mode = "OVERWRITE" if replace_all else sink.write_mode
@@ -230,7 +233,8 @@ def _job(
     if not schema:
         msg = f"cannot write {sink.path!r}: the frame has no columns"
         raise SinkError(msg)
-    typed = session.capabilities.formats[sink.format].typed
+    support = session.capabilities.formats[sink.format]
+    typed = support.typed
     if sink.format == "DELTA":
         held = delta_schema(schema)
         if held != schema:
@@ -240,14 +244,13 @@ def _job(
     if compressed and mode == "APPEND":
         msg = f"cannot append to {sink.path!r}, which is compressed; write a directory of files, or without {ending!r}"
         raise SinkError(msg)
-    extension = _EXTENSIONS.get(sink.format, sink.format.lower()) + compressed
-    staging = open_staging(target, run_id, extension=extension)
-    job = _Job(sink, target, mode, staging, frame, schema, typed)
+    staging = open_staging(target, run_id, extension=extension(sink.format) + compressed)
+    write = _SinkWrite(sink, support, target, mode, staging, frame, schema, typed)
     if mode == "APPEND" and target.kind == "file":
-        _append_to_file(job, session, seen)
+        _append_to_file(write, session, seen)
     elif mode == "APPEND" and target.kind == "directory":
-        _append_to_directory(job, session)
-    return job
+        _append_to_directory(write, session)
+    return write
 
 
 def _cast(frame: Frame, schema: Any, wanted: Any) -> Frame:
@@ -256,55 +259,53 @@ def _cast(frame: Frame, schema: Any, wanted: Any) -> Frame:
     return frame.with_columns(nw.col(name).cast(dtype) for name, dtype in wanted.items() if schema[name] != dtype)
 
 
-def _append_to_file(job: _Job, session: Session, seen: SeenFiles) -> None:
+def _append_to_file(write: _SinkWrite, session: Session, seen: SeenFiles) -> None:
     """A file is appended to by writing old and new beside it: readers see the old file or the longer one."""
     import narwhals as nw
 
-    sink = job.sink
-    lines = sink.format in _BYTES_APPEND
-    empty = _holds_nothing(job.target.path, sink.format)
+    sink = write.sink
+    write.continues = write.support.lines
+    empty = _holds_nothing(write.target.path, write)
     if sink.format == "CSV" and sink.writer_kwargs:
-        job.append_bytes, job.has_header = True, not empty
-        job.same_header = None if empty else job.target.path
+        write.same_header = None if empty else write.target.path
         return
-    old = None if empty else session.scan(FileRead(sink.path, sink.format, files=(job.target.path,)), seen)
+    old = None if empty else session.scan(FileRead(sink.path, sink.format, files=(write.target.path,)), seen)
     if old is not None:
-        _same_columns(job, session.schema(old), [])
-        job.old_rows = row_count(session, old)
-    if lines:
-        job.append_bytes, job.has_header = True, old is not None
-    elif old is not None:
-        job.frame = nw.concat([_as(old, job.schema), job.frame])
+        _same_columns(write, session.schema(old), [])
+        write.old_rows = row_count(session, old)
+    write.header = old is None
+    if old is not None and not write.continues:
+        write.frame = nw.concat([_as(old, write.schema), write.frame])
 
 
-def _append_to_directory(job: _Job, session: Session) -> None:
+def _append_to_directory(write: _SinkWrite, session: Session) -> None:
     """New files beside others: one of these tells the columns that all of them have."""
-    sink = job.sink
+    sink = write.sink
     files: tuple[str, ...] = ()
     with suppress(SourceError):  # none of the format
-        files = list_files(job.target.path, sink.format)
-    there = next((file for file in files if not _holds_nothing(file, sink.format)), None)
+        files = list_files(write.target.path, sink.format)
+    there = next((file for file in files if not _holds_nothing(file, write)), None)
     if there is None:
         return
     if sink.format == "CSV" and sink.writer_kwargs:
-        job.same_header = there
+        write.same_header = there
         return
-    keys, wanted = key_names(files, job.target.path), list(sink.partition_by)
+    keys, wanted = key_names(files, write.target.path), list(sink.partition_by)
     if keys:  # an empty result has left a file outside the partitions
-        there = next(file for file in files if key_names([file], job.target.path))
+        there = next(file for file in files if key_names([file], write.target.path))
     old = session.scan(FileRead(there, sink.format, files=(there,)))
     if keys != wanted and (keys or row_count(session, old)):
         msg = f"cannot append to {sink.path!r}: it is partitioned by {keys}, not by {wanted}"
         raise SinkError(msg)
-    _same_columns(job, session.schema(old), keys)
+    _same_columns(write, session.schema(old), keys)
 
 
-def _holds_nothing(path: str, format_: str) -> bool:
+def _holds_nothing(path: str, write: _SinkWrite) -> bool:
     """A file without rows and, for formats that only name columns in rows, without columns."""
     size = Path(path).stat().st_size
-    if format_ == "JSON" and size < SMALL:
+    if write.sink.format == "JSON" and size < _SMALL:
         return not json.loads(Path(path).read_text(encoding="utf-8") or "[]")
-    return format_ in _BYTES_APPEND and size == 0
+    return write.support.lines and size == 0
 
 
 def _as(old: Frame, schema: Any) -> Frame:
@@ -316,80 +317,78 @@ def _as(old: Frame, schema: Any) -> Frame:
     )
 
 
-def _same_columns(job: _Job, found: Any, keys: list[str]) -> None:
+def _same_columns(write: _SinkWrite, found: Any, keys: list[str]) -> None:
     import narwhals as nw
 
-    wanted = [name for name in job.schema if name not in keys]
+    wanted = [name for name in write.schema if name not in keys]
     missing = [name for name in found if name not in wanted]
     added = [name for name in wanted if name not in found]
     if missing or added:
-        what = "file" if job.target.kind == "file" else "directory"
+        what = "file" if write.target.kind == "file" else "directory"
         parts = [f"the {what} also has {missing}" if missing else "", f"the {what} lacks {added}" if added else ""]
-        msg = (
-            f"cannot append to {job.sink.path!r}: {' and '.join(filter(None, parts))}; appending wants the same columns"
-        )
-        raise SinkError(msg)
+        msg = f"cannot append to {write.sink.path!r}: {' and '.join(filter(None, parts))}"
+        raise SinkError(f"{msg}; appending wants the same columns")
     if list(found) != wanted:
-        job.frame = job.frame.select(*found, *keys)
-        job.schema = nw.Schema({name: job.schema[name] for name in [*found, *keys]})
-    if not job.typed:
+        write.frame = write.frame.select(*found, *keys)
+        write.schema = nw.Schema({name: write.schema[name] for name in [*found, *keys]})
+    if not write.typed:
         return
-    untyped = {name: dtype for name, dtype in found.items() if job.schema[name] == nw.Unknown}
+    untyped = {name: dtype for name, dtype in found.items() if write.schema[name] == nw.Unknown}
     if untyped:
-        job.frame = _cast(job.frame, job.schema, untyped)
-        job.schema = nw.Schema({**job.schema, **untyped})
+        write.frame = _cast(write.frame, write.schema, untyped)
+        write.schema = nw.Schema({**write.schema, **untyped})
     for name, dtype in found.items():
-        if dtype not in (job.schema[name], nw.Unknown):
-            msg = f"cannot append to {job.sink.path!r}: column {name!r} is {dtype} there and {job.schema[name]} here"
-            raise SinkError(f"{msg}; cast it")
+        if dtype not in (write.schema[name], nw.Unknown):
+            types = f"{dtype} there and {write.schema[name]} here"
+            raise SinkError(f"cannot append to {write.sink.path!r}: column {name!r} is {types}; cast it")
 
 
-def _output(job: _Job) -> Output:
-    sink = job.sink
+def _output(write: _SinkWrite) -> Output:
+    sink = write.sink
     _log.info("Writing static df to %s with format '%s' and %s", sink.path, sink.format, sink.writer_kwargs)
     return Output(
-        frame=job.frame,
-        path=job.staging.path,
+        frame=write.frame,
+        path=write.staging.path,
         format="PARQUET" if sink.format == "DELTA" else sink.format,
-        directory=job.staging.directory,
-        stem=job.staging.stem,
+        directory=write.staging.directory,
+        stem=write.staging.stem,
         kwargs={name: value for name, value in sink.writer_kwargs.items() if name != "partition_by"},
         partition_by=sink.partition_by,
         methods=tuple((method.name, method.args, method.kwargs) for method in sink.writer_methods),
-        header=not (job.append_bytes and job.has_header) or bool(job.sink.writer_kwargs),
+        header=write.header,
     )
 
 
-def _change(job: _Job) -> Change:
-    assert job.staged is not None
-    if job.same_header is not None:
-        _check_header(job, job.same_header)
-    # without lines to continue, old rows were staged before the new ones: the file is replaced by the longer one
-    whole = job.target.kind == "file" and not job.append_bytes
+def _change(write: _SinkWrite) -> Change:
+    assert write.staged is not None
+    if write.same_header is not None:
+        _check_header(write, write.same_header)
+    # old and new rows were staged: the file is replaced by the longer one
+    whole = write.target.kind == "file" and not write.continues
     return prepare(
-        job.staging,
-        job.staged.files,
-        "APPEND" if job.mode == "APPEND" and not whole else "OVERWRITE",
+        write.staging,
+        write.staged.files,
+        "APPEND" if write.mode == "APPEND" and not whole else "OVERWRITE",
         rows=None,
-        schema=job.schema,
-        partition_by=job.sink.partition_by,
+        schema=write.schema,
+        partition_by=write.sink.partition_by,
     )
 
 
-def _check_header(job: _Job, there: str) -> None:
+def _check_header(write: _SinkWrite, there: str) -> None:
     """Lines in a dialect of the user's are appended if their header is the one there, to the letter."""
-    assert job.staged is not None
-    kwargs = job.sink.writer_kwargs
+    assert write.staged is not None
+    kwargs = write.sink.writer_kwargs
     if not (kwargs.get("include_header", True) and kwargs.get("header", True)):
         return
-    for staged in map(Path, job.staged.files):
+    for staged in map(Path, write.staged.files):
         with staged.open("rb") as new, Path(there).open("rb") as old:
             ours, theirs = new.readline().rstrip(b"\r\n"), old.readline().rstrip(b"\r\n")
             if ours != theirs:
                 shown = [line.decode("utf-8", "replace")[:100] for line in (theirs, ours)]
-                msg = f"cannot append to {job.sink.path!r}: its header is {shown[0]!r}, here it is {shown[1]!r}"
+                msg = f"cannot append to {write.sink.path!r}: its header is {shown[0]!r}, here it is {shown[1]!r}"
                 raise SinkError(f"{msg}; appending wants the same columns")
-            if job.target.kind != "file":
+            if write.target.kind != "file":
                 continue
             rest = staged.with_name(f"{staged.name}.rest")
             with rest.open("wb") as out:
@@ -397,38 +396,38 @@ def _check_header(job: _Job, there: str) -> None:
         rest.replace(staged)
 
 
-def _no_rows(job: _Job, session: Session) -> Staged:
+def _no_rows(write: _SinkWrite, session: Session) -> Staged:
     """An empty result makes no partition, yet a directory keeps its columns: one empty file."""
-    if job.target.kind == "delta":
+    if write.target.kind == "delta":
         return Staged((), 0)  # its schema is in the log
-    [staged] = session.stage([replace(_output(job), partition_by=())])
+    [staged] = session.stage([replace(_output(write), partition_by=())])
     return staged
 
 
-def _frame_rows(jobs: Sequence[_Job], staged: Sequence[Staged]) -> int | None:
+def _frame_rows(writes: Sequence[_SinkWrite], staged: Sequence[Staged]) -> int | None:
     """Rows of the frame itself, not of a file it was appended to."""
-    for job, done in zip(jobs, staged, strict=False):
-        return done.rows if job.append_bytes else done.rows - job.old_rows
+    for write, done in zip(writes, staged, strict=False):
+        return done.rows if write.continues else done.rows - write.old_rows
     return staged[-1].rows if staged else None
 
 
-def _written(number: int, sink: FileDataSink, job: _Job | None, rows: int | None, root: Path) -> Written:
-    if job is None or job.change is None:
+def _written(number: int, sink: FileDataSink, write: _SinkWrite | None, rows: int | None, root: Path) -> Written:
+    if write is None or write.change is None:
         return Written(sink, None, 0, None, typed=False)
-    target, change, is_file = job.target, job.change, job.target.kind == "file"
-    schema = None if sink.format in _KEEP_TYPES else _as_text_holds(job.schema)
+    target, change, is_file = write.target, write.change, write.target.kind == "file"
+    schema = _as_text_holds(write.schema) if write.support.text else None
     line = write_line(
         number,
         target_key(target, root),
         [(change.staged, "")] if is_file else [(f"{change.staged}/{name}", name) for name in change.files],
         rows=rows,
-        offset=job.old_rows if is_file and job.mode == "APPEND" else None,
+        offset=write.old_rows if is_file and write.mode == "APPEND" else None,
         added=change.mode == "APPEND",
         commit=change.table["id"] if change.table else None,
-        schema=None if job.typed else schema_text(_as_text_holds(job.schema)),
+        schema=None if write.typed else schema_text(_as_text_holds(write.schema)),
     )
-    typed = job.typed and not (target.kind != "file" and sink.partition_by)
-    return Written(sink, rows, job.bytes, rows_read(target, sink.format, line, schema=schema), typed, line)
+    typed = write.typed and not (target.kind != "file" and sink.partition_by)
+    return Written(sink, rows, write.bytes, rows_read(target, sink.format, line, schema=schema), typed, line)
 
 
 def _entry(written: Sequence[Written], rows: int | None, scratch: FileRead | None) -> dict[str, Any]:
@@ -455,12 +454,12 @@ def _first(written: Sequence[Written]) -> Written | None:
     return next((item for item in written if item.typed and item.read), None)
 
 
-def _located(item: Written, job: _Job | None, committed: Committed | None) -> Written:
+def _located(item: Written, write: _SinkWrite | None, committed: Committed | None) -> Written:
     """A table's version is known once it is committed; an overwritten one is read at that version."""
-    if job is None or job.change is None or item.read is None or committed is None:
+    if write is None or write.change is None or item.read is None or committed is None:
         return item
     _log.info("Write completed.")
-    if job.target.kind != "delta":
+    if write.target.kind != "delta":
         return item
-    read = item.read if job.change.mode == "APPEND" else replace(item.read, version=committed.version)
+    read = item.read if write.change.mode == "APPEND" else replace(item.read, version=committed.version)
     return replace(item, read=read, version=committed.version)
