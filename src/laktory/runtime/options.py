@@ -11,7 +11,6 @@ from laktory.models.base import SPELLINGS
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource
 from laktory.models.problems import located
-from laktory.runtime.ledger import sink_target
 from laktory.runtime.sessions import session_type
 
 if TYPE_CHECKING:
@@ -81,7 +80,8 @@ def _of_source(source: FileDataSource, engine: type[Session], path: Path) -> Ite
 
 
 def _of_sink(sink: FileDataSink, engine: type[Session], path: Path) -> Iterator[Problem]:
-    directory = sink_target(sink).kind != "file"
+    # told by the text alone: the plan refuses a path that can be no target
+    directory = sink.format == "DELTA" or "partition_by" in sink.writer_kwargs or sink.path.endswith("/")
     format_ = "PARQUET" if sink.format == "DELTA" else sink.format
     valid = engine.arguments(format_, writer=True, directory=directory)
     # it makes a directory of what is a file so far: no argument yet, but what may be meant
