@@ -48,25 +48,25 @@ def option_problems(pipeline: Pipeline, names: Collection[str] | None = None) ->
         if names is not None and node.name not in names:
             continue
         engine = node.dataframe_backend.value
-        record = ENGINES[engine]
-        if record.module and find_spec(record.module) is None:
-            continue
         for position, source in enumerate(node.sources):
-            if not isinstance(source, FileDataSource) or not _at_hand(record, source.format):
+            if not isinstance(source, FileDataSource) or not (source.reader_kwargs or source.reader_methods):
                 continue
-            if source.reader_kwargs or source.reader_methods:
+            if _at_hand(ENGINES[engine], source.format):
                 problems += _of_source(source, session_type(engine), ("nodes", index, "sources", position))
         for position, sink in enumerate(node.sinks):
-            if not isinstance(sink, FileDataSink) or sink.custom_writer is not None:
+            if not isinstance(sink, FileDataSink) or sink.custom_writer is not None or not sink.writer_kwargs:
                 continue
-            if sink.writer_kwargs and _at_hand(record, sink.format) and record.formats[sink.format].modes:
+            if _at_hand(ENGINES[engine], sink.format, writer=True):
                 problems += _of_sink(sink, session_type(engine), ("nodes", index, "sinks", position))
     return located(problems, pipeline._marks, SPELLINGS)
 
 
-def _at_hand(engine: Capabilities, format_: str) -> bool:
+def _at_hand(engine: Capabilities, format_: str, *, writer: bool = False) -> bool:
+    """Whether the engine and its reader or writer of a format are there to be asked."""
     support = engine.formats.get(format_)
-    return support is not None and (support.needs is None or find_spec(support.needs) is not None)
+    if support is None or (writer and not support.modes):
+        return False
+    return all(find_spec(module) is not None for module in (engine.module, support.needs) if module)
 
 
 def _of_source(source: FileDataSource, engine: type[Session], path: Path) -> Iterator[Problem]:
