@@ -172,19 +172,12 @@ def test_rows_that_others_appended_beside_stay_out_of_a_resumed_run(backend, kin
     assert height("c.parquet") == [2]
 
 
-def test_a_delta_table_is_read_at_the_version_of_the_run(backend):
+@pytest.mark.parametrize("killed", [False, True], ids=["failed", "killed before it was committed"])
+def test_a_delta_table_is_read_at_the_version_of_the_run(backend, killed):
     numbers(n=2)
     sink = {"path": "t", "format": "DELTA"}
-    failed(two(backend, sink, bad=True))
-    models.FileDataSink(path="t", format="DELTA").write(pl.DataFrame({"id": [77]}))
-    two(backend, sink, bad=False).execute(resume=True)
-    assert sorted(pl.read_parquet("c.parquet")["id"]) == [0, 1]
-
-
-def test_a_delta_commit_that_another_run_finished_is_read_at_its_version(backend):
-    numbers(n=2)
-    sink = {"path": "t", "format": "DELTA"}
-    kill(two(backend, sink, bad=False))
+    begun = two(backend, sink, bad=not killed)
+    kill(begun) if killed else failed(begun)
     models.FileDataSink(path="t", format="DELTA").write(pl.DataFrame({"id": [77]}))
     two(backend, sink, bad=False).execute(resume=True)
     assert sorted(pl.read_parquet("c.parquet")["id"]) == [0, 1]
