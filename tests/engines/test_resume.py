@@ -65,8 +65,17 @@ def killed(record, *, again):
         os._exit(9)
     return carry_out(record, again=again)
 
+def renamed(change, note, rename=commits._rename):
+    if f'"{node}"' not in note["done_line"]:
+        return rename(change, note)
+    rename(change, {**note, "done_line": None})
+    os._exit(9)
+
 if where == "pending":
     commits._carry_out = killed
+    commits._rename = renamed
+elif where == "ahead":
+    commits._apply = lambda change, again: os._exit(9)
 else:
     writing.commit = lambda *args, **kwargs: os._exit(9)
 models.Pipeline.model_validate(open("killed.yaml")).execute()
@@ -74,7 +83,7 @@ models.Pipeline.model_validate(open("killed.yaml")).execute()
 
 
 def kill(p, where="pending", at="a"):
-    """Run a pipeline in a process that dies: with a commit `pending`, or with staged data."""
+    """Run a pipeline in a process that dies: with a commit `pending` or only `ahead` of it, or with staged data."""
     Path("killed.yaml").write_text(json.dumps(p.to_plain() if hasattr(p, "to_plain") else p))
     done = subprocess.run([sys.executable, "-c", KILLED, where, at], capture_output=True, text=True, check=False)
     assert done.returncode == 9, done.stderr
@@ -92,6 +101,28 @@ def test_a_pending_commit_is_in_its_ledger_before_another_run_takes_over(backend
         p.execute(resume=True, selects=["c"])
     p.execute(resume=True)
     assert height("a.parquet", "b.parquet", "c.parquet") == [4, 2, 2]
+
+
+@pytest.mark.parametrize("first", ["there", "not there"])
+def test_a_rename_that_did_not_come_about_is_no_commit(backend, first):
+    numbers(n=2)
+    p = pipeline(backend, node("a", "in.parquet", into("a.csv", "APPEND")))
+    if first == "there":
+        p.execute()
+    kill(p, "ahead")
+    p.execute(resume=True)
+    assert Path("a.csv").read_text().count("\n") == (5 if first == "there" else 3)
+    assert p.last_run["resumed_from"]
+
+
+def test_a_rename_that_came_about_is_a_commit_whatever_happened_to_the_file(backend):
+    numbers(n=2)
+    p = pipeline(backend, node("a", "in.parquet", into("a.csv", "APPEND")))
+    kill(p)
+    with Path("a.csv").open("a") as file:
+        file.write("7,s7\n")
+    with pytest.raises(RunError, match="has appended rows"):
+        p.execute(resume=True)
 
 
 def test_a_resumed_part_reads_what_the_unfinished_run_committed(backend):
@@ -383,7 +414,7 @@ def test_a_copied_project_leaves_the_commits_of_the_original(backend, tmp_path, 
     Path("one").mkdir()
     monkeypatch.chdir("one")
     numbers(n=2)
-    p = pipeline(backend, node("a", "in.parquet", "a.parquet"), node("b", "in.parquet", "b.parquet"))
+    p = pipeline(backend, node("a", "in.parquet", "a.parquet", "a.csv"), node("b", "in.parquet", "b.parquet"))
     kill(p)
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     monkeypatch.chdir(tmp_path / "two")
@@ -396,14 +427,14 @@ def test_a_copied_project_leaves_the_commits_of_the_original(backend, tmp_path, 
 
 def test_a_node_that_committed_while_the_run_was_stopped_is_told_as_succeeded(backend, monkeypatch):
     numbers(n=2)
-    committing, carry_out = threading.Event(), commits._carry_out
+    committing, apply = threading.Event(), commits._apply
 
-    def slow(record, *, again):
+    def slow(change, *, again):
         os.kill(os.getpid(), signal.SIGINT)
         committing.wait(1)
-        return carry_out(record, again=again)
+        return apply(change, again=again)
 
-    monkeypatch.setattr(commits, "_carry_out", slow)
+    monkeypatch.setattr(commits, "_apply", slow)
     p = pipeline(backend, node("a", "in.parquet", "a.parquet"), node("b", "a", "b.parquet"))
     # a suite that runs in the background ignores it
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

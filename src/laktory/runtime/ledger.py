@@ -21,15 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from laktory.models.pipeline.pipelinenode import PipelineNode
+    from laktory.planning import Plan
     from laktory.runtime.record import RunFolder
 
 __all__ = [
     "LEDGER", "file_sinks", "is_there", "is_whole",
     "keep_scratch", "path_key", "read_again", "rows_read", "scratch_line",
-    "sink_target", "target_key", "write_line",
+    "settled", "sink_target", "target_key", "targets_of", "write_line",
 ]  # fmt: skip
 
-LEDGER = 2
+LEDGER = 3
 """Form of the lines, in the first of them."""
 
 
@@ -41,6 +42,12 @@ def file_sinks(node: PipelineNode) -> list[FileDataSink]:
 def sink_target(sink: FileDataSink) -> Target:
     """Where a sink leads on this machine."""
     return target_of(sink.path, sink.format, partitioned=bool(sink.partition_by))
+
+
+def targets_of(plan: Plan, root: Path) -> dict[str, Target]:
+    """Targets of all nodes of a plan's pipeline, by the key that ledgers of the root path have for them."""
+    targets = [sink_target(sink) for node in plan.pipeline.nodes for sink in file_sinks(node)]
+    return {target_key(target, root): target for target in targets}
 
 
 def path_key(path: str) -> str:
@@ -142,6 +149,35 @@ def is_there(target: Target, line: Mapping[str, Any]) -> bool:
 def _identity(path: str) -> list[int]:
     found = os.stat(path)  # noqa: PTH116 - once per file of an output
     return [found.st_size, found.st_mtime_ns, found.st_ino]
+
+
+def settled(lines: Iterable[dict[str, Any]], targets: Mapping[str, Target]) -> list[dict[str, Any]]:
+    """Ledger lines without those of commits that did not come about.
+
+    The line of a commit that is one rename is written ahead of it. It counts if the run has noted that it is done, or,
+    killed before that, if the file at the target is the one that had been staged.
+
+    Parameters
+    ----------
+    targets : by their `target_key`; a line of another target counts
+    """
+    lines = list(lines)
+    done = {line["node"] for line in lines if "done" in line}
+    found = []
+    for line in lines:
+        ahead = line.get("ahead", False) and line["node"] not in done
+        if "done" not in line and not (ahead and any(_is_elsewhere(targets, write) for write in line["writes"])):
+            found.append({key: value for key, value in line.items() if key != "ahead"})
+    return found
+
+
+def _is_elsewhere(targets: Mapping[str, Target], write: Mapping[str, Any]) -> bool:
+    target = targets.get(write["target"])
+    [[_, *identity]] = write["files"]
+    try:
+        return target is not None and _identity(target.path)[-1] != identity[-1]
+    except OSError:
+        return True
 
 
 def keep_scratch(entry: Mapping[str, Any], before: RunFolder, now: RunFolder) -> None:

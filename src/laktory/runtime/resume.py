@@ -28,8 +28,10 @@ from laktory.runtime.ledger import (
     keep_scratch,
     path_key,
     read_again,
+    settled,
     sink_target,
     target_key,
+    targets_of,
 )
 from laktory.runtime.node import NodeResult
 from laktory.runtime.record import RunFolder, last_unfinished, run_folders
@@ -145,7 +147,9 @@ class _Resumption:
     def __init__(self, plan: Plan, root: Path, before: RunFolder, *, full_refresh: bool) -> None:
         self.plan, self.root, self.before, self.full_refresh = plan, root, before, full_refresh
         self.nodes = plan.pipeline.nodes_dict
-        self.header, *self.lines = before.entries()
+        self.targets = targets_of(plan, root)
+        self.header, *lines = before.entries()
+        self.lines = settled(lines, self.targets)
         if self.header.get("ledger") != LEDGER:
             msg = f"cannot resume: run {before.run_id} was begun by another version of Laktory; run without resuming"
             raise RunError(msg)
@@ -200,7 +204,7 @@ class _Resumption:
         for run in run_folders(self.root):
             header = run.header() if run.run_id > self.header["job"] else None
             if header is not None and header.get("job") != self.header["job"]:
-                taken |= _committed(run.entries()[1:], run.run_id)
+                taken |= _committed(settled(run.entries()[1:], self.targets), run.run_id)
         names = [*(node.name for node in running), *unfinished]
         for name in names:
             node = self.nodes[name]
@@ -238,8 +242,9 @@ def _refuse_renamed(plan: Plan, root: Path) -> None:
         for node in plan.nodes
         for key, (what, _) in _added_to(plan.pipeline.nodes_dict[node.name], root, full_refresh=False).items()
     }
+    targets = targets_of(plan, root)
     for run, other in _unfinished_elsewhere(root):
-        for key in keys.keys() & _committed(run.entries()[1:], run.run_id).keys():
+        for key in keys.keys() & _committed(settled(run.entries()[1:], targets), run.run_id).keys():
             node, what = keys[key]
             msg = f"nothing to resume: pipeline {name!r} has never run, and the unfinished run {run.run_id} of pipeline"
             msg = f"{msg} {other!r} has written to {what}; resume under that name, or run without resuming"

@@ -67,6 +67,7 @@ def _latest(key: str, sink: FileDataSink, root: Path) -> str | None:
         with suppress(RunError):  # damaged
             for entry in reversed(run.entries()[1:]):
                 for line in entry.get("writes", ()):
-                    if line["target"] == key:
-                        return line.get("schema") if is_there(target, line) else None
+                    if line["target"] == key and is_there(target, line):
+                        schema: str | None = line.get("schema")
+                        return schema
     return None

@@ -20,7 +20,7 @@ from laktory.runtime.custom import call
 from laktory.runtime.ledger import rows_read, scratch_line, sink_target, target_key, write_line
 from laktory.runtime.reading import row_count
 from laktory.runtime.stored import schema_text
-from laktory.storage import commit, delta_schema, discard, exists, file_name, open_staging, prepare, sync
+from laktory.storage import commit, delta_schema, discard, exists, file_name, is_rename, open_staging, prepare, sync
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,7 +153,11 @@ def write_files(
         root = Path(note["root"])
         written = [_written(number, sinks[number], write, rows, root) for number, write in enumerate(writes)]
         entry = note["entry"] | _entry(written, rows, scratch_read)
-        line = {"ledger": note["ledger"], "ledger_line": json.dumps(entry)}
+        line = {"ledger": note["ledger"]}
+        if is_rename(changes):
+            entry["ahead"] = True
+            line["done_line"] = json.dumps({"node": entry.get("node"), "done": True})
+        line["ledger_line"] = json.dumps(entry)
         with gate:
             committed = commit(changes, intent_path=intent, note=line)
     except BaseException:

@@ -8,7 +8,7 @@ next finishes the commit. Readers take no lock and see the old or the new.
 
 from __future__ import annotations
 
-from laktory.storage.commits import Change, Committed, commit, pointed_record, read_record
+from laktory.storage.commits import Change, Committed, commit, is_rename, pointed_record, read_record
 from laktory.storage.delta import delta_schema
 from laktory.storage.delta import version_of as delta_version
 from laktory.storage.files import append_line, sync, write_text
@@ -29,6 +29,7 @@ __all__ = [
     "discard",
     "exists",
     "file_name",
+    "is_rename",
     "open_staging",
     "pointed_record",
     "prepare",

@@ -4,6 +4,9 @@ The order on disk is data, pointers, record, changes, ledger line. A pointer (``
 of a target) leads whoever locks that target to the record, wherever the record lies. The record's
 existence is the commit: without it nothing has happened, with it everything will.
 
+One file that is replaced needs no record: the rename is the commit, and the ledger line goes before it. It knows the
+staged file by its number on disk, so that the file at the target tells whether the rename came about.
+
 Paths in a record and in a pointer are relative to it: a project that is moved or copied takes its pending
 commits along, and a copy does not finish those of the original.
 """
@@ -35,7 +38,7 @@ from laktory.storage.targets import INTENT, Target, staging_folder
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Change", "Committed", "Record", "commit", "finish", "pointed_record", "read_record"]
+__all__ = ["Change", "Committed", "Record", "commit", "finish", "is_rename", "pointed_record", "read_record"]
 
 _log = get_logger(__name__)
 
@@ -96,7 +99,7 @@ def commit(changes: Sequence[Change], *, intent_path: str, note: Mapping[str, An
     intent_path : where the intent record goes; a record already there is finished first, or set aside if nothing
         is left of its commit
     note : plain data kept in the record; ``note["ledger_line"]`` is appended to the file ``note["ledger"]``
-        once, after the changes
+        once: after the changes, or before a single rename, after which ``note["done_line"]`` follows
 
     Returns
     -------
@@ -118,6 +121,8 @@ def commit(changes: Sequence[Change], *, intent_path: str, note: Mapping[str, An
             _set_aside(earlier, [change.target.path for change in earlier.changes])
         else:
             finish(earlier)
+    if is_rename(changes):
+        return [_rename(changes[0], record.note)]
     try:
         with sink_errors("prepare a commit"):
             for change in changes:
@@ -130,6 +135,11 @@ def commit(changes: Sequence[Change], *, intent_path: str, note: Mapping[str, An
                 remove(f"{staging_folder(change.target)}/{INTENT}")
         raise
     return _carry_out(record, again=False)
+
+
+def is_rename(changes: Sequence[Change]) -> bool:
+    """Whether a commit is one rename, which happens or does not: nobody will ever have to finish it."""
+    return len(changes) == 1 and changes[0].target.kind == "file"
 
 
 def finish(record: Record) -> list[Committed]:
@@ -209,6 +219,20 @@ def _point(target: Target, record: str) -> None:
     finally:
         os.close(fd)
     sync(folder)
+
+
+def _rename(change: Change, note: Mapping[str, Any]) -> Committed:
+    _write_ledger(note, again=False)
+    try:
+        with sink_errors(f"commit {change.target.path!r}"):
+            done = _apply(change, again=False)
+    except SinkError as error:
+        msg = f"{error}; nothing was changed"
+        raise (SinkError(msg) if _is_untouched(change) else error) from error.__cause__
+    if note.get("done_line"):
+        # a power loss may take it: then the file itself tells
+        append_line(note["ledger"], note["done_line"], durable=False)
+    return done
 
 
 def _carry_out(record: Record, *, again: bool) -> list[Committed]:

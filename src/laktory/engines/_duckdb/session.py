@@ -60,6 +60,7 @@ class DuckDBSession:
         self._closed = False
         self._numbers = count()
         self._registered: list[str] = []
+        self._views: dict[int, tuple[duckdb.DuckDBPyRelation, str]] = {}
         self._reads: dict[str, tuple[FileRead, Sequence[str]]] = {}
         self._con = duckdb.connect(
             config={
@@ -123,8 +124,7 @@ class DuckDBSession:
                 refuse_names(nw.Schema.from_polars(found.collect_schema()), repr(read.path))
                 name = self._register(PolarsStream(found))
                 self._reads[name] = (read, files)
-            relation = call_methods(self._con.view(name), read)
-            return nw.from_native(relation)
+            return nw.from_native(call_methods(self._named(name), read))
 
     def adopt(self, frame: Any) -> nw.LazyFrame[Any]:
         """Take in a frame of any library, a mapping of columns or a list of rows.
@@ -150,7 +150,7 @@ class DuckDBSession:
                 path = self._scratch / f"{self._unique('adopted')}.arrow"
                 taken.sink_ipc(path)
                 taken = pl.scan_ipc(path, glob=False)
-            return nw.from_native(self._con.view(self._register(PolarsStream(taken.lazy()))))
+            return nw.from_native(self._named(self._register(PolarsStream(taken.lazy()))))
 
     def sql(self, statement: str, frames: Mapping[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any]:
         """One query over exactly the named frames.
@@ -163,12 +163,7 @@ class DuckDBSession:
         with self._lock, translated(self._reads):
             relations = {name: self._own(nw.to_native(frame)) for name, frame in frames.items()}
             refuse_outside(self._con if settings.allow_sql_files else self._planner, statement, relations)
-            known: dict[int, str] = {}
-            views = {}
-            for name, relation in relations.items():
-                if id(relation) not in known:
-                    known[id(relation)] = self._register(relation)
-                views[name] = known[id(relation)]
+            views = {name: self._views[id(relation)][1] for name, relation in relations.items()}
             twice = named_twice(statement, views)
             once = {views[name] for name in relations if views[name] in twice and not is_plain_scan(relations[name])}
             return nw.from_native(query(self._con, statement, views, once))
@@ -259,11 +254,20 @@ class DuckDBSession:
         self._registered.append(name)
         return name
 
+    def _named(self, name: str) -> duckdb.DuckDBPyRelation:
+        """The relation that a view or a table stands for."""
+        relation = self._con.view(name)
+        # held, so that no other relation gets its id
+        self._views[id(relation)] = (relation, name)
+        return relation
+
     def _own(self, relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-        """The relation, copied if it belongs to another connection."""
+        """The relation with a view of its own, copied if it belongs to another connection."""
+        if id(relation) in self._views:
+            return relation
         try:
-            self._con.register(name := self._unique("laktory_own"), relation)
+            name = self._register(relation)
         except duckdb.InvalidInputException:
-            return self._con.view(self._register(relation.to_arrow_table()))
-        self._con.unregister(name)
+            return self._named(self._register(relation.to_arrow_table()))
+        self._views[id(relation)] = (relation, name)
         return relation

@@ -113,12 +113,12 @@ def _write_group(
         if keeper is None:
             source = con.table(table(relation.sql_query()))
         else:
-            done[keeper] = _write(outputs[keeper], relation)
+            done[keeper] = _write(outputs[keeper], relation, con)
             files = literal([_literal_path(file) for file in done[keeper].files])
             source = con.sql(f"SELECT * FROM read_parquet({files}, hive_partitioning = false)")
     for index in members:
         if index not in done:
-            done[index] = _write(outputs[index], source)
+            done[index] = _write(outputs[index], source, con)
     return done
 
 
@@ -163,7 +163,7 @@ def _unstorable(dtype: Any, where: str) -> tuple[str, str] | None:
     return None
 
 
-def _write(output: Output, relation: duckdb.DuckDBPyRelation) -> Staged:
+def _write(output: Output, relation: duckdb.DuckDBPyRelation, con: duckdb.DuckDBPyConnection) -> Staged:
     if output.format in _THROUGH_POLARS:
         frame = stored(relation).pl()
         arrow_files.write_file(frame, _file(output), output.format, output.kwargs)
@@ -174,11 +174,14 @@ def _write(output: Output, relation: duckdb.DuckDBPyRelation) -> Staged:
     target = str(Path(output.path).absolute()) if many else _file(output)
     columns = _columns(output, relation)
     options = ", ".join(f"{name} {value}" for name, value in _options(output, many=many).items())
-    name = "laktory_frame"
     # a COPY around the relation itself: nothing is rendered as text and parsed again
-    done = relation.query(name, f"COPY (SELECT {columns} FROM {name}) TO {literal(target)} ({options})")
-    assert done is not None
-    [(rows, files)] = done.fetchall()
+    name = "laktory_frame"
+    con.register(name, relation)
+    try:
+        con.execute(f"COPY (SELECT {columns} FROM {name}) TO {literal(target)} ({options})")
+        [(rows, files)] = con.fetchall()
+    finally:
+        con.unregister(name)
     return Staged(
         name_parts(output.path, output.stem, output.format) if many else tuple(map(str, files or (target,))), int(rows)
     )
