@@ -6,6 +6,7 @@ import gzip
 import inspect
 import io
 import json
+from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,7 +21,7 @@ from laktory.errors import SinkError, SourceError
 from laktory.optional import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     import polars as pl
     from polars.datatypes import DataTypeClass
@@ -135,7 +136,7 @@ def wrap_json_lines(lines: str, path: str) -> None:
         target.write(b"\n]\n" if separator == b",\n" else b"[]\n")
 
 
-def reader_arguments(format: str) -> list[str]:  # noqa: A002
+def reader_arguments(format: str) -> Collection[str]:  # noqa: A002
     """Keyword arguments of the reader of a format that `read_files` reads."""
     import polars as pl
 
@@ -149,7 +150,7 @@ def reader_arguments(format: str) -> list[str]:  # noqa: A002
     return parameters(readers[format])
 
 
-def writer_arguments(format: str) -> list[str]:  # noqa: A002
+def writer_arguments(format: str) -> Sequence[str]:  # noqa: A002
     """Keyword arguments of the writer of an AVRO or EXCEL file."""
     import polars as pl
 
@@ -158,10 +159,11 @@ def writer_arguments(format: str) -> list[str]:  # noqa: A002
     return parameters(pl.DataFrame.write_excel if format == "EXCEL" else pl.DataFrame.write_avro)[1:]
 
 
-def parameters(function: Callable[..., Any]) -> list[str]:
+@cache
+def parameters(function: Callable[..., Any]) -> tuple[str, ...]:
     """Public parameters behind the first one, which is what is read, or the frame. Globs are Laktory's business."""
     names = list(inspect.signature(function).parameters)[1:]
-    return [name for name in names if not name.startswith("_") and name != "glob"]
+    return tuple(name for name in names if not name.startswith("_") and name != "glob")
 
 
 def _read_json(files: Sequence[str], schema: pl.Schema | None) -> pl.LazyFrame:

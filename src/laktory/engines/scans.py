@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from laktory.engines.protocol import FileRead
 
 __all__ = [
+    "checked_scan",
     "csv_header",
-    "file_schema",
     "files_of",
     "no_rows",
     "refuse_utf16",
@@ -75,8 +75,8 @@ def no_rows(read: FileRead) -> pl.LazyFrame:
     return pl.LazyFrame(schema=declared)
 
 
-def file_schema(file: str, format: str) -> pl.Schema:  # noqa: A002 - the field's name
-    """Columns of a PARQUET or IPC file.
+def checked_scan(file: str, format: str) -> pl.LazyFrame:  # noqa: A002 - the field's name
+    """One PARQUET or IPC file whose columns are known.
 
     Raises
     ------
@@ -89,7 +89,8 @@ def file_schema(file: str, format: str) -> pl.Schema:  # noqa: A002 - the field'
         msg = f"{file!r} is empty, it is no {format} file"
         raise SourceError(msg)
     try:
-        return scan_file(file, format).collect_schema()
+        frame = scan_file(file, format)
+        frame.collect_schema()
     except OSError as error:
         msg = f"{file!r} cannot be read: {reason(error)}"
         raise SourceError(msg) from error
@@ -98,6 +99,7 @@ def file_schema(file: str, format: str) -> pl.Schema:  # noqa: A002 - the field'
             raise
         msg = f"{file!r} is no {format} file, or is cut short or damaged"
         raise SourceError(msg) from error
+    return frame
 
 
 def scan_file(file: str, format: str) -> pl.LazyFrame:  # noqa: A002

@@ -209,14 +209,17 @@ def statement_problems(
         message = f"the SQL text holds a control character, {control[0]!r}, that is not allowed"
         return [_at(message, _line_column(text, control.start()))]
     problems = [] if available is None else _unknown_placeholders(text, available)
-    if problems:
-        return problems
+    return problems or list(_guarded(text, dialect, files=files))
+
+
+@lru_cache(maxsize=10_000)  # the plan judges a statement, and the run that follows
+def _guarded(text: str, dialect: str, *, files: bool) -> tuple[Problem, ...]:
     statement = bind(text)
     tokens = _tokens(statement.sql)
     if tokens is None:
-        return [Problem("the SQL text cannot be read: a quote or a comment is not closed")]
+        return (Problem("the SQL text cannot be read: a quote or a comment is not closed"),)
     problems = [*_doubts(statement, tokens), *_denied_calls(statement, tokens, files=files)]
-    return problems or _tree_problems(statement, tokens, dialect, files=files)
+    return tuple(problems or _tree_problems(statement, tokens, dialect, files=files))
 
 
 def fragment_problems(text: str) -> list[Problem]:

@@ -17,7 +17,7 @@ from laktory.engines.delta_tables import scan_delta
 from laktory.engines.errors import check_arguments, check_compression, reason
 from laktory.engines.hive import key_types, keys_of, refuse_conflicts
 from laktory.engines.inference import check_json_lines, infer_csv, infer_json_lines
-from laktory.engines.scans import csv_header, file_schema, no_rows, scan_csv, scan_file, with_content
+from laktory.engines.scans import checked_scan, csv_header, no_rows, scan_csv, scan_file, with_content
 from laktory.engines.schemas import check_declared, declared_schema, fit, unite_schemas
 from laktory.errors import SourceError, UnsupportedError
 
@@ -280,7 +280,7 @@ def _scan_parquet(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConn
     del con
     if read.kwargs.keys() & _PARQUET_TYPES:
         return f"SELECT * FROM {_call('read_parquet', files, {'union_by_name': True, **read.kwargs})}"
-    schemas = {file: file_schema(file, "PARQUET") for file in files}
+    schemas = {file: checked_scan(file, "PARQUET").collect_schema() for file in files}
     united = unite_schemas(files, list(schemas.values()))
     folders = keys_of(read, files)
     refuse_conflicts(folders, schemas, lambda file: scan_file(file, "PARQUET"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import narwhals as nw
 
@@ -15,6 +16,8 @@ __all__ = ["UNSTORABLE", "as_csv", "as_json", "stored", "stored_columns", "store
 
 UNSTORABLE = frozenset({"interval", "time with time zone", "union", "bignum", "varint", "variant", "geometry"})
 """Ids of types that no file format gives back as they were."""
+
+_schemas: WeakKeyDictionary[duckdb.DuckDBPyRelation, nw.Schema] = WeakKeyDictionary()
 
 _ZONED = "timestamp with time zone"
 _FRACTIONS = {"timestamp_s": "", "timestamp_ms": ".%g", "timestamp": ".%f", _ZONED: ".%f", "timestamp_ns": ".%n"}
@@ -37,14 +40,16 @@ def stored_columns(relation: duckdb.DuckDBPyRelation) -> str:
 
 def stored_schema(relation: duckdb.DuckDBPyRelation) -> nw.Schema:
     """Columns and types of `stored`."""
-    types = nw.from_native(stored(relation)).collect_schema()
-    # Narwhals does not know this one
-    return nw.Schema(
-        {
-            name: nw.Time() if kind.id == "time_ns" else types[name]
-            for name, kind in zip(types, relation.types, strict=True)
-        }
-    )
+    if relation not in _schemas:
+        types = nw.from_native(stored(relation)).collect_schema()
+        # Narwhals does not know this one
+        _schemas[relation] = nw.Schema(
+            {
+                name: nw.Time() if kind.id == "time_ns" else types[name]
+                for name, kind in zip(types, relation.types, strict=True)
+            }
+        )
+    return _schemas[relation]
 
 
 def as_csv(value: str, dtype: Any) -> str:

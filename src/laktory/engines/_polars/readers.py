@@ -15,13 +15,13 @@ from laktory.engines.delta_tables import scan_delta
 from laktory.engines.errors import check_arguments, reason
 from laktory.engines.hive import key_types, keys_of, refuse_conflicts
 from laktory.engines.inference import check_json_lines, infer_json_lines
-from laktory.engines.scans import file_schema, no_rows, refuse_utf16, scan_csv, scan_file, with_content
+from laktory.engines.scans import checked_scan, no_rows, refuse_utf16, scan_csv, scan_file, with_content
 from laktory.engines.schemas import check_declared, declared_schema, fit, unite_schemas
 from laktory.errors import SourceError, UnsupportedError
 from laktory.paths import local_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from laktory.engines.protocol import FileRead
 
@@ -103,9 +103,11 @@ def _scan_typed(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
     if remote or "schema" in read.kwargs:
         source: Any = files[0] if remote else list(files)
         return _as_declared(scan(source, **read.kwargs), declared, read.path)
-    schemas = {file: file_schema(file, read.format) for file in files}
-    united = unite_schemas(files, list(schemas.values()))
     keys = keys_of(read, files)
+    if len(files) == 1 and not keys and not read.kwargs:
+        return _as_declared(checked_scan(files[0], read.format), declared, read.path)
+    schemas = {file: checked_scan(file, read.format).collect_schema() for file in files}
+    united = unite_schemas(files, list(schemas.values()))
     refuse_conflicts(keys, schemas, lambda file: scan_file(file, read.format))
     options: dict[str, Any] = {"glob": False, "hive_partitioning": bool(keys)}
     if keys:
@@ -162,7 +164,7 @@ def _as_declared(frame: pl.LazyFrame, declared: pl.Schema | None, where: str) ->
     return fit(frame, declared)
 
 
-def reader_arguments(format: str) -> list[str]:  # noqa: A002
+def reader_arguments(format: str) -> Collection[str]:  # noqa: A002
     """Keyword arguments of the reader of a format."""
     reader = _READERS.get(format)
     return arrow_files.parameters(reader) if reader is not None else arrow_files.reader_arguments(format)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
@@ -18,7 +18,7 @@ from laktory.engines.protocol import Output, Staged
 from laktory.errors import SinkError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
 __all__ = ["stage_outputs"]
 
@@ -44,11 +44,12 @@ _JSON = frozenset({"JSON", "JSONL", "NDJSON"})
 
 @dataclass(slots=True)
 class _Job:
-    """One output of one evaluation: the plan to compute, and how many rows went through it."""
+    """One output of one evaluation: the plan to compute, rows that went through it, a file of JSON lines on the way."""
 
     output: Output
     plan: pl.LazyFrame
     batches: list[int] = field(default_factory=list)
+    lines: str = ""
 
 
 def stage_outputs(outputs: Sequence[Output], scratch: str, run: Callable[[Callable[[], Any]], Any]) -> list[Staged]:
@@ -75,27 +76,35 @@ def stage_outputs(outputs: Sequence[Output], scratch: str, run: Callable[[Callab
     groups: dict[int, list[int]] = {}
     for index, frame in enumerate(frames):
         groups.setdefault(id(frame), []).append(index)
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+    temporary: list[str] = []
+
+    def new_file(ending: str) -> str:
+        temporary.append(f"{scratch}/{token_hex(8)}{ending}")
+        return temporary[-1]
+
+    try:
         jobs: dict[int, _Job] = {}
         for key, members in groups.items():
             first = outputs[members[0]] if len(members) == 1 else _keeper([outputs[index] for index in members])
-            first = first or Output(outputs[members[0]].frame, str(Path(folder) / f"{key}.ipc"), "IPC")
-            jobs[key] = _job(first, frames[members[0]], folder)
+            first = first or Output(outputs[members[0]].frame, new_file(".ipc"), "IPC")
+            jobs[key] = _job(first, frames[members[0]], new_file)
         results = run(lambda: pl.collect_all([job.plan for job in jobs.values()]))
         staged: dict[int, Staged] = {}
         for (key, job), result in zip(jobs.items(), results, strict=True):
-            done = _finish(job, result, folder)
-            source = _reopen(job.output, done)
+            done = _finish(job, result)
             for index in groups[key]:
                 if outputs[index] is job.output:
                     staged[index] = done
                 else:
-                    other = _job(outputs[index], source, folder)
-                    staged[index] = _finish(other, run(other.plan.collect), folder)
+                    other = _job(outputs[index], _reopen(job.output, done), new_file)
+                    staged[index] = _finish(other, run(other.plan.collect))
+    finally:
+        for path in temporary:
+            Path(path).unlink(missing_ok=True)
     return [staged[index] for index in range(len(outputs))]
 
 
-def writer_arguments(format: str, *, directory: bool = False) -> list[str]:  # noqa: A002
+def writer_arguments(format: str, *, directory: bool = False) -> Collection[str]:  # noqa: A002
     """Keyword arguments of the writer of a format; of one that writes a directory of files."""
     if format in _THROUGH_ARROW:
         return arrow_files.writer_arguments(format)
@@ -124,14 +133,14 @@ def _keeper(outputs: Sequence[Output]) -> Output | None:
     return next((output for output in outputs if output.format in _TYPED and not output.partition_by), None)
 
 
-def _job(output: Output, frame: pl.LazyFrame, folder: str) -> _Job:
+def _job(output: Output, frame: pl.LazyFrame, new_file: Callable[[str], str]) -> _Job:
     job = _Job(output, frame)
     if output.format in _THROUGH_ARROW:
         return job
     kwargs = dict(output.kwargs)
     target: Any = _file(output)
     if output.format == "JSON":
-        target = _lines_file(output, folder)
+        target = job.lines = new_file(".jsonl")
     elif keys := list(output.partition_by):
         # only typed formats get the columns back from the names of the folders
         target = pl.PartitionBy(output.path, key=keys, include_key=output.format not in _TYPED)
@@ -173,13 +182,13 @@ def _counted(batches: list[int], batch: pl.DataFrame) -> pl.DataFrame:
     return batch
 
 
-def _finish(job: _Job, result: pl.DataFrame, folder: str) -> Staged:
+def _finish(job: _Job, result: pl.DataFrame) -> Staged:
     output = job.output
     if output.format in _THROUGH_ARROW:
         arrow_files.write_file(result, _file(output), output.format, output.kwargs)
         return Staged((_file(output),), result.height)
     if output.format == "JSON":
-        arrow_files.wrap_json_lines(_lines_file(output, folder), _file(output))
+        arrow_files.wrap_json_lines(job.lines, _file(output))
     files = name_parts(output.path, output.stem, output.format) if output.partition_by else (_file(output),)
     return Staged(files, sum(job.batches))
 
@@ -187,10 +196,6 @@ def _finish(job: _Job, result: pl.DataFrame, folder: str) -> Staged:
 def _file(output: Output) -> str:
     name = f"{output.stem}-00000{extension(output.format)}"
     return str(Path(output.path).absolute() / name) if output.directory else str(Path(output.path).absolute())
-
-
-def _lines_file(output: Output, folder: str) -> str:
-    return str(Path(folder) / f"{id(output)}.jsonl")
 
 
 def _reopen(output: Output, staged: Staged) -> pl.LazyFrame:
