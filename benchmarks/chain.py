@@ -1,4 +1,6 @@
-"""Cost per node of chains of 10, 100 and 1,000 nodes over three rows: it should not grow with the chain.
+"""Cost per node of chains of 10 to 2,000 nodes over three rows: it should not grow with the chain.
+
+By hand is the bare loop in the same engine: the same SQL over the file before, write, fsync, rename.
 
 python benchmarks/chain.py [--rounds 3]
 """
@@ -7,23 +9,31 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 from measure import process, table
 
-SIZES = (10, 100, 1000)
+Run = Callable[[str, str | None, str], None]
+SIZES = (10, 100, 1000, 2000)
 ENGINES = ("POLARS", "DUCKDB")
+
+
+def query(index: int) -> str:
+    """The columns of one node; no two nodes have the same text, so that nothing is remembered of the one before."""
+    return f"SELECT id, x + 1 AS x /* {index} */"
 
 
 def declaration(engine: str, size: int, *, sinks: bool) -> dict[str, object]:
     """A chain; only its last node has a sink, or all have."""
     nodes: list[dict[str, object]] = [{"name": "n0", "source": {"data": {"id": [1, 2, 3], "x": [0, 0, 0]}}}]
     for index in range(1, size):
-        step = {"expr": "SELECT id, x + 1 AS x FROM {df}"}
+        step = {"expr": f"{query(index)} FROM {{df}}"}
         nodes.append({"name": f"n{index}", "source": {"node_name": f"n{index - 1}"}, "transformer": {"nodes": [step]}})
     for index, node in enumerate(nodes):
         if sinks or index == size - 1:
@@ -50,6 +60,45 @@ def work(engine: str, size: int, *, sinks: bool) -> None:
     print(json.dumps([(end - begin) * 1000 / size for begin, end in pairwise(times)]))
 
 
+def by_hand(engine: str, size: int) -> None:
+    """In a process of its own: the loop that somebody writes who needs no more than whole files; prints the same."""
+    run = _polars() if engine == "POLARS" else _duckdb()
+    Path("out").mkdir()
+    run("SELECT unnest([1, 2, 3]) AS id, 0 AS x", None, "out/n0.parquet")
+    begin = time.perf_counter()
+    for index in range(1, size):
+        target = f"out/n{index}.parquet"
+        run(query(index), f"out/n{index - 1}.parquet", f"{target}.new")
+        descriptor = os.open(f"{target}.new", os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+        Path(f"{target}.new").rename(target)
+    print(json.dumps([(time.perf_counter() - begin) * 1000 / size]))
+
+
+def _polars() -> Run:
+    import polars as pl
+
+    def run(select: str, source: str | None, target: str) -> None:
+        frames = {"df": pl.scan_parquet(source)} if source else {}
+        text = f"{select} FROM df" if source else select
+        pl.SQLContext(frames).execute(text).sink_parquet(target)
+
+    return run
+
+
+def _duckdb() -> Run:
+    import duckdb
+
+    connection = duckdb.connect()
+
+    def run(select: str, source: str | None, target: str) -> None:
+        text = f"{select} FROM '{source}'" if source else select
+        connection.execute(f"COPY ({text}) TO '{target}' (FORMAT parquet)")
+
+    return run
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -57,28 +106,39 @@ def main() -> None:
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        engine, size, sinks = options.work
-        work(engine, int(size), sinks=sinks == "all")
+        engine, size, kind = options.work
+        if kind == "hand":
+            by_hand(engine, int(size))
+        else:
+            work(engine, int(size), sinks=kind == "all")
         return
-    script = str(Path(__file__).absolute())
     lines = []
     for engine in ENGINES:
-        for sinks in ("last", "all"):
+        for kind, label in {"last": "last node writes", "all": "all nodes write"}.items():
             first = None
             for size in SIZES:
-                runs = []
-                for _ in range(options.rounds):
-                    with tempfile.TemporaryDirectory() as folder:
-                        runs.append(process([sys.executable, script, "--work", engine, str(size), sinks], cwd=folder))
-                best = [min(column) for column in zip(*(json.loads(run.last_line) for run in runs), strict=True)]
-                first = first or sum(best)
-                label = f"{engine}, {sinks} node{'s write' if sinks == 'all' else ' writes'}"
-                lines.append([label, f"{size:,}", *(f"{value:.2f}" for value in best), f"{sum(best) / first:.2f}"])
+                declare, plan, run = best(engine, size, kind, options.rounds)
+                first = first or declare + plan + run
+                [hand] = best(engine, size, "hand", options.rounds) if kind == "all" else [None]
+                growth = f"{(declare + plan + run) / first:.2f}"
+                above = [f"{hand:.2f}", f"{run - hand:+.2f}"] if hand is not None else ["", ""]
+                figures = [f"{value:.2f}" for value in (declare, plan, run)]
+                lines.append([f"{engine}, {label}", f"{size:,}", *figures, *above, growth])
     table(
         "Chains, milliseconds per node",
-        ["", "nodes", "declare", "plan", "run", f"all ÷ that of {SIZES[0]} nodes"],
+        ["", "nodes", "declare", "plan", "run", "by hand", "above", f"all ÷ that of {SIZES[0]} nodes"],
         lines,
     )
+
+
+def best(engine: str, size: int, kind: str, rounds: int) -> list[float]:
+    """The least of each figure over several processes."""
+    command = [sys.executable, str(Path(__file__).absolute()), "--work", engine, str(size), kind]
+    runs = []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            runs.append(json.loads(process(command, cwd=folder).last_line))
+    return [min(column) for column in zip(*runs, strict=True)]
 
 
 if __name__ == "__main__":
