@@ -197,7 +197,8 @@ def _upstream(node: PipelineNode, name: str, session: Session, context: NodeCont
     result = context.results.get(name)
     if result is not None:
         _log.info("Reading pipeline node %s from output DataFrame", name)
-        if result.engine == session.capabilities.name:
+        # a frame of an engine belongs to its session: that of an earlier run is another one
+        if result.engine == session.capabilities.name and result.sessions is context.sessions:
             output = result.output
             assert output is not None
             seen.merge(result.seen)
