@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import duckdb
 import narwhals as nw
@@ -60,6 +61,7 @@ class DuckDBSession:
         self._closed = False
         self._numbers = count()
         self._registered: list[str] = []
+        self._queries: WeakKeyDictionary[duckdb.DuckDBPyRelation, str] = WeakKeyDictionary()
         self._views: dict[int, tuple[duckdb.DuckDBPyRelation, str]] = {}
         self._reads: dict[str, tuple[FileRead, Sequence[str]]] = {}
         self._con = duckdb.connect(
@@ -166,7 +168,9 @@ class DuckDBSession:
             views = {name: self._views[id(relation)][1] for name, relation in relations.items()}
             twice = named_twice(statement, views)
             once = {views[name] for name in relations if views[name] in twice and not is_plain_scan(relations[name])}
-            return nw.from_native(query(self._con, statement, views, once))
+            relation, text = query(self._con, statement, views, once)
+            self._queries[relation] = text
+            return nw.from_native(relation)
 
     def check_sql(self, statement: str) -> tuple[str, int | None, int | None] | None:
         """Syntax error as ``(message, line, column)`` or None."""
@@ -222,7 +226,7 @@ class DuckDBSession:
             A source, a step on it, or a place to write to fails.
         """
         with self._lock, translated(self._reads, [str(Path(output.path).absolute()) for output in outputs]):
-            return stage_outputs(outputs, self._con, self._unique)
+            return stage_outputs(outputs, self._con, self._unique, self._queries)
 
     def interrupt(self) -> None:
         """Stop the query that is running."""

@@ -67,8 +67,8 @@ def refuse_outside(
 
 def query(
     con: duckdb.DuckDBPyConnection, statement: str, views: Mapping[str, str], once: Collection[str] = ()
-) -> duckdb.DuckDBPyRelation:
-    """One query over views, by the names the statement gives them.
+) -> tuple[duckdb.DuckDBPyRelation, str]:
+    """One query over views, by the names the statement gives them, and its text.
 
     The names are common table expressions around the statement: nothing in the catalog is redefined while older
     relations still look there, and the statement itself cannot write, since only a top level may.
@@ -89,8 +89,9 @@ def query(
         tables[name] = f"FROM {identifier(first.get(view, view))}"
         if view in once:
             first.setdefault(view, name)
+    text = f"{_named(tables, first.values())}SELECT * FROM {_inner(statement)}"
     try:
-        return con.sql(f"{_named(tables, first.values())}SELECT * FROM {_inner(statement)}")
+        return con.sql(text), text
     except duckdb.Error as error:
         raise statement_failure(error, views) from error
 

@@ -21,7 +21,7 @@ from laktory.errors import SinkError, UnsupportedError
 from laktory.optional import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import duckdb
 
@@ -58,7 +58,10 @@ class _Group:
 
 
 def stage_outputs(
-    outputs: Sequence[Output], con: duckdb.DuckDBPyConnection, unique: Callable[[str], str]
+    outputs: Sequence[Output],
+    con: duckdb.DuckDBPyConnection,
+    unique: Callable[[str], str],
+    queries: Mapping[duckdb.DuckDBPyRelation, str],
 ) -> list[Staged]:
     """Write all outputs.
 
@@ -70,6 +73,7 @@ def stage_outputs(
     outputs : what to write
     con : the connection of the frames
     unique : gives names nothing else has
+    queries : text of relations that are one query of `con`
 
     Raises
     ------
@@ -92,7 +96,7 @@ def stage_outputs(
     try:
         relations = share(con, [group.relation for group in groups.values()], table)
         for group, relation in zip(groups.values(), relations, strict=True):
-            staged |= _write_group(outputs, group.members, relation, con, table)
+            staged |= _write_group(outputs, group.members, relation, con, table, queries)
     finally:
         for name in tables:
             con.execute(f"DROP TABLE IF EXISTS {identifier(name)}")
@@ -105,6 +109,7 @@ def _write_group(
     relation: duckdb.DuckDBPyRelation,
     con: duckdb.DuckDBPyConnection,
     table: Callable[[str], str],
+    queries: Mapping[duckdb.DuckDBPyRelation, str],
 ) -> dict[int, Staged]:
     done: dict[int, Staged] = {}
     source = relation
@@ -113,12 +118,12 @@ def _write_group(
         if keeper is None:
             source = con.table(table(relation.sql_query()))
         else:
-            done[keeper] = _write(outputs[keeper], relation, con)
+            done[keeper] = _write(outputs[keeper], relation, con, queries.get(relation))
             files = literal([_literal_path(file) for file in done[keeper].files])
             source = con.sql(f"SELECT * FROM read_parquet({files}, hive_partitioning = false)")
     for index in members:
         if index not in done:
-            done[index] = _write(outputs[index], source, con)
+            done[index] = _write(outputs[index], source, con, queries.get(source))
     return done
 
 
@@ -163,7 +168,9 @@ def _unstorable(dtype: Any, where: str) -> tuple[str, str] | None:
     return None
 
 
-def _write(output: Output, relation: duckdb.DuckDBPyRelation, con: duckdb.DuckDBPyConnection) -> Staged:
+def _write(
+    output: Output, relation: duckdb.DuckDBPyRelation, con: duckdb.DuckDBPyConnection, text: str | None
+) -> Staged:
     if output.format in _THROUGH_POLARS:
         frame = stored(relation).pl()
         arrow_files.write_file(frame, _file(output), output.format, output.kwargs)
@@ -174,14 +181,18 @@ def _write(output: Output, relation: duckdb.DuckDBPyRelation, con: duckdb.DuckDB
     target = str(Path(output.path).absolute()) if many else _file(output)
     columns = _columns(output, relation)
     options = ", ".join(f"{name} {value}" for name, value in _options(output, many=many).items())
-    # a COPY around the relation itself: nothing is rendered as text and parsed again
-    name = "laktory_frame"
-    con.register(name, relation)
-    try:
-        con.execute(f"COPY (SELECT {columns} FROM {name}) TO {literal(target)} ({options})")
+    done = f"TO {literal(target)} ({options})"
+    if text is not None:
+        con.execute(f"COPY (SELECT {columns} FROM ({text})) {done}")
         [(rows, files)] = con.fetchall()
-    finally:
-        con.unregister(name)
+    else:
+        # around the relation itself: nothing is rendered as text and parsed again
+        con.register("laktory_frame", relation)
+        try:
+            con.execute(f"COPY (SELECT {columns} FROM laktory_frame) {done}")
+            [(rows, files)] = con.fetchall()
+        finally:
+            con.unregister("laktory_frame")
     return Staged(
         name_parts(output.path, output.stem, output.format) if many else tuple(map(str, files or (target,))), int(rows)
     )
