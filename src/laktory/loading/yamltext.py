@@ -23,6 +23,7 @@ __all__ = ["compose_yaml", "dump_yaml"]
 _VERBS = {"!use": "use", "!extend": "extend", "!update": "update"}
 _PLACEHOLDER = re.compile(r"[^\W\d][\w.-]*")
 _TAG = "tag:yaml.org,2002:"
+_KINDS = {"timestamp": "date", "int": "whole number", "float": "number", "bool": "boolean", "binary": "Base64 text"}
 _MISSING = object()
 
 
@@ -163,10 +164,11 @@ class _Composer:
             return event.value
         try:
             return builder(yaml.ScalarNode(tag, event.value))
-        except (ValueError, KeyError, OverflowError, yaml.YAMLError):
-            name = {"timestamp": "date", "int": "whole number", "float": "number", "bool": "boolean"}.get(kind, kind)
+        except Exception:  # noqa: BLE001 - a text that is not of the tag's form fails there in any way
+            name = _KINDS.get(kind, kind)
             text = event.value if len(event.value) <= 40 else event.value[:40] + "…"
-            self._report(f"{text!r} is read as a {name} but is none", event, hint="quote it to keep the text")
+            hint = f"remove '!!{kind}' to keep the text" if event.tag else "quote it to keep the text"
+            self._report(f"{text!r} is read as a {name} but is none", event, hint=hint)
             return event.value
 
     def _tagged(self, event: Any) -> Any:
