@@ -109,6 +109,14 @@ def test_folder(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"), [("a" * 300 + ".yaml", "file name too long"), ("a\0.yaml", "embedded null byte")]
+)
+def test_a_name_that_no_file_can_have(name: str, reason: str) -> None:
+    with pytest.raises(DefinitionError, match=f"the file cannot be read, {reason}: 'a"):
+        load(Path(name))
+
+
 def test_closed_stream() -> None:
     stream = io.StringIO("a: 1")
     stream.close()

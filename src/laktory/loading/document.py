@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from laktory.diagnostics import Marks, Problem, closest_file, raise_problems
 from laktory.errors import DefinitionError
 from laktory.loading.nodes import SourceFile, TextError
 from laktory.loading.scope import Scope
-from laktory.loading.text import decode, read_file
+from laktory.loading.text import decode, neighbours, read_file
 from laktory.loading.variables import Resolver
 
 if TYPE_CHECKING:
@@ -148,9 +149,14 @@ def _is_path(text: str) -> bool:
 
 
 def _check_exists(path: Path, name: str) -> None:
-    if path.is_dir():
-        raise TextError(Problem(f"{name!r} is a folder, expected a file"))
-    if not path.exists():
-        near = sorted(item.name for item in path.parent.iterdir()) if path.parent.is_dir() else []
+    try:
+        kind = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        near = neighbours(path.parent)
         hint = closest_file(path.name, near) if near else f"the folder {str(path.parent)!r} does not exist or is empty"
-        raise TextError(Problem(f"there is no file {name!r}", hint=hint))
+        raise TextError(Problem(f"there is no file {name!r}", hint=hint)) from None
+    except (OSError, ValueError) as error:  # too long, not allowed, a NUL in it
+        reason = str(getattr(error, "strerror", None) or error).lower()
+        raise TextError(Problem(f"the file cannot be read, {reason}: {name!r}")) from None
+    if stat.S_ISDIR(kind):
+        raise TextError(Problem(f"{name!r} is a folder, expected a file"))

@@ -12,7 +12,7 @@ from laktory.loading.jsontext import compose_json, is_json
 from laktory.loading.nodes import MAX_DEPTH, Copies, Include, Node, NodeMarks, Place, SourceFile, TextError, is_merge
 from laktory.loading.problems import too_deep, too_large
 from laktory.loading.scope import Scope
-from laktory.loading.text import read_file
+from laktory.loading.text import neighbours, read_file
 from laktory.loading.variables import Resolver
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["Includer"]
 
 _YAML = (".yaml", ".yml")
-_MAX_LISTED = 1000
 # an include costs as much time as this many copied values
 _FILE_COST = 100
 
@@ -226,7 +225,7 @@ class Includer:
             hint = "move the file below it, or set LAKTORY_ALLOW_OUTSIDE_INCLUDES=true"
             raise TextError(Problem(message, hint=hint, position=node.position))
         if not exists:
-            near = closest_file(path.name, _neighbours(path.parent))
+            near = closest_file(path.name, neighbours(path.parent))
             lost = None if path.parent.is_dir() else f"there is no folder {str(PurePath(target).parent)!r}"
             raise TextError(Problem(f"{shown}: there is no such file", hint=near or lost, position=node.position))
         if not real.is_dir() and not real.is_file():
@@ -301,12 +300,3 @@ def _outside_allowed() -> bool:
     from laktory.settings import settings
 
     return settings.allow_outside_includes
-
-
-def _neighbours(folder: Path) -> list[str]:
-    """Names of the files beside a missing one."""
-    try:
-        with os.scandir(folder) as entries:
-            return [entry.name for _, entry in zip(range(_MAX_LISTED), entries, strict=False)]
-    except OSError:
-        return []

@@ -1,7 +1,8 @@
-"""Bytes and streams → text."""
+"""Bytes and files → text."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from laktory.diagnostics import Position, Problem
@@ -10,7 +11,9 @@ from laktory.loading.nodes import TextError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["decode", "read_file"]
+__all__ = ["decode", "neighbours", "read_file"]
+
+_MAX_LISTED = 1000
 
 _OTHER_ENCODINGS = {
     b"\xff\xfe\x00\x00": "UTF-32",
@@ -61,3 +64,12 @@ def decode(data: bytes, name: str) -> str:
         raise TextError(
             Problem(message, hint="save the file as UTF-8", position=Position(name, line, column))
         ) from None
+
+
+def neighbours(folder: Path) -> list[str]:
+    """Names of what lies beside a missing file, to guess from; none where the folder cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for _, entry in zip(range(_MAX_LISTED), entries, strict=False)]
+    except (OSError, ValueError):
+        return []
