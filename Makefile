@@ -7,7 +7,9 @@ READY := .venv/.installed
 STOCKS := examples/stock_prices
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench docs constraints clean
+MINUTES ?= 10
+
+.PHONY: help demo test check format bench fuzz docs constraints clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +47,9 @@ bench: $(READY) ## ratios against the same work by hand, cost per node, cost of 
 	@"$(BIN)/python" benchmarks/chain.py
 	@"$(BIN)/python" benchmarks/imports.py
 
+fuzz: $(READY) ## random inputs for MINUTES=10, all targets or those with ONLY=word in their name; prints what failed
+	@"$(BIN)/python" tests/fuzz/search.py $(MINUTES) $(ONLY)
+
 docs: $(READY) ## write the tables of the documents anew
 	@"$(BIN)/python" docs/formats.py
 
@@ -56,4 +61,4 @@ constraints: ## write constraints.txt anew from the latest versions
 		&& cp "$$folder/new" constraints.txt && rm -rf "$$folder"
 
 clean: ## remove .venv, caches and the demo's output
-	@rm -rf .venv $(STOCKS)/data $(STOCKS)/.laktory benchmarks/data .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv $(STOCKS)/data $(STOCKS)/.laktory benchmarks/data .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz .import_linter_cache
