@@ -268,6 +268,7 @@ def _neighbour(direction: int) -> Callable[[Any, Compile, list[str], list[str], 
             refuse(f"{call_name(node)} takes no negative offset", node)
         steps = offset * direction * (-1 if descending else 1)
         current, *default = choices(node, compile_)
+        _column_argument(node)
         value = current.shift(steps).over(*partition, order_by=order)
         if not default:
             return value
@@ -289,6 +290,7 @@ def _length_of(order: list[str], partition: list[str]) -> Any:
 
 
 def _first_value(node: Any, compile_: Compile, partition: list[str], order: list[str], descending: bool) -> Any:
+    _column_argument(node)
     value = compile_(node.this)
     chosen = value.last() if descending else value.first()
     return chosen.over(*partition, order_by=order)

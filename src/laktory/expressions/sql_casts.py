@@ -145,17 +145,24 @@ def _clock_text(value: Any) -> Any:
     """``13:05:07`` or ``13:05:07.123456``. Engines count the microseconds of a time within the second or the minute."""
     import narwhals as nw
 
-    micros = (value.dt.microsecond().cast(nw.Int64) % literal(1_000_000)).cast(nw.String).str.zfill(6)
-    text = nw.concat_str(value.cast(nw.String).str.slice(0, 8), micros, separator=".")
+    micros = value.dt.microsecond().cast(nw.Int64) % literal(1_000_000)
+    text = nw.concat_str(value.cast(nw.String).str.slice(0, 8), _six_digits(micros), separator=".")
     return text.str.replace_all(r"\.000000$", "")
 
 
 def _moment_text(value: Any) -> Any:
     import narwhals as nw
 
-    micros = value.dt.microsecond().cast(nw.String).str.zfill(6)
+    micros = _six_digits(value.dt.microsecond())
     text = nw.concat_str(value.dt.to_string("%Y-%m-%d %H:%M:%S"), micros, separator=".")
     return text.str.replace_all(r"\.000000$", "")
+
+
+def _six_digits(number: Any) -> Any:
+    """With leading zeros; not by `zfill`, which not every engine can do with a constant."""
+    import narwhals as nw
+
+    return nw.concat_str(nw.lit("00000"), number.cast(nw.String)).str.slice(-6)
 
 
 # ---- CAST ------------------------------------------------------------------------------------
