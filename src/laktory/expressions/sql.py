@@ -3,6 +3,7 @@
 The meaning, where dialects or engines differ:
 
 - Whole numbers give Int64, and what does not fit stops the engine. Decimals are exact: ``+ - *`` keep all digits.
+  Fractions of 32 bits are calculated and compared in Float64.
 - ``/`` divides in Float64; ``//`` and ``DIV`` cut towards zero; ``%`` has the sign of its left side;
   dividing by zero gives NULL. ``//`` and ``%`` take no decimals.
 - A number, a text, a boolean and a date are not compared with each other, nor chosen between: CAST says what is meant.

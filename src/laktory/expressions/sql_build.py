@@ -31,7 +31,9 @@ __all__ = [
     "dtype_of",
     "floating",
     "integer_argument",
+    "is_alone",
     "is_category",
+    "is_narrow",
     "kind",
     "literal",
     "poison",
@@ -43,6 +45,7 @@ __all__ = [
     "truncated",
     "untyped_column",
     "when",
+    "widened",
 ]
 
 Compile = Callable[[Any], Any]
@@ -341,6 +344,31 @@ def untyped_column(node: Any) -> bool:
 def is_category(node: Any) -> bool:
     """Whether engines may order it by its categories instead of its text."""
     return str(dtype_of(node)).partition("(")[0] in {"Enum", "Categorical"}
+
+
+def is_alone(node: Any) -> bool:
+    """Whether the expression hands it on as it is."""
+    from sqlglot import exp
+
+    parent = node.parent
+    while isinstance(parent, (exp.Paren, exp.Alias)):
+        parent = parent.parent
+    return parent is None
+
+
+def is_narrow(node: Any) -> bool:
+    """Whether it is a fraction of 32 bits."""
+    from sqlglot import exp
+
+    inner = node.unnest()
+    if isinstance(inner, (exp.Cast, exp.TryCast)):
+        return bool(inner.to.this.name == "FLOAT")
+    return str(dtype_of(inner)) == "Float32"
+
+
+def widened(node: Any, value: Any) -> Any:
+    """A fraction of 32 bits that something is done with, in 64: beside whole numbers, not every engine widens it."""
+    return floating(value) if is_narrow(node) and not is_alone(node) else value
 
 
 def _kind_of_dtype(name: str) -> str | None:

@@ -10,6 +10,7 @@ from laktory.expressions.sql_build import (
     MAX_ROUNDED,
     by_dtype,
     floating,
+    is_narrow,
     kind,
     literal,
     poison,
@@ -18,6 +19,7 @@ from laktory.expressions.sql_build import (
     truncated,
     untyped_column,
     when,
+    widened,
 )
 from laktory.expressions.sql_types import is_date, naive, off_the_half, rescaled
 
@@ -126,7 +128,9 @@ def as_text(node: Any, compile_: Compile) -> Any:
         return _moment_text(naive(node, value))
     if known == "clock":
         return _clock_text(value)
-    return _float_text(value) if known == "float" else value.cast(nw.String)
+    if known == "float":
+        return _float_text(value.cast(nw.Float32) if is_narrow(node) else value)
+    return value.cast(nw.String)
 
 
 def _float_text(value: Any) -> Any:
@@ -362,8 +366,8 @@ def _to_date(value: nw.Expr) -> nw.Expr:
 
 
 HANDLERS: dict[str, tuple[Handler, str]] = {
-    "cast": (_cast, "this to"),
-    "trycast": (_try_cast, "this to"),
+    "cast": (lambda node, compile_: widened(node, _cast(node, compile_)), "this to"),
+    "trycast": (lambda node, compile_: widened(node, _try_cast(node, compile_)), "this to"),
     "date": (_date, "this"),
     "tsordstodate": (_date, "this"),
 }

@@ -10,6 +10,7 @@ from laktory.expressions.sql_build import (
     compared_with_time,
     dtype_of,
     floating,
+    is_alone,
     is_category,
     kind,
     literal,
@@ -18,6 +19,7 @@ from laktory.expressions.sql_build import (
     text_argument,
     untyped_column,
     when,
+    widened,
 )
 from laktory.expressions.sql_casts import as_text, clock_of, constant_of
 from laktory.expressions.sql_dates import shifted
@@ -56,24 +58,16 @@ def _column(node: Any, _: Compile) -> Any:
     result = nw.col(name)
     for field in fields:
         result = result.struct.field(field)
-    return _text_of_category(node, result)
+    return _common_form(node, result)
 
 
-def _text_of_category(node: Any, value: Any) -> Any:
-    """The order of categories is not the same on every engine: they are compared as the texts they are."""
+def _common_form(node: Any, value: Any) -> Any:
+    """What is not handed on as it is, in a type that every engine calculates with alike."""
     import narwhals as nw
 
-    return value.cast(nw.String) if is_category(node) and not _is_alone(node) else value
-
-
-def _is_alone(node: Any) -> bool:
-    """A column that is handed on as it is."""
-    from sqlglot import exp
-
-    parent = node.parent
-    while isinstance(parent, (exp.Paren, exp.Alias)):
-        parent = parent.parent
-    return parent is None
+    if is_category(node) and not is_alone(node):
+        return value.cast(nw.String)  # engines order categories differently
+    return widened(node, value)
 
 
 def _dot(node: Any, compile_: Compile) -> Any:
@@ -81,7 +75,7 @@ def _dot(node: Any, compile_: Compile) -> Any:
 
     if not isinstance(node.expression, exp.Identifier):
         refuse(f"{node.sql()!r} calls a method, which is not available in an SQL expression", node)
-    return _text_of_category(node, compile_(node.this).struct.field(node.expression.name))
+    return _common_form(node, compile_(node.this).struct.field(node.expression.name))
 
 
 def _bracket(node: Any, compile_: Compile) -> Any:
@@ -96,7 +90,7 @@ def _bracket(node: Any, compile_: Compile) -> Any:
     dtype = dtype_of(node.this)
     if isinstance(dtype, nw.Array):
         items = items.cast(nw.List(dtype.inner))
-    return _text_of_category(node, when(items.list.len() > place, items).list.get(place))
+    return _common_form(node, when(items.list.len() > place, items).list.get(place))
 
 
 def _literal(node: Any, _: Compile) -> nw.Expr:
