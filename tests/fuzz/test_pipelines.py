@@ -112,7 +112,10 @@ STEPS = [
     ),
     sql("SELECT DISTINCT * FROM {df}", lambda rows, _: distinct(rows)),
     sql("SELECT * FROM {df} UNION ALL SELECT * FROM {df}", lambda rows, _: rows + rows),
-    sql("SELECT * FROM {df} UNION ALL SELECT id, k, x, s, b FROM {nodes.OTHER}", lambda rows, other: rows + other),
+    sql(
+        "SELECT id, k, x, s, b FROM {df} UNION ALL SELECT id, k, x, s, b FROM {nodes.OTHER}",
+        lambda rows, other: rows + other,
+    ),
     sql(JOIN.format("INNER"), lambda rows, other: joined(rows, other, outer=False)),
     sql(JOIN.format("LEFT"), lambda rows, other: joined(rows, other, outer=True)),
     sql(
