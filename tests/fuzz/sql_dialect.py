@@ -30,8 +30,8 @@ SCHEMA = {
 }
 _DAYS = st.dates(dt.date(1900, 1, 1), dt.date(2100, 12, 31)) | st.sampled_from(
     [
-        dt.date(1, 1, 1),
-        dt.date(9999, 12, 31),
+        dt.date(1000, 1, 1),
+        dt.date(9000, 12, 31),
         dt.date(1969, 12, 31),
         dt.date(2024, 2, 29),
         dt.date(2021, 1, 3),
@@ -44,7 +44,7 @@ _MOMENTS = st.datetimes(
     [
         dt.datetime.fromisoformat("1969-12-31T23:59:59.999999"),
         dt.datetime.fromisoformat("2024-02-29T13:05:00"),
-        dt.datetime.fromisoformat("9999-12-31T23:59:59"),
+        dt.datetime.fromisoformat("9000-12-31T23:59:59"),
     ]
 )
 _FLOATS = (

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import datetime as dt
+import re
 import shutil
 from functools import cache
 from pathlib import Path
@@ -58,12 +61,21 @@ WORDS = [
 
 
 @cache
+def valid() -> list[tuple[Path, str]]:
+    """Definitions of the documents and examples: folder and text."""
+    page = TESTS.parent.joinpath("docs", "pipelines.md")
+    blocks = re.findall(r"```yaml\n(name:.*?)```", page.read_text("utf-8"), re.DOTALL)
+    files = [TESTS / "seed" / "pipeline.yaml", *TESTS.parent.joinpath("examples").rglob("*.yaml")]
+    return [*((page.parent, text) for text in blocks), *((path.parent, path.read_text("utf-8")) for path in files)]
+
+
+@cache
 def seeds() -> list[tuple[Path, str]]:
     """Real definitions: folder and text, the bad ones of the other tests among them."""
-    files = [TESTS / "seed" / "pipeline.yaml", *TESTS.parent.joinpath("examples").rglob("*.yaml")]
+    files: list[Path] = []
     for folder in ("loading/cases", "cli/cases"):
         files += sorted(path for path in (TESTS / folder).glob("*/pipeline*") if path.stat().st_size < 20_000)
-    texts = []
+    texts = list(valid())
     for path in files:
         with contextlib.suppress(UnicodeDecodeError):
             texts.append((path.parent, path.read_text("utf-8")))
@@ -105,7 +117,7 @@ def test_any_text(tmp_path: Path, text: str) -> None:
 @st.composite
 def mutations(draw: Any) -> tuple[Path, str]:  # noqa: C901 - one branch for each kind of change
     """A definition with a few changes, line by line or character by character."""
-    folder, text = draw(st.sampled_from(seeds()))
+    folder, text = draw(st.sampled_from(seeds()) | st.sampled_from(valid()))
     others = draw(st.sampled_from(seeds()))[1].splitlines() or [""]
     for _ in range(draw(st.integers(1, 4))):
         lines = text.splitlines(keepends=True) or ["\n"]
@@ -182,3 +194,121 @@ def test_mutated_definitions(copies: Copies, monkeypatch: pytest.MonkeyPatch, mu
                 Pipeline.model_validate(pipeline.model_dump_yaml(exclude_unset=True)).model_dump(exclude_unset=True)
                 == values
             )
+
+
+# ---- values that are no text ---------------------------------------------------------------------
+
+ODD = st.one_of(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(max_size=3),
+    st.sampled_from(
+        [Path("x.csv"), dt.date(2024, 1, 1), object(), int, 10**400, 1j, (), {1}, "{df}", "${vars.x}", "POLARS"]
+    ),
+    st.recursive(
+        st.none() | st.text(max_size=3) | st.integers(0, 3),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["name", "path", "nodes", "expr", "x", 1, None]), inner, max_size=3)
+        ),
+        max_leaves=6,
+    ),
+)
+
+
+@cache
+def good_values() -> list[Any]:
+    return [yaml.safe_load(text) for _, text in valid() if "!use" not in text]
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every place of a value: what holds it, and its key."""
+    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else []
+    return [place for key in keys for place in [(value, key), *places(value[key])]]
+
+
+@st.composite
+def mutated_values(draw: Any) -> Any:
+    value = copy.deepcopy(good_values()[draw(st.integers(0, len(good_values()) - 1))])
+    for _ in range(draw(st.integers(1, 3))):
+        found = places(value)
+        if not found:
+            break
+        holder, key = found[draw(st.integers(0, len(found) - 1))]
+        other_holder, other = found[draw(st.integers(0, len(found) - 1))]
+        kind = draw(st.sampled_from(["replace", "replace", "delete", "add", "copy", "wrap", "rename"]))
+        if kind == "replace":
+            holder[key] = draw(ODD)
+        elif kind == "delete":
+            del holder[key]
+        elif kind == "add" and isinstance(holder, dict):
+            holder[draw(st.sampled_from(sorted(FIELDS)) | st.text(max_size=4))] = draw(ODD)
+        elif kind == "copy":
+            holder[key] = copy.deepcopy(other_holder[other]) if other in list_of(other_holder) else None
+        elif kind == "wrap":
+            holder[key] = draw(st.sampled_from([lambda item: [item], lambda item: {"name": item}, str]))(holder[key])
+        elif kind == "rename" and isinstance(holder, dict):
+            holder[draw(st.sampled_from(sorted(FIELDS)))] = holder.pop(key)
+    return value
+
+
+def list_of(holder: Any) -> Any:
+    return holder if isinstance(holder, dict) else range(len(holder))
+
+
+FIELDS = {
+    *(
+        "name",
+        "nodes",
+        "source",
+        "sources",
+        "sinks",
+        "sink",
+        "transformer",
+        "variables",
+        "path",
+        "format",
+        "mode",
+        "schema",
+        "filter",
+    ),
+    *(
+        "selects",
+        "renames",
+        "drops",
+        "drop_duplicates",
+        "func_name",
+        "func_args",
+        "func_kwargs",
+        "expr",
+        "type",
+        "tags",
+        "depends_on",
+    ),
+    *(
+        "reader_kwargs",
+        "reader_methods",
+        "writer_kwargs",
+        "custom_reader",
+        "custom_writer",
+        "data",
+        "df",
+        "node_name",
+        "imports",
+    ),
+    *(
+        "dataframe_backend",
+        "dataframe_api",
+        "root_path",
+        "orchestrator",
+        "as_stream",
+        "primary_keys",
+        "table_name",
+        "is_quarantine",
+    ),
+}
+
+
+@budget(60)
+@given(mutated_values())
+def test_mutated_values(tmp_path: Path, value: Any) -> None:
+    with example(value):
+        Pipeline.model_validate(value).plan()
