@@ -22,7 +22,7 @@ from laktory.errors import DefinitionError, LaktoryError
 
 CPU_SECONDS = 5.0
 MEGABYTES = 300
-WALL_SECONDS = 60
+WALL_SECONDS = 120
 RUNAWAY_MEGABYTES = 2_000
 
 LONG = int(os.environ.get("LAKTORY_FUZZ_EXAMPLES", "0"))
