@@ -148,9 +148,10 @@ def _is_path(text: str) -> bool:
 
 
 def _check_exists(path: Path, name: str) -> None:
-    if path.is_dir():
+    # names that no file system takes are no errors here
+    if os.path.isdir(path):  # noqa: PTH112
         raise TextError(Problem(f"{name!r} is a folder, expected a file"))
-    if not path.exists():
-        near = sorted(item.name for item in path.parent.iterdir()) if path.parent.is_dir() else []
+    if not os.path.exists(path):  # noqa: PTH110
+        near = sorted(os.listdir(path.parent)) if os.path.isdir(path.parent) else []  # noqa: PTH112, PTH208
         hint = closest_file(path.name, near) if near else f"the folder {str(path.parent)!r} does not exist or is empty"
         raise TextError(Problem(f"there is no file {name!r}", hint=hint))

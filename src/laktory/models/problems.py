@@ -128,6 +128,11 @@ def _problems(owner: type[pydantic.BaseModel] | None, path: Path, item: Any) -> 
 
 def _problem(owner: type[pydantic.BaseModel] | None, path: Path, item: Any) -> Problem:
     kind, context = item["type"], item.get("ctx", {})
+    if path[-1:] == ("[key]",):
+        return Problem(f"a key is a text, found {describe(item['input'])}", path[:-1], hint="quote it", on_key=True)
+    if kind == "invalid_key":
+        key = item["input"]
+        return Problem(f"a key is a text, found {describe(key)}", (*path[:-1], key), hint="quote it", on_key=True)
     if kind == "problem":
         key = context["key"]
         return Problem(

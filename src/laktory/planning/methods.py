@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,12 @@ _DENIED = frozenset(
 )  # fmt: skip
 GROUPING_HINT = "use 'laktory.groupby_and_agg' with groupby_columns and agg_expressions"
 _GROUPING = frozenset({"group_by", "groupby", "groupBy", "group_by_dynamic", "rolling"})
+_OTHER_API = {
+    "pl": "write nw.…, or set 'dataframe_api: NATIVE'",
+    "nw": "write pl.…, or set 'dataframe_api: NARWHALS'",
+    "F": "write nw.…",
+}
+"""Library that an expression begins with, though the step is not of its API → what to do."""
 _IMPORTS_HINT = "a namespace must be registered by a module of the pipeline's 'imports'"
 
 
@@ -181,7 +188,8 @@ def _text_problems(
                 parse(text)
         except LaktoryError as error:
             column = error.offset + 1 if isinstance(error, ExpressionError) and error.offset is not None else None
-            yield Problem(str(error), path, line=1, column=column)
+            foreign = re.match(r"unknown name '(\w+)'", str(error))
+            yield Problem(str(error), path, hint=_OTHER_API.get(foreign[1]) if foreign else None, line=1, column=column)
     elif api == "NATIVE" and engine.native_methods is not None:
         for problem in fragment_problems(text)[:1]:
             yield Problem(problem.message, path, hint=problem.hint)

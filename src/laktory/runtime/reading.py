@@ -17,6 +17,7 @@ from laktory.models.datasources import (
     PipelineNodeDataSource,
 )
 from laktory.runtime.custom import call
+from laktory.transforms.methods import refuse_other_than_truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -79,6 +80,9 @@ def _frame(
         pipeline, node = source.parent_pipeline, source.parent_pipeline_node
         context = LaktoryContext(node=node, pipeline=pipeline, source=source)
         found = call(source.custom_reader, pipeline.imports if pipeline else (), context)
+        if found is None:
+            msg = f"{source.custom_reader.func_name!r} gives nothing, not a frame"
+            raise SourceError(msg)
         try:
             return session.adopt(found)
         except SourceError as error:
@@ -112,8 +116,9 @@ def post_read(source: BaseDataSource, frame: Frame) -> Frame:
     """Apply ``filter``, ``selects``, ``renames``, ``drops``, ``drop_duplicates``, in this order."""
     if source.filter:
         with _option("filter"):
-            frame = frame.filter(_compiled(source, "filter", source.filter, frame.collect_schema(), per_row=True))
-            frame.collect_schema()
+            predicate = _compiled(source, "filter", source.filter, frame.collect_schema(), per_row=True)
+            refuse_other_than_truth(frame, predicate)
+            frame = frame.filter(predicate)
     if source.selects:
         with _option("selects"):
             frame = _selected(source, frame)
@@ -139,8 +144,7 @@ def _option(name: str) -> Iterator[None]:
         except LaktoryError:
             raise
         except Exception as error:
-            said = reason(error).removeprefix("Binder Error: ")
-            msg = f"{name!r} cannot be computed on these columns: {said}"
+            msg = f"{name!r} cannot be computed on these columns: {reason(error)}"
             raise StepError(msg) from error
 
 
