@@ -150,12 +150,11 @@ def _failing(name: str) -> Iterator[None]:
     try:
         yield
     except LaktoryError as error:
-        msg = f"method {name!r}: {error}"
+        msg = str(error) if str(error).startswith(f"method {name!r}") else f"method {name!r}: {error}"
         raise StepError(msg) from error
     except (Exception, SystemExit) as error:
-        first = plain_words(
-            next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        )
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        first = plain_words(" ".join(lines[: 2 if lines[0].endswith(":") else 1]))
         if isinstance(error, SystemExit):
             first = f"it asks to leave the process, with {error.code!r}"
         if _ROW_ORDER in str(error):
