@@ -257,10 +257,20 @@ def _walk(
 
 def _kinds(annotation: Any) -> Any:
     """The members of a field of several kinds, None left out; None where there is only one."""
-    if get_origin(annotation) not in (Union, UnionType):
-        return None
-    members = tuple(member for member in get_args(annotation) if member is not type(None))
+    members = tuple(member for member in _members(annotation) if member is not type(None))
     return members if len(members) > 1 else None
+
+
+def _members(annotation: Any) -> Iterator[Any]:
+    """What a value may be, unions within unions and what is said about them taken apart."""
+    if get_origin(annotation) is Annotated:
+        inner = get_args(annotation)[0]
+        yield from _members(inner) if get_origin(inner) in (Union, UnionType) else (annotation,)
+    elif get_origin(annotation) in (Union, UnionType):
+        for member in get_args(annotation):
+            yield from _members(member)
+    else:
+        yield annotation
 
 
 def _is_meant(tag: str, value: Any) -> bool:

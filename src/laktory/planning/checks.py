@@ -49,9 +49,7 @@ def pipeline_problems(
     """
     complete = imported or not pipeline.imports
     problems = list(_import_list_problems(pipeline))
-    if url_scheme(str(pipeline.root_path_ or "")):
-        message = f"the root path is a folder of the file system, found {str(pipeline.root_path_)!r}"
-        problems.append(Problem(message, ("root_path",)))
+    problems += _root_problems(pipeline.root_path_)
     if not pipeline.nodes:
         problems.append(Problem(f"pipeline {pipeline.name!r} has no nodes", ("nodes",), hint="add at least one"))
     for index, node in enumerate(pipeline.nodes):
@@ -86,6 +84,7 @@ def node_problems(
         message = f"backend {engine.name!r} needs the package {engine.module!r}, which is not installed"
         yield Problem(message, ("dataframe_backend",), hint=install_line(engine.module))
     names = [source.name for source in node.sources]
+    yield from _root_problems(node.root_path_)
     for index, source in enumerate(node.sources):
         if source.name and names.index(source.name) < index:
             message = f"two sources are named {source.name!r}: {{sources.{source.name}}} could be either"
@@ -174,6 +173,15 @@ def sink_problems(sink: Any, engine: Capabilities, imports: Collection[str]) -> 
         yield Problem(message, ("writer_kwargs", "partition_by"))
     if sink.path.endswith("/") and sink.format in ("AVRO", "EXCEL"):
         yield Problem(f"a directory of {sink.format} files cannot be written", ("path",), hint="name a file")
+
+
+def _root_problems(place: object) -> Iterator[Problem]:
+    if place is None:
+        return
+    if url_scheme(str(place)):
+        yield Problem(f"the root path is a folder of the file system, found {str(place)!r}", ("root_path",))
+    for problem in _path_problems(str(place)):
+        yield replace(problem, path=("root_path",))
 
 
 def _path_problems(path: str) -> Iterator[Problem]:

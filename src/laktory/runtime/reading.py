@@ -58,11 +58,24 @@ def read(
     """
     kind, backend = type(source).__name__, source.dataframe_backend
     _log.info("Reading `%s` %s with %s", kind, source.description, backend)
-    with within(*_ORIGIN.get(type(source), ())):
+    with _options_taken(source), within(*_ORIGIN.get(type(source), ())):
         frame = _frame(source, session, upstream, seen)
     frame = post_read(source, frame)
     _log.info("Read completed.")
     return frame
+
+
+@contextmanager
+def _options_taken(source: BaseDataSource) -> Iterator[None]:
+    """What a reader makes of a value that is none of its options' is told of the options."""
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, LaktoryError) or not (isinstance(source, FileDataSource) and source.reader_kwargs):
+            raise
+        with within("reader_kwargs"):
+            msg = f"the {source.format} reader cannot work with these values: {reason(error)}"
+            raise SourceError(msg) from error
 
 
 def _frame(
@@ -126,7 +139,9 @@ def post_read(source: BaseDataSource, frame: Frame) -> Frame:
     if source.renames or source.drops or isinstance(source.drop_duplicates, list):
         _require_columns(source, frame)
     if source.renames:
-        frame = frame.rename(source.renames)
+        with _option("renames"):
+            frame = frame.rename(source.renames)
+            frame.collect_schema()
     if source.drops:
         frame = frame.drop(*source.drops, strict=False)
     if source.drop_duplicates:
@@ -196,6 +211,7 @@ def _require_columns(source: BaseDataSource, frame: Frame) -> None:
         if name not in columns:
             with within("renames", name):
                 raise _missing(source, "renames", name, columns)
+    left = [name for name in left if name not in (source.drops or ())]
     for position, name in enumerate(source.drop_duplicates if isinstance(source.drop_duplicates, list) else ()):
         if name not in left:
             with within("drop_duplicates", position):
