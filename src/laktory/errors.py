@@ -55,6 +55,21 @@ class LaktoryError(Exception):
     exit_code: ClassVar[int] = 1
     path: tuple[str | int, ...] = ()
 
+    def __str__(self) -> str:
+        return _shortened(super().__str__())
+
+
+MAX_LINES = 10
+MAX_CHARACTERS = 1200
+"""Nobody reads more of one error."""
+
+
+def _shortened(text: str) -> str:
+    lines = text.splitlines()
+    if len(lines) > MAX_LINES:
+        text = "\n".join([*lines[: MAX_LINES - 1], f"… and {len(lines) - MAX_LINES + 1} more lines"])
+    return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…"
+
 
 @contextmanager
 def within(*path: str | int) -> Iterator[None]:
@@ -80,6 +95,10 @@ class DefinitionError(LaktoryError, ValueError):
     def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
         super().__init__(message)
         self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        # every problem is shortened by itself
+        return str(self.args[0]) if self.problems else super().__str__()
 
 
 class ExpressionError(DefinitionError):
@@ -129,7 +148,7 @@ class RunError(LaktoryError, RuntimeError):
         self.told: str | None = None
 
     def __str__(self) -> str:
-        return self.told or super().__str__()
+        return _shortened(self.told) if self.told else super().__str__()
 
 
 class SourceError(RunError):

@@ -344,7 +344,7 @@ def test_long_messages_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
     console.report(RunError("\n".join(f"line {number}" for number in range(50))))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 10
-    assert lines[-1] == "  … --debug shows the rest"
+    assert lines[-1] == "… and 41 more lines"
 
 
 def test_log_level_of_the_user_is_kept(project: Path) -> None:

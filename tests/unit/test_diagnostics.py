@@ -14,6 +14,7 @@ from laktory.diagnostics import (
     closest,
     closest_file,
     field_name,
+    plain_words,
     raise_problems,
     render,
 )
@@ -324,3 +325,22 @@ def test_closest_also_finds_what_begins_alike(name, candidates, found):
 def test_endings_of_files_say_nothing():
     assert closest_file("nodez.yaml", ["e.yaml", "nodes.yaml"]) == "did you mean 'nodes.yaml'?"
     assert closest_file("nodez.yaml", ["e.yaml", "d.yaml"]) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Expected an expression, got <class 'narwhals.functions.When'>", "Expected an expression, got When"),
+        (
+            "Expected `other` to be a 'narwhals.dataframe.LazyFrame', got: 'str'",
+            "Expected `other` to be a LazyFrame, got: 'str'",
+        ),
+        ("cannot take <my.module.Frame object at 0x7f31f192e690>", "cannot take a Frame"),
+        ("too large: OverflowError: Python int too large", "too large: Python int too large"),
+        ('Binder Error: Referenced column "x" not found', 'Referenced column "x" not found'),
+        ("column 'polars' is not there", "column 'polars' is not there"),
+        ("no file 'polars.csv'", "no file 'polars.csv'"),
+    ],
+)
+def test_plain_words(said: str, told: str) -> None:
+    assert plain_words(said) == told

@@ -494,15 +494,15 @@ def test_duckdb_has_no_names_of_its_own() -> None:
 
 CODE = [
     ("col('x')", True, True),
-    ("nw.col('x') * 2", True, False),
-    ("pl.col('x') * 2", False, True),
+    ("nw.col('x') * 2", True, True),
+    ("pl.col('x') * 2", True, True),
     ("1 + lit(2)", True, True),
     ("sql_expr('a > 1')", True, True),
     ("[col('x'), 'y']", True, True),
     ("nw.Int64", True, False),
     ("pl.Int64", False, True),
-    ("nw.selectors.numeric()", True, False),
-    ("nw.read_csv('x')", True, False),
+    ("nw.selectors.numeric()", True, True),
+    ("nw.read_csv('x')", True, True),
     ("col('x').str.to_uppercase().alias('y')", True, True),
     ("x", False, False),
     ("plain words", False, False),
@@ -524,7 +524,7 @@ CODE = [
     ("", False, False),
     ("col(" * 3000, False, False),
     ("\x00 col(1)", False, False),
-    ("[col('x') for x in y]", False, False),
+    ("[col('x') for x in y]", True, True),
 ]
 
 

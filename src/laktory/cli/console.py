@@ -13,6 +13,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from laktory.diagnostics import plain_words
 from laktory.diagnostics.secrets import redact
 from laktory.errors import DefinitionError, LaktoryError
 
@@ -45,7 +46,6 @@ __all__ = [
 ]
 
 BROKEN_PIPE = 128 + 13
-_MAX_ERROR_LINES = 9
 _MAX_STEP = 120
 _LOCATED = re.compile(r"\S[^\n]*:\d+:\d+: ")
 
@@ -180,13 +180,11 @@ def _told(error: Exception) -> str:
     if isinstance(error, DefinitionError) and error.problems and _LOCATED.match(text):
         return text
     if not isinstance(error, LaktoryError):
-        text = f"{type(error).__name__}: {text}"
+        text = f"{type(error).__name__}: {plain_words(text)}"
         if not isinstance(error, OSError):
             text += "\n  this looks like a fault of Laktory; --debug shows where it comes from"
-    lines = text.splitlines()
-    if len(lines) > _MAX_ERROR_LINES and not (isinstance(error, DefinitionError) and error.problems):
-        lines = [*lines[:_MAX_ERROR_LINES], "  … --debug shows the rest"]
-    return "error: " + "\n".join(lines)
+        text = str(LaktoryError(text))
+    return f"error: {text}"
 
 
 # ---- results ---------------------------------------------------------------------------------

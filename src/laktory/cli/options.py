@@ -2,13 +2,26 @@
 
 # typer reads these annotations when a command is built: no postponed evaluation here
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Backend", "Debug", "Directory", "File", "Json", "Select", "State", "Var", "VarFile", "Version"]
+__all__ = [
+    "Backend",
+    "Debug",
+    "Directory",
+    "File",
+    "Json",
+    "Select",
+    "State",
+    "Var",
+    "VarFile",
+    "Version",
+    "whole_number",
+]
 
 
 @dataclass(slots=True)
@@ -41,6 +54,20 @@ def _print_version(value: bool) -> bool:
         console.out(__version__)
         raise typer.Exit
     return value
+
+
+def whole_number(at_least: int, at_most: int | None = None) -> Any:
+    """Parser of an option that is a whole number within bounds."""
+
+    def parse(text: str) -> int:
+        number = int(text) if re.fullmatch(r"[+-]?\d{1,9}", str(text)) else None
+        if number is None or number < at_least or (at_most is not None and number > at_most):
+            valid = f"{at_least} or more" if at_most is None else f"{at_least} to {at_most}"
+            msg = f"expected a whole number, {valid}, found {text!r}"
+            raise typer.BadParameter(msg)
+        return number
+
+    return parse
 
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="Definition, YAML or JSON.")]

@@ -7,7 +7,7 @@ import typer
 
 from laktory.cli import console
 from laktory.cli.definition import load_pipeline, planned
-from laktory.cli.options import Backend, Debug, Directory, File, Json, Select, Var, VarFile
+from laktory.cli.options import Backend, Debug, Directory, File, Json, Select, Var, VarFile, whole_number
 
 if TYPE_CHECKING:
     from laktory.planning import Plan
@@ -33,7 +33,12 @@ def run(
         bool, typer.Option("--dry-run", help="Check and show the plan; read and write nothing.")
     ] = False,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Nodes that may run side by side. Default: chosen from the machine.")
+        int | None,
+        typer.Option(
+            parser=whole_number(1),
+            metavar="INTEGER",
+            help="Nodes that may run side by side. Default: chosen from the machine.",
+        ),
     ] = None,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,

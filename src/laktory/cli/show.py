@@ -6,7 +6,7 @@ import typer
 
 from laktory.cli import console
 from laktory.cli.definition import load_pipeline
-from laktory.cli.options import Backend, Debug, Directory, Var, VarFile
+from laktory.cli.options import Backend, Debug, Directory, Var, VarFile, whole_number
 
 __all__ = ["show"]
 
@@ -14,7 +14,12 @@ __all__ = ["show"]
 def show(
     file: Annotated[str, typer.Argument(metavar="[FILE]", help="Definition, YAML or JSON.")],
     node: Annotated[str | None, typer.Argument(metavar="NODE", help="Name of the node.", show_default=False)] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="Rows to print at most.")] = 20,
+    limit: Annotated[
+        int,
+        typer.Option(
+            "--limit", "-n", parser=whole_number(1, 100_000), metavar="INTEGER", help="Rows to print at most."
+        ),
+    ] = 20,
     backend: Backend = None,
     var: Var = None,
     var_file: VarFile = None,

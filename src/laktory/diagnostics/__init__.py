@@ -2,6 +2,7 @@
 
 from laktory.diagnostics.marks import Mark, Marks, Path, Position, Substitution, field_name
 from laktory.diagnostics.problems import MAX_SHOWN, Problem, closest, closest_file, placed, raise_problems, render
+from laktory.diagnostics.words import plain_words
 
 __all__ = [
     "MAX_SHOWN",
@@ -15,6 +16,7 @@ __all__ = [
     "closest_file",
     "field_name",
     "placed",
+    "plain_words",
     "raise_problems",
     "render",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import PurePath
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from laktory.diagnostics.marks import field_name
 from laktory.diagnostics.secrets import MASK, redact, spans
-from laktory.errors import DefinitionError
+from laktory.errors import MAX_CHARACTERS, DefinitionError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ MAX_SHOWN = 20
 MAX_LINE = 160
 MAX_TEXT = 300
 _MIN_BEGINNING = 3
+_LONG_WORD = re.compile(r"\S{160,}")
 
 # a tab is one column of the file and one cell here; what would move the cursor or the colours is not shown
 _BLANKS = dict.fromkeys((*range(32), 127, *range(128, 160), 8232, 8233, *range(8234, 8239), *range(8294, 8298)), " ")
@@ -82,7 +84,10 @@ def _did_you_mean(match: str | None, candidates: Mapping[str, str]) -> str | Non
 
 
 def render(problem: Problem, marks: Marks | None = None, *, limit: int = MAX_TEXT) -> str:
-    """At most six lines: place and message, cut at `limit`, the line with a caret, what is valid, a hint."""
+    """At most six lines: place and message, cut at `limit`, the line with a caret, what is valid, a hint.
+
+    With the usual limit, at most 1,200 characters.
+    """
     position, width = _place(problem, marks)
     head = f"{position}: " if position else ""
     name = field_name(problem.path)
@@ -90,15 +95,18 @@ def render(problem: Problem, marks: Marks | None = None, *, limit: int = MAX_TEX
         head += f"{name}: "
     elif len(problem.path) > 1:
         head += f"{field_name(problem.path[:-1])}: "
-    parts = [_cut(head + " ".join(problem.message.split()), limit)]
+    # a value of any length hides nothing of what is said about it
+    message = _LONG_WORD.sub(lambda found: f"{found[0][:80]}…{found[0][-20:]}", " ".join(problem.message.split()))
+    parts = [_cut(head + message, limit)]
     source = marks.line(position) if marks and position else None
     if position and source is not None:
         parts += _snippet(source, position, width)
+    hint = [_cut(f"  {problem.hint}", MAX_TEXT)] if problem.hint else []
     if problem.valid:
         valid = problem.valid if isinstance(problem.valid, str) else ", ".join(problem.valid)
-        parts.append(_cut(f"  valid: {valid}", MAX_TEXT))
-    if problem.hint:
-        parts.append(_cut(f"  {problem.hint}", MAX_TEXT))
+        left = MAX_CHARACTERS - sum(len(part) + 1 for part in (*parts, *hint))
+        parts.append(_cut(f"  valid: {valid}", max(MAX_TEXT // 2, min(MAX_TEXT, left))))
+    parts += hint
     return "\n".join(parts)
 
 

@@ -7,7 +7,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from laktory.diagnostics import closest
+from laktory.diagnostics import closest, plain_words
 from laktory.diagnostics.secrets import redact
 from laktory.errors import SinkError, SourceError
 from laktory.storage.files import system_reason
@@ -60,7 +60,7 @@ def reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return redact(error.strerror)
     text = str(error).strip().partition("\n")[0].strip() or type(error).__name__
-    text = in_words(redact(text))
+    text = plain_words(in_words(redact(text)))
     return text if len(text) <= _MAX_LENGTH else text[: _MAX_LENGTH - 1] + "…"
 
 

@@ -40,6 +40,9 @@ def bounded(value: Any) -> Any:
         items += 1
         if isinstance(item, str):
             characters += len(item)
+            if not item.isascii() and any("\ud800" <= char <= "\udfff" for char in item):
+                msg = "the text holds half a character (U+D800 to U+DFFF), which no file can hold"
+                raise ExpressionError(msg)
         elif isinstance(item, int) and item.bit_length() > MAX_BITS:
             msg = f"a number has more than {MAX_BITS} bits"
             raise ExpressionError(msg)

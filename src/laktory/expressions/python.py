@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from laktory.diagnostics import closest
+from laktory.diagnostics import closest, plain_words
 from laktory.errors import ExpressionError, LaktoryError
 from laktory.expressions.plain import FUNCTIONS, METHODS, OPERATORS, bounded, call_method, is_plain
 
@@ -32,7 +32,7 @@ _NODES = {
 }
 
 _REFUSED = {
-    "Lambda": "functions cannot be defined here",
+    "Lambda": "functions cannot be defined",
     "NamedExpr": "':=' is not available",
     "Await": "'await' is not available",
     "Yield": "'yield' is not available",
@@ -62,6 +62,7 @@ class Vocabulary:
     types : types whose public attributes and operators may be used
     dtypes : types of data types, which are values but have no attributes
     denied : attributes of `types` that take Python functions, evaluate or do I/O
+    begun : those of `types` that are no expression yet: ``when(…)`` without ``then(…)``
     """
 
     name: str
@@ -69,6 +70,7 @@ class Vocabulary:
     types: tuple[type, ...] = ()
     dtypes: tuple[type, ...] = ()
     denied: frozenset[str] = frozenset()
+    begun: tuple[type, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,19 @@ def parse(text: str) -> ast.Expression:
     if len(text) > MAX_TEXT:
         msg = f"the expression has {len(text):,} characters; at most {MAX_TEXT:,} are read"
         raise ExpressionError(msg)
+    tree, source, shift = syntax(text)
+    _check(tree, source, shift)
+    return tree
+
+
+def syntax(text: str) -> tuple[ast.Expression, str, int]:
+    """Syntax tree of a Python expression, allowed or not, the source it was read from, and what shifts its offsets.
+
+    Raises
+    ------
+    ExpressionError
+        If it is none.
+    """
     source, shift = _source(text)
     try:
         # the texts are the user's: a warning about an escape such as "\d" helps nobody
@@ -102,8 +117,7 @@ def parse(text: str) -> ast.Expression:
     except (ValueError, MemoryError, RecursionError):
         msg = "not a valid Python expression: nested too deeply, or it holds characters that cannot be read"
         raise ExpressionError(msg) from None
-    _check(tree, source, shift)
-    return tree
+    return tree, source, shift
 
 
 def evaluate(text: str, names: Mapping[str, object]) -> Any:
@@ -123,7 +137,7 @@ def evaluate(text: str, names: Mapping[str, object]) -> Any:
     tree = parse(text)
     interpreter = _Interpreter(text, names)
     try:
-        return interpreter.value(tree.body)
+        return interpreter.finished(tree.body)
     except RecursionError:
         msg = "the expression is nested too deeply"
         raise ExpressionError(msg) from None
@@ -176,6 +190,7 @@ class _Interpreter:
         self.vocabularies = tuple(_vocabularies(names))
         self.types = tuple(kind for vocabulary in self.vocabularies for kind in vocabulary.types)
         self.dtypes = tuple(kind for vocabulary in self.vocabularies for kind in vocabulary.dtypes)
+        self.begun = tuple(kind for vocabulary in self.vocabularies for kind in vocabulary.begun)
         self.denied = frozenset().union(*(vocabulary.denied for vocabulary in self.vocabularies))
 
     # ---- values ------------------------------------------------------------------------------
@@ -194,6 +209,13 @@ class _Interpreter:
         raise self.error(
             node, f"{ast.unparse(node)!r} is a {type(result).__name__}, which cannot be used in an expression"
         )
+
+    def finished(self, node: ast.expr) -> Any:
+        """Value of the whole expression."""
+        result = self.value(node)
+        if isinstance(result, self.begun):
+            raise self.error(node, "'when' is not finished; go on with .then(…) and, at the end, .otherwise(…)")
+        return result
 
     def is_value(self, value: object) -> bool:
         """Whether data, a data type or an expression of a vocabulary."""
@@ -451,7 +473,7 @@ class _Interpreter:
             # Polars reports its own faults with a BaseException of this name
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
-            first = next(iter(str(error).strip().splitlines()), "").partition("; use sys.")[0]
+            first = plain_words(next(iter(str(error).strip().splitlines()), "")).partition("; use sys.")[0]
             msg = f"{ast.unparse(node)!r} cannot be computed: {first or type(error).__name__}"
             raise self.error(node, msg) from None
 

@@ -7,7 +7,7 @@ from inspect import isroutine
 from typing import TYPE_CHECKING, Any
 
 from laktory.errors import ExpressionError
-from laktory.expressions.python import Vocabulary, parse
+from laktory.expressions.python import MAX_TEXT, Vocabulary, syntax
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,6 +40,8 @@ _ATTRIBUTES = {
     "nw": frozenset(f"{_DTYPES} {_NARWHALS} laktory selectors sql_expr".split()),
     "pl": frozenset(f"{_DTYPES} {_POLARS} selectors".split()),
 }
+_LIBRARIES = ("nw", "pl", "F")
+"""As definitions call the libraries of the APIs, old and new."""
 _NAMES = {
     ("NARWHALS", None): ("nw", "col", "lit", "sql_expr"),
     ("NATIVE", "POLARS"): ("pl", "col", "lit", "sql_expr"),
@@ -73,18 +75,19 @@ def scope(
 def looks_like_code(text: str, api: str = "NARWHALS", backend: str = "POLARS") -> bool:
     """Whether a text argument is an expression rather than a literal text.
 
-    It is, when it is valid Python and calls something that starts at a name in scope (``col("x") * 2``) or
-    names a member of ``nw`` or ``pl`` (``nw.Int64``). Plain words, SQL and ``protocol(x)`` are not.
+    It is, when it is valid Python and calls something that starts at a name in scope (``col("x") * 2``), or at
+    a library that is not (``pl.col("x")`` in a step of Narwhals: taken for a text, it would be written into rows),
+    or names a member of ``nw`` or ``pl`` (``nw.Int64``). Plain words, SQL and ``protocol(x)`` are not.
     """
     names = _names(api, backend)
-    if not any(name in text for name in names):
+    if not names or not any(name in text for name in (*names, *_LIBRARIES)):
         return False
-    try:
-        tree = parse(text)
-    except ExpressionError:
-        # meant as code, though not allowed or not finished: evaluating it says what is wrong
+    if len(text) > MAX_TEXT or (tree := _python(text)) is None:
+        # meant as code, though not finished: evaluating it says what is wrong
         return text.lstrip().startswith(tuple(f"{name}." for name in names if name in _ATTRIBUTES))
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _root(node) in _LIBRARIES:
+            return True
         if isinstance(node, ast.Call) and _root(node) in names:
             return True
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in names:
@@ -92,6 +95,14 @@ def looks_like_code(text: str, api: str = "NARWHALS", backend: str = "POLARS") -
             if node.attr in members:
                 return True
     return False
+
+
+def _python(text: str) -> ast.Expression | None:
+    """Syntax tree of a text that is one Python expression, allowed or not."""
+    try:
+        return syntax(text)[0]
+    except ExpressionError:
+        return None
 
 
 def _names(api: str, backend: str) -> tuple[str, ...]:
@@ -120,8 +131,8 @@ def _narwhals(schema: Callable[[], Mapping[str, Any]] | None) -> dict[str, objec
             name for name in dir(functions) if not name.startswith("_") and isroutine(getattr(functions, name))
         )
         members["laktory"] = Vocabulary("nw.laktory", _members(functions, public) | {"sql_expr": sql_expr})
-    types = (nw.Expr, type(nw.when(nw.lit(value=True))))
-    vocabulary = Vocabulary("nw", members, types, (nw.dtypes.DType, nw.Field), _TAKES_PYTHON)
+    begun = (type(nw.when(nw.lit(value=True))),)
+    vocabulary = Vocabulary("nw", members, (nw.Expr, *begun), (nw.dtypes.DType, nw.Field), _TAKES_PYTHON, begun)
     return {"nw": vocabulary, "col": nw.col, "lit": nw.lit, "sql_expr": sql_expr}
 
 
@@ -133,8 +144,8 @@ def _polars() -> dict[str, object]:
     members["selectors"] = Vocabulary("pl.selectors", _members(selectors, _POLARS_SELECTORS))
     when = pl.when(pl.lit(value=True))
     chained = when.then(1).when(pl.lit(value=True))
-    types = (pl.Expr, type(when), type(chained))
-    vocabulary = Vocabulary("pl", members, types, (pl.DataType, pl.Field), _TAKES_PYTHON)
+    begun = (type(when), type(chained))
+    vocabulary = Vocabulary("pl", members, (pl.Expr, *begun), (pl.DataType, pl.Field), _TAKES_PYTHON, begun)
     return {"pl": vocabulary, "col": pl.col, "lit": pl.lit, "sql_expr": pl.sql_expr}
 
 

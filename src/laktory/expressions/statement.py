@@ -37,6 +37,8 @@ __all__ = [
 T = TypeVar("T", bound="Hashable")
 
 _PLACEHOLDER = re.compile(r"\{([^\W\d][\w .@$|\[\]-]*)\}")
+_PIECES = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|--[^\n]*|/\*.*?\*/|/\*|.", re.DOTALL)
+_QUOTED = re.compile(r"[\"'`](\w+)[\"'`]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]|\r(?!\n)")
 _DOUBTFUL = {
     "/*!": "a comment that begins with '/*!' is code for some engines; begin it with '/*'",
@@ -45,6 +47,9 @@ _DOUBTFUL = {
     "{%": "'{%' is not SQL; templates are written as '${vars.name}'",
     "$": "'$' outside quotes is not allowed; a step has no parameters, and names with '$' go in double quotes",
 }
+
+MAX_SQL_DEPTH = 500
+"""Engines take time that grows with the square of the depth, or more, and stop at 1,000."""
 
 TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "repeat", "repeat_row", "unnest"})
 """Functions allowed where a table stands: they make rows of values."""
@@ -124,6 +129,18 @@ class Statement:
         """1-based line and column in `text` of a 1-based line and column in `sql`."""
         lines = self.sql.splitlines(keepends=True)
         return self.place(sum(len(text) for text in lines[: line - 1]) + column - 1)
+
+    def place_named(self, message: str) -> tuple[int, int] | None:
+        """Place in `text` of what a message names first, in quotes: a column, a function, a table."""
+        from sqlglot.tokenizer_core import TokenType
+
+        named = _QUOTED.search(message)
+        tokens = (_tokens(self.sql) or ()) if named else ()
+        found = next(
+            (t for t in tokens if named and _folded(t.text) == _folded(named[1]) and t.token_type != TokenType.STRING),
+            None,
+        )
+        return None if found is None else self.place(found.start)
 
     def in_user_words(self, message: str) -> str:
         """A message of an engine with placeholders instead of table names."""
@@ -217,7 +234,7 @@ def _guarded(text: str, dialect: str, *, files: bool) -> tuple[Problem, ...]:
     statement = bind(text)
     tokens = _tokens(statement.sql)
     if tokens is None:
-        return (Problem("the SQL text cannot be read: a quote or a comment is not closed"),)
+        return (_unclosed(text),)
     problems = [*_doubts(statement, tokens), *_denied_calls(statement, tokens, files=files)]
     return tuple(problems or _tree_problems(statement, tokens, dialect, files=files))
 
@@ -232,13 +249,20 @@ def fragment_problems(text: str) -> list[Problem]:
     statement = Statement(text, text, {})
     tokens = _tokens(text)
     if tokens is None:
-        return [Problem("the SQL text cannot be read: a quote or a comment is not closed")]
+        return [_unclosed(text)]
     problems = [*_doubts(statement, tokens), *_denied_calls(statement, tokens, files=False)]
     for token in tokens:
         if token.text.upper() in _QUERY_WORDS and text[token.start] not in "\"'`":
             message = f"{token.text.upper()!r} is not allowed here: this text is a piece of SQL, not a query"
             problems.append(_at(message, statement.place(token.start), "write a SQL step ('expr') instead"))
     return problems
+
+
+def _unclosed(text: str) -> Problem:
+    """Where the quote or comment begins that is not closed."""
+    begun = next((found for found in _PIECES.finditer(text) if found[0] in ("'", '"', "`", "/*")), None)
+    place = None if begun is None else _line_column(text, begun.start())
+    return _at("the SQL text cannot be read: a quote or a comment is not closed", place)
 
 
 def _unknown_placeholders(text: str, available: Collection[str]) -> list[Problem]:
@@ -311,11 +335,19 @@ def _tree_problems(statement: Statement, tokens: list[Token], dialect: str, *, f
     roots = [tree for tree in trees if tree is not None and not isinstance(tree, exp.Semicolon)]
     if len(roots) != 1:
         found = f"{len(roots)} statements" if roots else "only comments"
-        return [Problem(f"a step holds exactly one query, found {found}", hint="write one step per query, or use WITH")]
+        ends = [index for index, token in enumerate(tokens[:-1]) if token.text == ";"] if roots else []
+        place = statement.place(tokens[ends[0] + 1].start) if ends else None
+        hint = "write one step per query, or use WITH"
+        return [_at(f"a step holds exactly one query, found {found}", place, hint)]
     (root,) = roots
+    if _depth(root) > MAX_SQL_DEPTH:
+        message = f"the query is nested too deeply: at most {MAX_SQL_DEPTH:,} operators and brackets in one another"
+        return [Problem(message, hint="write IN (…) instead of a chain of OR, or use several steps")]
     if not isinstance(root, (exp.Query, exp.Values, exp.Pivot)) or isinstance(root, _forbidden()):
-        first = statement.sql[tokens[0].start : tokens[0].end + 1].upper()
-        return [Problem(f"a step is one query, which begins with SELECT, WITH, FROM or VALUES; found {first!r}")]
+        first = statement.sql[tokens[0].start : tokens[0].end + 1]
+        found = f"{statement.in_user_words(first)!r}" if first in statement.names.values() else f"{first.upper()!r}"
+        place = statement.place(tokens[0].start) if "\n" in statement.text else None
+        return [_at(f"a step is one query, which begins with SELECT, WITH, FROM or VALUES; found {found}", place)]
     return [problem for node in root.walk() for problem in _node_problems(node, statement, files=files)]
 
 
@@ -323,7 +355,12 @@ def _node_problems(node: exp.Expr, statement: Statement, *, files: bool) -> Iter
     from sqlglot import exp
 
     if isinstance(node, _forbidden()):
-        yield Problem(f"a step only queries, found {_keyword(node)}")
+        word = _keyword(node)
+        found = next((token for token in _tokens(statement.sql) or () if token.text.upper() == word), None)
+        yield _at(f"a step only queries, found {word}", None if found is None else statement.place(found.start))
+    elif isinstance(node, exp.Where) and (aggregate := _aggregate_in(node)) is not None:
+        message = f"WHERE judges each row, and {_shown(aggregate)} is one value of all rows"
+        yield _at(statement.in_user_words(message), _place(aggregate, statement), "write it in HAVING or in a subquery")
     elif isinstance(node, exp.Table):
         yield from _table_problems(node, statement, files=files)
     elif isinstance(node, exp.CTE):
@@ -335,6 +372,30 @@ def _node_problems(node: exp.Expr, statement: Statement, *, files: bool) -> Iter
         known = (exp.Table, exp.Subquery, exp.Unnest, exp.Lateral, exp.Values, exp.Paren, exp.Query)
         if not isinstance(node.this, known):
             yield Problem(f"{_shown(node.this)} cannot stand where a table is expected", hint="write {df}")
+
+
+def _aggregate_in(where: exp.Expr) -> exp.Expr | None:
+    """An aggregate that is neither in a subquery nor over a window; some engines spread it over all rows."""
+    from sqlglot import exp
+
+    waiting: list[Any] = [where.this]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, exp.AggFunc):
+            return node
+        if not isinstance(node, (exp.Query, exp.Window, exp.Lambda)):
+            waiting.extend(node.iter_expressions())
+    return None
+
+
+def _depth(root: exp.Expr) -> int:
+    deepest = 0
+    waiting: list[tuple[Any, int]] = [(root, 1)]
+    while waiting:
+        node, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        waiting.extend((child, depth + 1) for child in node.iter_expressions())
+    return deepest
 
 
 def _name_problems(cte: exp.CTE, statement: Statement) -> Iterator[Problem]:

@@ -37,6 +37,12 @@ def refuse_unknown_kind(
             raise problem_error(f"expected a {what}, a mapping, found {describe(value)}")
         kind = _kind(value, keys)
         if kind in types:
+            if "type" not in value and (
+                rival := next((key for key in keys if key in value and keys[key] != kind), None)
+            ):
+                first = next(key for key in keys if key in value)
+                message = f"{first!r} and {rival!r} make two kinds of {what}; keep one"
+                raise problem_error(message, key=rival)
             return value
         if kind in planned:
             message = f"{what} of type {kind!r} is not supported by this version of Laktory: {planned[kind]}"

@@ -128,6 +128,11 @@ def _problems(owner: type[pydantic.BaseModel] | None, path: Path, item: Any) -> 
 
 def _problem(owner: type[pydantic.BaseModel] | None, path: Path, item: Any) -> Problem:
     kind, context = item["type"], item.get("ctx", {})
+    if path[-1:] == ("[key]",):
+        return Problem(f"a key is a text, found {describe(item['input'])}", path[:-1], hint="quote it", on_key=True)
+    if kind == "invalid_key":
+        key = item["input"]
+        return Problem(f"a key is a text, found {describe(key)}", (*path[:-1], key), hint="quote it", on_key=True)
     if kind == "problem":
         key = context["key"]
         return Problem(
@@ -252,10 +257,20 @@ def _walk(
 
 def _kinds(annotation: Any) -> Any:
     """The members of a field of several kinds, None left out; None where there is only one."""
-    if get_origin(annotation) not in (Union, UnionType):
-        return None
-    members = tuple(member for member in get_args(annotation) if member is not type(None))
+    members = tuple(member for member in _members(annotation) if member is not type(None))
     return members if len(members) > 1 else None
+
+
+def _members(annotation: Any) -> Iterator[Any]:
+    """What a value may be, unions within unions and what is said about them taken apart."""
+    if get_origin(annotation) is Annotated:
+        inner = get_args(annotation)[0]
+        yield from _members(inner) if get_origin(inner) in (Union, UnionType) else (annotation,)
+    elif get_origin(annotation) in (Union, UnionType):
+        for member in get_args(annotation):
+            yield from _members(member)
+    else:
+        yield annotation
 
 
 def _is_meant(tag: str, value: Any) -> bool:

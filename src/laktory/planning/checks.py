@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 from dataclasses import replace
 from pathlib import PurePath
@@ -48,6 +49,7 @@ def pipeline_problems(
     """
     complete = imported or not pipeline.imports
     problems = list(_import_list_problems(pipeline))
+    problems += _root_problems(pipeline.root_path_)
     if not pipeline.nodes:
         problems.append(Problem(f"pipeline {pipeline.name!r} has no nodes", ("nodes",), hint="add at least one"))
     for index, node in enumerate(pipeline.nodes):
@@ -81,7 +83,12 @@ def node_problems(
     if engine.module and importlib.util.find_spec(engine.module) is None:
         message = f"backend {engine.name!r} needs the package {engine.module!r}, which is not installed"
         yield Problem(message, ("dataframe_backend",), hint=install_line(engine.module))
+    names = [source.name for source in node.sources]
+    yield from _root_problems(node.root_path_)
     for index, source in enumerate(node.sources):
+        if source.name and names.index(source.name) < index:
+            message = f"two sources are named {source.name!r}: {{sources.{source.name}}} could be either"
+            yield Problem(message, ("sources", index, "name"), hint="give each a name of its own")
         for problem in source_problems(source, engine, imports):
             yield replace(problem, path=("sources", index, *problem.path))
     for index, sink in enumerate(node.sinks):
@@ -100,6 +107,7 @@ def source_problems(source: Any, engine: Capabilities, imports: Collection[str])
     if isinstance(source, CustomDataSource):
         yield from _import_problems(source.custom_reader.func_name, imports, ("custom_reader",))
     if isinstance(source, FileDataSource):
+        yield from _path_problems(source.path)
         yield from _source_format_problems(source, engine)
     yield from _expression_problems(source)
     yield from _rename_problems(source)
@@ -108,6 +116,8 @@ def source_problems(source: Any, engine: Capabilities, imports: Collection[str])
 def _rename_problems(source: Any) -> Iterator[Problem]:
     renames = source.renames or {}
     for old, new in renames.items():
+        if not new.strip():
+            yield Problem(f"a column needs a name, found {new!r}", ("renames", old))
         if list(renames.values()).count(new) > 1:
             yield Problem(f"two columns are renamed to {new!r}", ("renames", old), hint="give each a name of its own")
             return
@@ -137,6 +147,11 @@ def sink_problems(sink: Any, engine: Capabilities, imports: Collection[str]) -> 
         return
     if not isinstance(sink, FileDataSink):
         return
+    yield from _path_problems(sink.path)
+    if re.search(r"[*?]", sink.path):
+        yield Problem(f"a sink writes to one place, and {sink.path!r} is a pattern", ("path",))
+    if PurePath(sink.path).name in ("", "..") and not sink.path.endswith("/"):
+        yield Problem(f"{sink.path!r} is a directory, not a file", ("path",), hint="name a file in it")
     support = engine.formats.get(sink.format)
     if support is None or not support.modes:
         valid = [name for name, found in engine.formats.items() if found.modes]
@@ -158,6 +173,26 @@ def sink_problems(sink: Any, engine: Capabilities, imports: Collection[str]) -> 
         yield Problem(message, ("writer_kwargs", "partition_by"))
     if sink.path.endswith("/") and sink.format in ("AVRO", "EXCEL"):
         yield Problem(f"a directory of {sink.format} files cannot be written", ("path",), hint="name a file")
+
+
+def _root_problems(place: object) -> Iterator[Problem]:
+    if place is None:
+        return
+    if url_scheme(str(place)):
+        yield Problem(f"the root path is a folder of the file system, found {str(place)!r}", ("root_path",))
+    for problem in _path_problems(str(place)):
+        yield replace(problem, path=("root_path",))
+
+
+def _path_problems(path: str) -> Iterator[Problem]:
+    """Where a path means nothing of the kind that its author has in mind, a file of that very name would be made."""
+    if found := re.search(r"\$\{(\w*)\}", path):
+        hint = f"write '${{vars.{found[1] or 'NAME'}}}' for a variable"
+        yield Problem(f"{found[0]!r} stands for nothing", ("path",), hint=hint)
+    if re.match(r"~\w*(/|$)", path):
+        yield Problem(
+            f"'~' does not stand for a home directory here: {path!r}", ("path",), hint="write '${vars.HOME}/…'"
+        )
 
 
 def _may_partition(sink: FileDataSink) -> bool:
@@ -185,7 +220,10 @@ def _import_problems(func_name: str, imports: Collection[str], path: Path) -> It
 def _import_list_problems(pipeline: Pipeline) -> Iterator[Problem]:
     for index, name in enumerate(pipeline.imports):
         package = name.partition(".")[0]
-        if package not in sys.modules and not (package.isidentifier() and importlib.util.find_spec(package)):
+        if not all(part.isidentifier() for part in name.split(".")):
+            yield Problem(f"{name!r} is not the name of a module", ("imports", index), hint="write 'package.module'")
+            continue
+        if package not in sys.modules and not importlib.util.find_spec(package):
             yield Problem(
                 f"there is no module {package!r}", ("imports", index), hint="install it, or run where it lies"
             )
@@ -310,6 +348,7 @@ def _target_problems(pipeline: Pipeline) -> Iterator[Problem]:
             message = f"{where} writes to {place.path!r}, as {seen[place.target]} does: one would undo the other"
             yield Problem(message, place.at)
         seen.setdefault(place.target, where)
+    written = {os.path.realpath(name): name for name in (pipeline._marks.lines if pipeline._marks else ())}
     kept = {f"{os.path.realpath(pipeline.root_path)}/{name}" for name in _IN_ROOT}
     for place in places:
         parents = list(map(str, PurePath(place.target).parents))
@@ -317,6 +356,8 @@ def _target_problems(pipeline: Pipeline) -> Iterator[Problem]:
         if around is not None:
             message = f"{place.path!r} lies inside the place that {seen[around]} writes to"
             yield Problem(message, place.at, hint="write to a path of its own")
+        if place.target in written:
+            yield Problem(f"{place.path!r} is a file of this definition: the run would replace it", place.at)
         if not kept.isdisjoint([place.target, *parents]):
             yield Problem(f"{place.path!r} is where Laktory keeps its records of runs", place.at)
     folders = {place.target: place for place in places if place.folder}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from laktory.expressions.python import evaluate, parse
 from laktory.expressions.scopes import looks_like_code, scope
 from laktory.expressions.statement import fragment_problems
 from laktory.models.dataframe.dataframemethod import reference
+from laktory.models.problems import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -33,6 +35,12 @@ _DENIED = frozenset(
 )  # fmt: skip
 GROUPING_HINT = "use 'laktory.groupby_and_agg' with groupby_columns and agg_expressions"
 _GROUPING = frozenset({"group_by", "groupby", "groupBy", "group_by_dynamic", "rolling"})
+_OTHER_API = {
+    "pl": "write nw.…, or set 'dataframe_api: NATIVE'",
+    "nw": "write pl.…, or set 'dataframe_api: NARWHALS'",
+    "F": "write nw.…",
+}
+"""Library that an expression begins with, though the step is not of its API → what to do."""
 _IMPORTS_HINT = "a namespace must be registered by a module of the pipeline's 'imports'"
 
 
@@ -61,6 +69,8 @@ def method_problems(
         if problem is not None:
             path = _place_of(problem, step)
             yield replace(problem, path=path, on_key=len(path) > 1)
+        elif "." not in step.func_name:
+            yield from _number_problems(step, function)
     for path, text in _texts(("func_args",), step.func_args):
         yield from _text_problems(path, text, api, engine, known, complete=complete)
     for path, text in _texts(("func_kwargs",), step.func_kwargs):
@@ -115,6 +125,24 @@ def argument_problem(
         hint = next((found for key in kwargs if key not in parameters and (found := closest(key, parameters))), None)
         return Problem(f"method {name!r} does not take these arguments: {error}", valid=parameters, hint=hint)
     return None
+
+
+def _number_problems(step: DataFrameMethod, function: Callable[..., Any]) -> Iterator[Problem]:
+    """Counts of rows that are none: engines differ in what they make of them, all rows among it."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())[1:]
+    except (TypeError, ValueError):
+        return
+    given: list[tuple[Path, str, Any]] = [
+        (("func_args", index), parameter.name, value)
+        for index, (parameter, value) in enumerate(zip(parameters, step.func_args, strict=False))
+    ]
+    given += [(("func_kwargs", key), key, value) for key, value in step.func_kwargs.items()]
+    counts = {parameter.name for parameter in parameters if parameter.name == "n" and parameter.annotation == "int"}
+    for path, name, value in given:
+        if name in counts and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+            message = f"{name!r} of method {step.func_name!r} is a number of rows, found {describe(value)}"
+            yield Problem(message, path, valid="a whole number, 0 or more")
 
 
 def _refusal(name: str, kind: str, allowed: frozenset[str] | None) -> Problem | None:
@@ -181,7 +209,8 @@ def _text_problems(
                 parse(text)
         except LaktoryError as error:
             column = error.offset + 1 if isinstance(error, ExpressionError) and error.offset is not None else None
-            yield Problem(str(error), path, line=1, column=column)
+            foreign = re.match(r"unknown name '(\w+)'", str(error))
+            yield Problem(str(error), path, hint=_OTHER_API.get(foreign[1]) if foreign else None, line=1, column=column)
     elif api == "NATIVE" and engine.native_methods is not None:
         for problem in fragment_problems(text)[:1]:
             yield Problem(problem.message, path, hint=problem.hint)

@@ -6,6 +6,7 @@ import importlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from laktory.diagnostics import Problem
 from laktory.errors import DefinitionError, RunError
 from laktory.log import get_logger
 from laktory.models.base import SPELLINGS
@@ -37,7 +38,7 @@ def import_modules(names: Iterable[str]) -> None:
         try:
             importlib.import_module(name)
         except (Exception, SystemExit) as error:
-            msg = f"module {name!r} in 'imports' cannot be imported: {type(error).__name__}: {error}"
+            msg = f"module {name!r} cannot be imported: {type(error).__name__}: {error}"
             raise DefinitionError(msg) from error
 
 
@@ -54,7 +55,12 @@ def import_listed(pipeline: Pipeline, named: Collection[str]) -> None:
     sources = (source.custom_reader for source in pipeline.data_sources if isinstance(source, CustomDataSource))
     writers = (sink.custom_writer for node in pipeline.nodes for sink in node.sinks if sink.custom_writer is not None)
     functions = [function.func_name.rpartition(".")[0] for function in (*sources, *writers)]
-    import_modules(dict.fromkeys([*pipeline.imports, *functions]))
+    for index, name in enumerate([*pipeline.imports, *dict.fromkeys(functions)]):
+        try:
+            import_modules([name])
+        except DefinitionError as error:
+            at = ("imports", index) if index < len(pipeline.imports) else ("imports",)
+            raise_located([Problem(str(error), at)], pipeline._marks, SPELLINGS)
     problems = pipeline_problems(pipeline, named, imported=True)
     if problems:
         raise_located(problems, pipeline._marks, SPELLINGS)

@@ -17,6 +17,7 @@ from laktory.models.datasources import (
     PipelineNodeDataSource,
 )
 from laktory.runtime.custom import call
+from laktory.transforms.methods import refuse_other_than_truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -57,11 +58,24 @@ def read(
     """
     kind, backend = type(source).__name__, source.dataframe_backend
     _log.info("Reading `%s` %s with %s", kind, source.description, backend)
-    with within(*_ORIGIN.get(type(source), ())):
+    with _options_taken(source), within(*_ORIGIN.get(type(source), ())):
         frame = _frame(source, session, upstream, seen)
     frame = post_read(source, frame)
     _log.info("Read completed.")
     return frame
+
+
+@contextmanager
+def _options_taken(source: BaseDataSource) -> Iterator[None]:
+    """What a reader makes of a value that is none of its options' is told of the options."""
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, LaktoryError) or not (isinstance(source, FileDataSource) and source.reader_kwargs):
+            raise
+        with within("reader_kwargs"):
+            msg = f"the {source.format} reader cannot work with these values: {reason(error)}"
+            raise SourceError(msg) from error
 
 
 def _frame(
@@ -79,6 +93,9 @@ def _frame(
         pipeline, node = source.parent_pipeline, source.parent_pipeline_node
         context = LaktoryContext(node=node, pipeline=pipeline, source=source)
         found = call(source.custom_reader, pipeline.imports if pipeline else (), context)
+        if found is None:
+            msg = f"{source.custom_reader.func_name!r} gives nothing, not a frame"
+            raise SourceError(msg)
         try:
             return session.adopt(found)
         except SourceError as error:
@@ -112,8 +129,9 @@ def post_read(source: BaseDataSource, frame: Frame) -> Frame:
     """Apply ``filter``, ``selects``, ``renames``, ``drops``, ``drop_duplicates``, in this order."""
     if source.filter:
         with _option("filter"):
-            frame = frame.filter(_compiled(source, "filter", source.filter, frame.collect_schema(), per_row=True))
-            frame.collect_schema()
+            predicate = _compiled(source, "filter", source.filter, frame.collect_schema(), per_row=True)
+            refuse_other_than_truth(frame, predicate)
+            frame = frame.filter(predicate)
     if source.selects:
         with _option("selects"):
             frame = _selected(source, frame)
@@ -121,7 +139,9 @@ def post_read(source: BaseDataSource, frame: Frame) -> Frame:
     if source.renames or source.drops or isinstance(source.drop_duplicates, list):
         _require_columns(source, frame)
     if source.renames:
-        frame = frame.rename(source.renames)
+        with _option("renames"):
+            frame = frame.rename(source.renames)
+            frame.collect_schema()
     if source.drops:
         frame = frame.drop(*source.drops, strict=False)
     if source.drop_duplicates:
@@ -139,8 +159,7 @@ def _option(name: str) -> Iterator[None]:
         except LaktoryError:
             raise
         except Exception as error:
-            said = reason(error).removeprefix("Binder Error: ")
-            msg = f"{name!r} cannot be computed on these columns: {said}"
+            msg = f"{name!r} cannot be computed on these columns: {reason(error)}"
             raise StepError(msg) from error
 
 
@@ -192,6 +211,7 @@ def _require_columns(source: BaseDataSource, frame: Frame) -> None:
         if name not in columns:
             with within("renames", name):
                 raise _missing(source, "renames", name, columns)
+    left = [name for name in left if name not in (source.drops or ())]
     for position, name in enumerate(source.drop_duplicates if isinstance(source.drop_duplicates, list) else ()):
         if name not in left:
             with within("drop_duplicates", position):

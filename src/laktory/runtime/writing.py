@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from laktory.engines.errors import reason
 from laktory.engines.formats import COMPRESSION, extension, foreign_entry, list_files
 from laktory.engines.hive import key_names
 from laktory.engines.identity import SeenFiles
 from laktory.engines.protocol import FileRead, Output, Staged
-from laktory.errors import SinkError, SourceError, within
+from laktory.errors import LaktoryError, SinkError, SourceError, within
 from laktory.log import get_logger
 from laktory.models.custom import LaktoryContext
 from laktory.runtime.custom import call
@@ -191,6 +192,13 @@ def _staged(outputs: Sequence[Output], active: Sequence[_SinkWrite], session: Se
             raise
         with within(*sink_place(named.sink), "path"):
             raise SinkError(str(error).replace(named.staging.path, named.sink.path)) from error
+    except (TypeError, ValueError, OverflowError) as error:
+        sink = next((write.sink for write in active if write.sink.writer_kwargs), None)
+        if isinstance(error, LaktoryError) or sink is None:
+            raise
+        with within(*sink_place(sink), "writer_kwargs"):
+            msg = f"the {sink.format} writer cannot work with these values: {reason(error)}"
+            raise SinkError(msg) from error
 
 
 def scratch_output(frame: Frame, folder: Path, name: str, format_: str) -> tuple[Output, FileRead]:

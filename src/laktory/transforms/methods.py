@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from laktory.diagnostics import Problem, closest
+from laktory.diagnostics import Problem, closest, plain_words
 from laktory.errors import LaktoryError, StepError
 from laktory.models.custom import LaktoryContext
 from laktory.models.datasources.base import BaseDataSource
@@ -14,7 +15,7 @@ from laktory.planning.methods import GROUPING_HINT, argument_problem, find_metho
 from laktory.transforms.arguments import guard_fragments, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import narwhals as nw
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     Frame = nw.LazyFrame[Any]
 
-__all__ = ["call_method", "call_text"]
+__all__ = ["call_method", "call_text", "refuse_other_than_truth"]
 
 _ROW_ORDER = "no assumptions about row order"
 """What Narwhals says of a method that needs `order_by`."""
@@ -71,6 +72,10 @@ def call_method(
     if native and session.capabilities.native_methods is not None:
         guard_fragments(step.func_name, [args, kwargs])
     _refuse_unknown_columns(step.func_name, frame, args, kwargs)
+    if step.func_name == "filter" and not native:
+        for predicate in args:
+            with _failing(step.func_name):
+                refuse_other_than_truth(frame, predicate)
     if _wants_context(function):
         kwargs["laktory_context"] = LaktoryContext(node=step.parent_pipeline_node, pipeline=step.parent_pipeline)
     result = _call(step.func_name, function, args, kwargs)
@@ -105,6 +110,25 @@ def _refuse_unknown_columns(name: str, frame: Frame, args: list[Any], kwargs: di
             raise StepError(msg)
 
 
+def refuse_other_than_truth(frame: Frame, predicate: Any) -> None:
+    """Some engines keep rows by a number that is not 0 when they push a filter into a scan, and say nothing.
+
+    Raises
+    ------
+    StepError
+        If the predicate is not boolean.
+    """
+    import narwhals as nw
+
+    # a constant may be of no type yet, and lists of booleans have no names
+    if not isinstance(predicate, (nw.Expr, str)):
+        return
+    for dtype in frame.select(predicate).collect_schema().values():
+        if dtype not in (nw.Boolean, nw.Unknown):
+            msg = f"a filter keeps rows for which it is true, found values of type {dtype}; compare them with something"
+            raise StepError(msg)
+
+
 def _wants_context(function: Callable[..., Any]) -> bool:
     try:
         return "laktory_context" in inspect.signature(function).parameters
@@ -116,13 +140,23 @@ def _call(name: str, function: Callable[..., Any], args: list[Any], kwargs: dict
     problem = argument_problem(name, function, args, kwargs)
     if problem is not None:
         raise StepError(_told(problem))
-    try:
+    with _failing(name):
         return function(*args, **kwargs)
+
+
+@contextmanager
+def _failing(name: str) -> Iterator[None]:
+    """What a method raises is a failed step."""
+    try:
+        yield
     except LaktoryError as error:
-        msg = f"method {name!r}: {error}"
+        msg = str(error) if str(error).startswith(f"method {name!r}") else f"method {name!r}: {error}"
         raise StepError(msg) from error
     except (Exception, SystemExit) as error:
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        first = plain_words(" ".join(lines[: 2 if lines[0].endswith(":") else 1]))
+        if isinstance(error, SystemExit):
+            first = f"it asks to leave the process, with {error.code!r}"
         if _ROW_ORDER in str(error):
             first = "rows have no order of their own, so none is first or last; give 'order_by', or keep 'any'"
         msg = f"method {name!r} failed: {first}"

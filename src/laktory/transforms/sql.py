@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Frame = nw.LazyFrame[Any]
 
-__all__ = ["run_statement"]
+__all__ = ["located", "run_statement"]
 
 
 def run_statement(text: str, session: Session, frames: Mapping[str, Frame]) -> Frame:
@@ -43,6 +43,18 @@ def run_statement(text: str, session: Session, frames: Mapping[str, Frame]) -> F
         return session.sql(statement.sql, tables)
     except StepError as error:
         raise _located(statement, session, error) from (error.__cause__ or error)
+
+
+def located(text: str, error: StepError) -> StatementError:
+    """What an engine says of a statement, also when it plans it later, at the place of what it names."""
+    if isinstance(error, StatementError) and error.line is not None:
+        return error
+    statement = bind(text)
+    line, column = statement.place_named(str(error)) or (None, None)
+    message = statement.in_user_words(str(error))
+    found = StatementError(message, line=line, column=column, hint=getattr(error, "hint", None))
+    found.__cause__ = error.__cause__ or error
+    return found
 
 
 def _located(statement: Statement, session: Session, error: StepError) -> StatementError:

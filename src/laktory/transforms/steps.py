@@ -12,7 +12,7 @@ from laktory.models.dataframe.dataframeexpr import DataFrameExpr
 from laktory.models.dataframe.dataframemethod import DataFrameMethod
 from laktory.narwhals_ext.register import register
 from laktory.transforms.methods import call_method, call_text
-from laktory.transforms.sql import run_statement
+from laktory.transforms.sql import located, run_statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -79,6 +79,8 @@ def apply(
             session.schema(flowing)
         except LaktoryError as error:
             failed = error if isinstance(error, RunError) else StepError(str(error))
+            if isinstance(step, DataFrameExpr) and isinstance(failed, StepError):
+                failed = located(step.expr, failed)
             failed.path = ("nodes", position, "expr" if isinstance(step, DataFrameExpr) else "func_name")
             if isinstance(failed, StepError):
                 failed.step = position
@@ -86,7 +88,7 @@ def apply(
                 failed.told = f"step {position} ({type(step).__name__}): {failed}"
             if failed is error:
                 raise
-            raise failed from error
+            raise failed from (failed.__cause__ or error)
     if flowing is None:
         msg = "there is no frame: the node has neither a source nor a SQL step"
         raise StepError(msg)

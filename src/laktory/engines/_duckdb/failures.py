@@ -10,7 +10,7 @@ import duckdb
 import polars as pl
 from narwhals.exceptions import NarwhalsError
 
-from laktory.diagnostics import closest
+from laktory.diagnostics import closest, plain_words
 from laktory.diagnostics.secrets import redact
 from laktory.engines.errors import conversion_fault, in_words, is_panic, os_reason, reason, sink_failure
 from laktory.engines.locate import broken_json_line, ragged_csv_line
@@ -45,7 +45,9 @@ _REWORDED = (
         re.compile(r'UNION \(ALL\) BY NAME .* the name ""(.*?)"" occurs .*'),
         r"two columns are named '\1', case ignored; give one another name with AS",
     ),
-    (re.compile(r"Candidate bindings: "), "columns like it: "),
+    (re.compile(r"!?\s+Candidate (bindings|tables): "), r"; \1 like it: "),
+    (re.compile(r"!?\s+Did you mean "), "; did you mean "),
+    (re.compile(r"; bindings like it"), "; columns like it"),
 )  # fmt: skip
 
 
@@ -82,7 +84,7 @@ def message_of(error: BaseException) -> str:
     """The first paragraph of a message of DuckDB on one line, without the kind of error and the quoted statement."""
     text = _KIND.sub("", _LINE.sub("", str(error)))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return in_words(redact(" ".join(lines[:2])))[:300] if lines else type(error).__name__
+    return plain_words(in_words(redact(" ".join(lines[:2]))))[:300] if lines else type(error).__name__
 
 
 def statement_failure(error: duckdb.Error, tables: Iterable[str]) -> StepError:

@@ -15,7 +15,7 @@ from laktory.models.pipelinechild import Upper
 from laktory.models.problems import problem_error
 from laktory.models.readerwritermethod import ReaderWriterMethod
 
-__all__ = ["FileDataSource", "PathText"]
+__all__ = ["FileDataSource", "PathText", "Place"]
 
 
 def _path_text(value: Any) -> Any:
@@ -27,6 +27,13 @@ def _path_text(value: Any) -> Any:
     return value
 
 
+def _place(value: Any) -> Any:
+    _path_text(value)
+    return value
+
+
+Place = Annotated[str | Path, BeforeValidator(_place)]
+"""A path that may be given as `pathlib.Path`, and stays one."""
 PathText = Annotated[str, BeforeValidator(_path_text)]
 """A path as text; `pathlib.Path` is accepted."""
 

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, computed_field
 from laktory.diagnostics import MAX_SHOWN, Problem, closest
 from laktory.graph import find_cycle, sort
 from laktory.models.base import SPELLINGS, BaseModel, OrVariable, has_variable, is_variable
+from laktory.models.datasources.file import Place
 from laktory.models.pipeline.pipelinenode import NameText, PipelineNode
 from laktory.models.pipelinechild import PipelineChild
 from laktory.models.places import spread, written_marks
@@ -56,7 +57,7 @@ class Pipeline(PipelineChild):
     imports: list[str] = Field(
         default=[], description="Modules imported before the first node; custom functions may come only from these."
     )
-    root_path_: str | FilePath | None = Field(
+    root_path_: Place | None = Field(
         default=None,
         alias="root_path",
         exclude=True,

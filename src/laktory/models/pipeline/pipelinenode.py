@@ -12,6 +12,7 @@ from laktory.models.base import SPELLINGS, is_variable
 from laktory.models.dataframe.dataframetransformer import DataFrameTransformer
 from laktory.models.datasinks import DataSinksUnion
 from laktory.models.datasources import DataSourcesUnion, PipelineNodeDataSource
+from laktory.models.datasources.file import Place
 from laktory.models.pipelinechild import PipelineChild
 from laktory.models.problems import problem_error
 
@@ -69,7 +70,7 @@ class PipelineNode(PipelineChild):
     execution_task_name_: str | None = Field(
         default=None, alias="execution_task_name", description="Nodes of one name run in one task of an orchestrator."
     )
-    root_path_: str | Path | None = Field(
+    root_path_: Place | None = Field(
         default=None, alias="root_path", exclude=True, description="Where the node keeps what it needs between runs."
     )
 

@@ -1,0 +1,10 @@
+from laktory import api
+
+
+@api.register_anyframe_namespace("my_gives_nothing")
+class Methods:
+    def __init__(self, frame):
+        self._frame = frame
+
+    def step(self):
+        return None

@@ -1,0 +1,2 @@
+def read(symbol):
+    return {"id": [symbol]}
