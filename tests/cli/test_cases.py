@@ -1,8 +1,9 @@
 """One folder a case: a bad definition (or bad data, or a bad call), and exactly what the user is told.
 
-``case.json`` may hold `args` of the command (default: ``run``), the `exit` code (default: 2), and ``python: false``
-where only the command line can meet the problem. All others are run through the Python API as well, which has to
-say the same. Set LAKTORY_UPDATE_CASES=1 to write what is expected anew, then read the difference.
+``case.json`` may hold `args` of the command (default: ``run``), the `exit` code (default: 2), the `engines` that all
+have to say the same, and ``python: false`` where only the command line can meet the problem. All others are run through
+the Python API as well, which has to say the same. Set LAKTORY_UPDATE_CASES=1 to write what is expected anew, then read
+the difference.
 """
 
 from __future__ import annotations
@@ -19,27 +20,40 @@ from typer.testing import CliRunner
 from laktory.cli import app
 from laktory.errors import LaktoryError
 from laktory.models import Pipeline
+from laktory.settings import settings
 
 CASES = Path(__file__).parent / "cases"
-NAMES = sorted(path.name for path in CASES.iterdir() if path.is_dir())
+
+
+def case_of(name: str) -> Path:
+    return CASES / name.partition(":")[0]
 
 
 def options_of(name: str) -> dict[str, Any]:
-    file = CASES / name / "case.json"
+    file = case_of(name) / "case.json"
     return json.loads(file.read_text("utf-8")) if file.exists() else {}
+
+
+NAMES = [
+    f"{name}:{engine}" if engine else name
+    for name in sorted(path.name for path in CASES.iterdir() if path.is_dir())
+    for engine in options_of(name).get("engines", [""])
+]
 
 
 @pytest.fixture
 def folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ignored = shutil.ignore_patterns("expected*.txt", "case.json")
-    copied = Path(shutil.copytree(CASES / name, tmp_path / "project", ignore=ignored))
+    copied = Path(shutil.copytree(case_of(name), tmp_path / "project", ignore=ignored))
     monkeypatch.chdir(copied)
     monkeypatch.syspath_prepend(copied)
+    if engine := name.partition(":")[2]:
+        monkeypatch.setattr(settings, "dataframe_backend", engine)
     return copied
 
 
 def check(name: str, found: str) -> None:
-    expected = CASES / name / "expected.txt"
+    expected = case_of(name) / "expected.txt"
     if os.environ.get("LAKTORY_UPDATE_CASES"):
         expected.write_text(found, "utf-8")
     assert found == expected.read_text("utf-8")
@@ -65,7 +79,7 @@ def test_python(name: str, folder: Path) -> None:
     error = caught.value
     errors = error.exceptions if isinstance(error, ExceptionGroup) else [error]
     told = "".join(f"{item}\n" for item in errors)
-    assert told == (CASES / name / "expected.txt").read_text("utf-8").replace("error: ", "")
+    assert told == (case_of(name) / "expected.txt").read_text("utf-8").replace("error: ", "")
 
 
 def files(folder: Path) -> dict[str, bytes]:
