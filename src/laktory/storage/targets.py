@@ -72,7 +72,7 @@ def _check(target: Target, declared: str) -> None:
     path = Path(target.path)
     above = next((parent for parent in Path(declared).parents if parent.exists()), None)
     if above is not None and not above.is_dir():
-        msg = f"{declared!r} is below {str(above)!r}, which is a file, not a directory; choose another path"
+        msg = f"cannot write {declared!r}: Not a directory ({str(above)!r} is a file); choose another path"
         raise SinkError(msg)
     if target.kind == "file":
         if path.is_dir():
