@@ -1,8 +1,8 @@
 """One folder a case: a bad definition (or bad data, or a bad call), and exactly what the user is told.
 
-``case.json`` may hold `args` of the command (default: ``run``), the `exit` code (default: 2), and ``python: false``
-where only the command line can meet the problem. All others are run through the Python API as well, which has to
-say the same.
+``case.json`` may hold `args` of the command (default: ``run``), the `exit` code (default: 2), the `engines` that all
+have to say the same, and ``python: false`` where only the command line can meet the problem. All others are run through
+the Python API as well, which has to say the same.
 
 What is wrong in the text is told by ``laktory validate`` as well, in the same words, and touches no file. Cases with
 an `exit` code of 1 fail by what data hold; ``validate: false`` marks what only a run can know: what modules of the
@@ -25,9 +25,14 @@ from typer.testing import CliRunner
 from laktory.cli import app
 from laktory.errors import MAX_CHARACTERS, MAX_LINES, LaktoryError
 from laktory.models import Pipeline
+from laktory.settings import settings
 
 CASES = Path(__file__).parent / "cases"
-NAMES = sorted(path.name for path in CASES.iterdir() if path.is_dir())
+
+
+def case_of(name: str) -> Path:
+    return CASES / name.partition(":")[0]
+
 
 INTERNALS = re.compile(
     r"Traceback|fault of Laktory|pydantic|narwhals|sqlglot|polars\.|duckdb\.|pyarrow\.|_core\b|type=|input_value"
@@ -41,7 +46,7 @@ EACH = re.compile(r"\n(?=error: |Error: |\S+:\d+:\d+: )")
 
 
 def options_of(name: str) -> dict[str, Any]:
-    file = CASES / name / "case.json"
+    file = case_of(name) / "case.json"
     return json.loads(file.read_text("utf-8")) if file.exists() else {}
 
 
@@ -52,17 +57,26 @@ def is_of_the_text(name: str) -> bool:
     return found and options.get("validate", True)
 
 
+NAMES = [
+    f"{name}:{engine}" if engine else name
+    for name in sorted(path.name for path in CASES.iterdir() if path.is_dir())
+    for engine in options_of(name).get("engines", [""])
+]
+
+
 @pytest.fixture
 def folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ignored = shutil.ignore_patterns("expected*.txt", "case.json")
-    copied = Path(shutil.copytree(CASES / name, tmp_path / "project", ignore=ignored))
+    copied = Path(shutil.copytree(case_of(name), tmp_path / "project", ignore=ignored))
     monkeypatch.chdir(copied)
     monkeypatch.syspath_prepend(copied)
+    if engine := name.partition(":")[2]:
+        monkeypatch.setattr(settings, "dataframe_backend", engine)
     return copied
 
 
 def check(name: str, found: str) -> None:
-    expected = CASES / name / "expected.txt"
+    expected = case_of(name) / "expected.txt"
     if os.environ.get("LAKTORY_UPDATE_CASES"):
         expected.write_text(found, "utf-8")
     assert found == expected.read_text("utf-8")
@@ -80,7 +94,7 @@ def test_command_line(name: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_message_is_clear(name: str) -> None:
-    told = (CASES / name / "expected.txt").read_text("utf-8")
+    told = (case_of(name) / "expected.txt").read_text("utf-8")
     assert told.strip()
     assert not INTERNALS.search(told)
     for message in EACH.split(told.strip()):
@@ -97,7 +111,7 @@ def test_validate_tells_the_same_and_touches_nothing(name: str, folder: Path) ->
     before = sorted(folder.rglob("*"))
     result = CliRunner().invoke(app, ["validate"])
     assert result.exit_code == 2, result.output
-    assert result.stderr == (CASES / name / "expected.txt").read_text("utf-8")
+    assert result.stderr == (case_of(name) / "expected.txt").read_text("utf-8")
     run = CliRunner().invoke(app, ["run"])
     assert run.stderr == result.stderr
     assert [path for path in sorted(folder.rglob("*")) if "__pycache__" not in path.parts] == before
@@ -112,7 +126,7 @@ def test_python(name: str, folder: Path) -> None:
     error = caught.value
     errors = error.exceptions if isinstance(error, ExceptionGroup) else [error]
     told = "".join(f"{item}\n" for item in errors)
-    assert told == (CASES / name / "expected.txt").read_text("utf-8").replace("error: ", "")
+    assert told == (case_of(name) / "expected.txt").read_text("utf-8").replace("error: ", "")
 
 
 def files(folder: Path) -> dict[str, bytes]:

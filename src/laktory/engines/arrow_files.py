@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import inspect
 import io
 import json
+import shutil
 from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from laktory.engines.errors import conversion_fault, reason
-from laktory.engines.excel import refuse_cells
+from laktory.engines.excel import refuse_cells, refuse_errors
 from laktory.engines.formats import COMPRESSION, compression_of
 from laktory.engines.hive import key_types, keys_of, refuse_conflicts, value_of
 from laktory.engines.inference import JsonType, RoundedError
 from laktory.engines.json_text import elements
+from laktory.engines.locate import broken_text_line
+from laktory.engines.scans import check_text, checked_scan
 from laktory.engines.schemas import declared_schema, fit, from_text, unite_schemas
 from laktory.errors import SinkError, SourceError
 from laktory.optional import require
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from laktory.engines.protocol import FileRead
 
 __all__ = [
+    "join_json",
     "parameters",
     "parse_json_lines",
     "read_files",
@@ -38,6 +43,7 @@ __all__ = [
     "writer_arguments",
 ]
 
+_BLOCK = 1 << 20
 _WITH_KEYS = frozenset({"IPC", "PYARROW"})
 
 
@@ -56,6 +62,8 @@ def read_files(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
     """
     import polars as pl
 
+    if read.format in {"JSON", "TEXT"}:
+        check_text(files)
     if read.format == "JSON":
         return _read_json(files, declared_schema(read))
     reader = _READERS[read.format]
@@ -134,6 +142,32 @@ def wrap_json_lines(lines: str, path: str) -> None:
             target.write(separator + line.rstrip(b"\n"))
             separator = b",\n"
         target.write(b"\n]\n" if separator == b",\n" else b"[]\n")
+
+
+def join_json(old: str, new: str) -> None:
+    """Put the elements of a document that holds some before those of a list, into the file of the list.
+
+    The document is kept to the letter, but for blanks at its ends.
+    """
+    whole = Path(f"{new}.whole")
+    with whole.open("w+b") as out, Path(old).open("rb") as first, Path(new).open("rb") as rest:
+        head = first.read(_BLOCK).removeprefix(codecs.BOM_UTF8).lstrip()
+        is_list = head.startswith(b"[")
+        out.write(head if is_list else b"[\n" + head)
+        shutil.copyfileobj(first, out, _BLOCK)
+        end = out.tell()
+        while end:
+            end -= 1
+            out.seek(end)
+            if not (sign := out.read(1)).isspace():
+                break
+        out.seek(end if is_list and sign == b"]" else end + 1)
+        out.truncate()
+        tail = rest.read(_BLOCK).lstrip().removeprefix(b"[").lstrip()
+        out.write(b"\n" if tail.startswith(b"]") else b",\n")
+        out.write(tail)
+        shutil.copyfileobj(rest, out, _BLOCK)
+    whole.replace(new)
 
 
 def reader_arguments(format: str) -> Collection[str]:  # noqa: A002
@@ -220,7 +254,7 @@ def _json_rows(file: str) -> Iterator[tuple[str, Any]]:
     try:
         text = _text_of(file)
     except UnicodeDecodeError as error:
-        msg = f"{file!r} is not UTF-8 text"
+        msg = broken_text_line([file]) or f"{file!r} is not UTF-8 text"
         raise SourceError(msg) from error
     except (OSError, pl.exceptions.PolarsError) as error:
         _raise_unreadable(file, "JSON", error)
@@ -233,7 +267,8 @@ def _json_rows(file: str) -> Iterator[tuple[str, Any]]:
         yield from elements(text)
     except json.JSONDecodeError as error:
         hint = "; one object per line is the format JSONL" if error.msg == "Extra data" else ""
-        msg = f"{file!r} line {error.lineno}: not valid JSON, {error.msg} at column {error.colno}{hint}"
+        said = f"{error.msg.removesuffix(' at')} at column {error.colno}{hint}"
+        msg = f"{file!r} line {error.lineno}: not valid JSON, {said}"
         raise SourceError(msg) from error
     except RecursionError as error:
         msg = f"{file!r} is nested too deeply"
@@ -274,7 +309,7 @@ def _parsed_as(dtype: pl.DataType | DataTypeClass, where: str, *, top: bool = Fa
         return pl.List(_parsed_as(dtype.inner, f"{where}[]"))
     if dtype.is_integer() and dtype != pl.Int64:
         return pl.Int128() if dtype in {pl.Int128, pl.UInt64, pl.UInt128} else pl.Int64()
-    if isinstance(dtype, (pl.Decimal, pl.Categorical, pl.Enum)) or (dtype == pl.Time and top):
+    if isinstance(dtype, (pl.Decimal, pl.Categorical, pl.Enum, pl.Date, pl.Datetime)) or (dtype == pl.Time and top):
         return pl.String()
     if isinstance(dtype, (pl.Binary, pl.Duration, pl.Object, pl.Time)):
         msg = f"column {where!r}: JSON has no form of the type {dtype}"
@@ -300,6 +335,8 @@ def _read_excel(file: str, read: FileRead) -> pl.LazyFrame:
         msg = f"{file!r}: several sheets were asked for; name one"
         raise SourceError(msg)
     frame: pl.DataFrame = found
+    if frame.null_count().sum_horizontal().sum():
+        refuse_errors(file, kwargs)
     return frame.lazy()
 
 
@@ -319,8 +356,8 @@ def _read_text(file: str, _read: FileRead) -> pl.LazyFrame:
 def _read_ipc(file: str, read: FileRead) -> pl.LazyFrame:
     import polars as pl
 
+    checked_scan(file, "IPC")
     frame: pl.LazyFrame = _call(pl.scan_ipc, file, read, {"glob": False, **read.kwargs})
-    frame.collect_schema()
     return frame
 
 
@@ -347,12 +384,16 @@ def _call(reader: Callable[..., Any], file: str, read: FileRead, kwargs: Mapping
 
 
 def _raise_unreadable(file: str, format: str, error: BaseException) -> NoReturn:  # noqa: A002
+    import polars as pl
+
     if isinstance(error, ImportError):
         raise error
     if isinstance(error, OSError) and error.strerror:
         msg = f"{file!r} cannot be read: {error.strerror}"
+    elif isinstance(error, pl.exceptions.NoDataError):
+        msg = f"{file!r} is empty, so there are no columns"
     elif isinstance(error, (TypeError, ValueError)):
         msg = f"{file!r}: {reason(error)}"
     else:
-        msg = f"{file!r} is no {format} file or is damaged: {reason(error)}"
+        msg = f"{file!r} is no {format} file, or is cut short or damaged"
     raise SourceError(msg) from error

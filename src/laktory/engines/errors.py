@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from laktory.diagnostics import closest, plain_words
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from laktory.errors import RunError
 
 __all__ = [
+    "Conversion",
     "check_arguments",
     "check_compression",
     "check_partitions",
+    "conversion",
     "conversion_fault",
     "in_words",
     "is_panic",
@@ -64,24 +67,54 @@ def reason(error: BaseException) -> str:
     return text if len(text) <= _MAX_LENGTH else text[: _MAX_LENGTH - 1] + "…"
 
 
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A value that is none of a type.
+
+    Attributes
+    ----------
+    column : where it is known
+    words : ``column 'a': 'x' is no Int64``
+    count : `` (1 of 2 values)``, where it is known
+    """
+
+    column: str | None
+    value: str
+    words: str
+    count: str = ""
+
+
+def conversion(error: object) -> Conversion | None:
+    """What a message of Polars says about a value, or None."""
+    text = str(error)
+    if in_words(text) != text:
+        return None
+    if found := _CONVERSION.search(text):
+        column = None if found[2] in {"", "literal", "scalar"} else found[2]
+        value = found[4].strip().strip('"').rstrip("\N{NO-BREAK SPACE}")
+        said, count = f"is no {_type_name(found[1])}", f" ({found[3].replace(' out', '')} values)"
+    elif found := _NOT_PARSED.search(text):
+        column, value = found[3], found[1] or found[4] or ""
+        value = value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
+        said, count = f"is no {_type_name(found[2] or found[5])}", ""
+    else:
+        return None
+    where = f"column {column!r}: " if column else ""
+    return Conversion(column, value, f"{where}{redact(value)[:100]!r} {said}", count)
+
+
 def conversion_fault(error: object) -> str | None:
     """``column 'a': 'x' is no Int64 (1 of 2 values)`` for a message of Polars about values, or None."""
-    if in_words(str(error)) != str(error):
-        return None
-    if found := _CONVERSION.search(str(error)):
-        column = f"column {found[2]!r}: " if found[2] not in {"", "literal", "scalar"} else ""
-        value = redact(found[4].strip().strip('"').rstrip("\N{NO-BREAK SPACE}"))[:100]
-        return f"{column}{value!r} is no {_type_name(found[1])} ({found[3].replace(' out', '')} values)"
-    if found := _NOT_PARSED.search(str(error)):
-        column = f"column {found[3]!r}: " if found[3] else ""
-        return f"{column}{redact(found[1] or found[4])[:100]!r} is no {_type_name(found[2] or found[5])}"
-    return None
+    found = conversion(error)
+    return f"{found.words}{found.count}" if found else None
 
 
 def _type_name(text: str) -> str:
     """A type as Polars writes it in messages, as users know it."""
     if found := re.fullmatch(r"([iuf])(\d+)", text):
         return f"{ {'i': 'Int', 'u': 'UInt', 'f': 'Float'}[found[1]] }{found[2]}"
+    if text.startswith("datetime["):
+        return "Datetime"
     names = {"str": "String", "bool": "Boolean"}
     return names.get(text, text[:1].upper() + text[1:])
 
@@ -130,13 +163,16 @@ def check_arguments(given: Iterable[str], valid: Iterable[str], what: str, kind:
 
 
 def check_partitions(output: Output, columns: Collection[str]) -> None:
-    """Refuse to partition by a column that is not there.
+    """Refuse to partition by a column that is not there, or by all there are.
 
     Raises
     ------
     SinkError
         With the closest one.
     """
+    if output.partition_by and set(columns) <= set(output.partition_by):
+        msg = f"{output.path!r}: 'partition_by' names every column, which leaves none for the files"
+        raise SinkError(msg)
     for name in output.partition_by:
         if name not in columns:
             hint = closest(name, columns) or f"columns: {', '.join(columns)}"

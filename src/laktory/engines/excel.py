@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from laktory.errors import SinkError
+from laktory.errors import SinkError, SourceError
+from laktory.optional import require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import polars as pl
 
-__all__ = ["refuse_cells"]
+__all__ = ["refuse_cells", "refuse_errors"]
 
 _MAX_ROWS = 1_048_575
 _MAX_COLUMNS = 16_384
@@ -35,6 +36,12 @@ def refuse_cells(frame: pl.DataFrame, path: str) -> None:
         if found > most:
             msg = f"{path!r}: EXCEL holds at most {most:,} {what}, not {found:,}"
             raise SinkError(msg)
+    names: dict[str, str] = {}
+    for name in frame.columns:
+        if not name or (other := names.setdefault(name.casefold(), name)) != name:
+            said = f"the names {other!r} and {name!r}, which differ only by case" if name else "a column without a name"
+            msg = f"{path!r}: EXCEL cannot hold {said}; rename one"
+            raise SinkError(msg if name else msg.replace("one", "it"))
     if frame.height and all(value in (None, "") for value in frame.row(-1)):
         msg = f"{path!r}: EXCEL cannot hold a last row of NULLs, in columns {', '.join(map(repr, frame.columns[:5]))}"
         raise SinkError(f"{msg}; sort or filter such rows")
@@ -47,6 +54,31 @@ def refuse_cells(frame: pl.DataFrame, path: str) -> None:
                 shown = shown if len(shown) <= 40 else f"{shown[:40]}…"
                 msg = f"{path!r}: EXCEL cannot hold {shown!r} of column {name!r}: {words}"
                 raise SinkError(msg)
+
+
+def refuse_errors(file: str, kwargs: Mapping[str, Any]) -> None:
+    """Refuse a sheet with errors in the place of values (``#DIV/0!``), which its reader gives as NULL.
+
+    Parameters
+    ----------
+    kwargs : what the sheet was read with, as `polars.read_excel` takes it
+
+    Raises
+    ------
+    SourceError
+        Names the cell.
+    """
+    if not kwargs.keys() <= {"has_header", "infer_schema_length", "drop_empty_rows", "sheet_name", "sheet_id"}:
+        return
+    workbook = require("fastexcel", "reading EXCEL").read_excel(file)
+    sheet = kwargs.get("sheet_name") or (kwargs.get("sheet_id") or 1) - 1
+    header = 0 if kwargs.get("has_header", True) else None
+    _, errors = workbook.load_sheet(sheet, header_row=header, dtypes="string").to_arrow_with_errors()
+    for error in errors.errors if errors is not None else ():
+        if "Error(" in error.detail:
+            row, column = error.position
+            msg = f"{file!r}: the cell in row {row + 1}, column {column + 1} holds an error; mend its formula"
+            raise SourceError(msg)
 
 
 def _limits(column: pl.Expr, dtype: pl.DataType) -> Iterator[tuple[pl.Expr, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections import Counter
 from pathlib import Path, PurePath
 from types import MappingProxyType
@@ -45,6 +46,7 @@ _EXTENSIONS = {
 COMPRESSION = MappingProxyType({".gz": "gzip", ".zst": "zstd"})
 """How a text file is compressed, by the end of its name."""
 
+_SIGNS = re.compile(r"[*?\[\]]")
 _NOT_IN_EXCEL = frozenset(
     {
         "Binary",
@@ -142,6 +144,9 @@ def list_files(path: str, format: str) -> tuple[str, ...]:  # noqa: A002
             msg = f"no file matches {path!r}"
             raise SourceError(msg)
         return tuple(sorted(files, key=_by_parts))
+    if os.path.islink(path):  # noqa: PTH114
+        msg = f"{path!r} is a link to {os.readlink(path)!r}, which leads to nothing"  # noqa: PTH115
+        raise SourceError(msg)
     parent = Path(path).parent
     hint = (
         closest(PurePath(path).name, [entry.name for entry in parent.iterdir() if not entry.name.startswith(".")])
@@ -200,6 +205,9 @@ def _kinds(dtype: nw.dtypes.DType, where: str) -> Iterable[tuple[str, str]]:
 
 
 def _below(folder: str, format: str) -> tuple[str, ...]:  # noqa: A002
+    if (Path(folder) / "_delta_log").is_dir():
+        msg = f"{folder!r} is a Delta table, whose files also hold rows that it has no more; use the format DELTA"
+        raise SourceError(msg)
     files = sorted(_walk(folder, set()), key=_by_parts)
     fitting = tuple(file for file in files if _suffix(file) in _EXTENSIONS[format])
     if fitting:
@@ -227,7 +235,7 @@ def _walk(folder: str, visited: set[str]) -> Iterable[str]:
     for entry in entries:
         if entry.name.startswith((".", "_")):
             continue
-        if entry.is_dir():
+        if os.path.isdir(entry.path):  # noqa: PTH112 - False for a link to itself
             yield from _walk(entry.path, visited)
         else:
             yield entry.path
@@ -250,12 +258,21 @@ def _suffix(file: str) -> str:
 
 
 def name_parts(folder: str, stem: str, format: str) -> tuple[str, ...]:  # noqa: A002
-    """Give the files that an engine wrote below a folder their final names; absolute paths in order."""
+    """Give the files that an engine wrote below a folder their final names; absolute paths in order.
+
+    Signs of a glob in the names of folders are written as ``%2A``: readers take such a folder for no key.
+    """
     root = Path(folder).absolute()
     found = sorted(Path(below) / name for below, _, names in os.walk(root) for name in names)
     files = []
     for index, path in enumerate(found):
-        target = path.with_name(f"{stem}-{index:05}{extension(format)}")
+        inner = root / _SIGNS.sub(lambda sign: f"%{ord(sign[0]):02X}", str(path.parent.relative_to(root)))
+        target = inner / f"{stem}-{index:05}{extension(format)}"
+        if inner != path.parent:
+            inner.mkdir(parents=True, exist_ok=True)
         path.rename(target)
         files.append(str(target))
+    for below, folders, names in os.walk(root, topdown=False):
+        if not folders and not names and Path(below) != root:
+            Path(below).rmdir()
     return tuple(files)

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from laktory.engines.batches import batches
 from laktory.engines.json_text import parse
 from laktory.engines.locate import broken_json_line, first_json_line
 from laktory.errors import SourceError
@@ -40,6 +41,8 @@ _SAMPLE = 1_000
 _MAX_ROUNDS = 8
 _MAX_PATTERN = 12_000  # beyond, the regular expression is slower than parsing, by far
 _MAX_ORDERS = 8
+_LONG = 2**23
+_MAX_MISFIT = 200_000
 
 _ESCAPE = (
     r'\\["\\/bfnrt]|\\u(?:[0-9abcefABCEF][[:xdigit:]]{3}|[dD][0-7][[:xdigit:]]{2}'
@@ -225,8 +228,9 @@ class RoundedError(SourceError):
         self.value = value
 
 
-def infer_json_lines(files: Sequence[str]) -> tuple[nw.Schema, bool]:
-    """Columns of JSON lines files, and whether every line fits them exactly (no blank line, no ``{}`` kept as text).
+def infer_json_lines(files: Sequence[str]) -> tuple[nw.Schema, bool, int]:
+    """Columns of JSON lines files, whether every line fits them exactly (no blank line, no ``{}`` kept as text), and
+    the bytes of the longest line, 0 where none is longer than 8 MB.
 
     No column if the files hold no row. Compressed files are fine.
 
@@ -237,16 +241,38 @@ def infer_json_lines(files: Sequence[str]) -> tuple[nw.Schema, bool]:
     """
     import narwhals as nw
 
-    rows, exact = _survey(files)
+    rows, exact, longest = _survey(files)
     try:
-        return nw.Schema.from_polars(rows.columns()), exact and rows.exact
+        return nw.Schema.from_polars(rows.columns()), exact and rows.exact, longest
     except RoundedError as error:
         said, wide = str(error), str(error.value)
         raise SourceError(first_json_line(files, lambda line: said if wide in line else None) or said) from error
+    except SourceError as error:
+        raise SourceError(_first_misfit(files) or str(error)) from error
 
 
-def check_json_lines(files: Sequence[str], declared: Mapping[str, pl.DataType] | None = None) -> None:
+def _first_misfit(files: Sequence[str]) -> str | None:
+    """The line from which on the types cannot be brought together, if it is one of the first ones."""
+    seen = JsonType()
+    left = _MAX_MISFIT
+
+    def fault(line: str) -> str | None:
+        nonlocal left
+        if left := max(0, left - 1):
+            seen.add(parse(line))
+            try:
+                seen.columns()
+            except SourceError as error:
+                return str(error)
+        return None
+
+    return first_json_line(files, fault)
+
+
+def check_json_lines(files: Sequence[str], declared: Mapping[str, pl.DataType] | None = None) -> int:
     """Whether every line is a JSON object that a reader takes whole, with the declared types.
+
+    Gives the bytes of the longest line, 0 where none is longer than 8 MB.
 
     Raises
     ------
@@ -255,16 +281,17 @@ def check_json_lines(files: Sequence[str], declared: Mapping[str, pl.DataType] |
     """
     import polars as pl
 
-    rows, _ = _survey(files)
+    rows, _, longest = _survey(files)
     schema = pl.Struct(dict(declared or {}))
     if fault := rows.fault(schema, ""):
         raise SourceError(first_json_line(files, lambda line: JsonType.of(parse(line)).fault(schema, "")) or fault)
+    return longest
 
 
-def _survey(files: Sequence[str]) -> tuple[JsonType, bool]:
-    """What the lines hold, and whether none of them is blank."""
+def _survey(files: Sequence[str]) -> tuple[JsonType, bool, int]:
+    """What the lines hold, whether none of them is blank, and the bytes of the longest, if it is long."""
     rows = JsonType({"object"})
-    exact = True
+    exact, longest = True, 0
     pattern = ""
     for round_ in range(_MAX_ROUNDS + 1):
         previous, pattern = pattern, rows.object_pattern()
@@ -274,13 +301,15 @@ def _survey(files: Sequence[str]) -> tuple[JsonType, bool]:
         count = 0
         for line in islice(_unmatched(files, pattern, limit), limit):
             count += 1
+            if len(line) > _LONG // 4 and (size := len(line.encode())) > max(_LONG, longest):
+                longest = size
             if line.strip():
                 rows.add(_row(line, files))
             else:
                 exact = False
         if limit is None or count < limit:
             break
-    return rows, exact
+    return rows, exact, longest
 
 
 def infer_csv(text: nw.LazyFrame[Any]) -> nw.Schema:
@@ -310,14 +339,15 @@ def _unmatched(files: Sequence[str], pattern: str, limit: int | None) -> Iterato
     expression = rf"^{_WS}{pattern}[ \t\r]*$"
     lines = pl.scan_lines(list(files), glob=False)
     if len(pattern) <= _MAX_PATTERN:
-        lines = lines.filter(~pl.col("line").str.contains(expression))
+        known = pl.col("line").str.contains(expression) & (pl.col("line").str.len_bytes() <= _LONG)
+        lines = lines.filter(~known)
     # inside the scan a filter runs on one thread only
     flags = pl.QueryOptFlags(predicate_pushdown=False)
     try:
         if limit is not None:
             yield from lines.head(limit).collect(optimizations=flags).to_series()
             return
-        for batch in lines.collect_batches(chunk_size=10_000, optimizations=flags):
+        for batch in batches(lines, 10_000, optimizations=flags):
             yield from batch.to_series()
     except pl.exceptions.ComputeError as error:
         _raise_broken(files, error)

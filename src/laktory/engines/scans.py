@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
+import gzip
+import os
+import stat
+import zlib
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from laktory.engines.errors import is_panic, reason
-from laktory.engines.formats import list_files
+from laktory.engines.errors import is_panic, os_reason
+from laktory.engines.formats import COMPRESSION, list_files
 from laktory.engines.inference import infer_csv
+from laktory.engines.locate import Dialect, broken_csv_line, broken_text_line
 from laktory.engines.schemas import check_declared, declared_schema, from_text
 from laktory.errors import SourceError
 from laktory.paths import local_path
@@ -21,17 +28,19 @@ if TYPE_CHECKING:
     from laktory.engines.protocol import FileRead
 
 __all__ = [
+    "check_text",
     "checked_scan",
     "csv_header",
     "files_of",
     "no_rows",
-    "refuse_utf16",
     "scan_csv",
     "scan_file",
     "with_content",
 ]
 
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
+_START = 65_536
 
 
 def files_of(read: FileRead) -> tuple[str, ...]:
@@ -40,11 +49,33 @@ def files_of(read: FileRead) -> tuple[str, ...]:
     Raises
     ------
     SourceError
-        Nothing is there, or nothing of the format.
+        Nothing is there, or nothing of the format, or something that is no file or may not be read.
     """
     if read.format == "DELTA":
         return (read.path,)
-    return tuple(read.files) if read.files is not None else list_files(read.path, read.format)
+    files = tuple(read.files) if read.files is not None else list_files(read.path, read.format)
+    for file in files:
+        if local_path(file) is not None:
+            _check_file(file)
+    return files
+
+
+def _check_file(file: str) -> None:
+    """Readers wait for pipes, read devices without end, and have words of their own for the rest."""
+    try:
+        kind = os.stat(file).st_mode  # noqa: PTH116 - once for each file of a source
+    except OSError as error:
+        msg = f"{file!r} cannot be read: {error.strerror}"
+        raise SourceError(msg) from error
+    if not stat.S_ISREG(kind):
+        msg = f"{file!r} is no file but a pipe, socket or device, which cannot be read"
+        raise SourceError(msg)
+    if not os.access(file, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+        msg = f"{file!r} cannot be read: {os.strerror(errno.EACCES)}"
+        raise SourceError(msg)
+    if not file.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in file):
+        msg = f"{file!r}: the name of this file is no UTF-8 text; rename it"
+        raise SourceError(msg)
 
 
 def with_content(files: Sequence[str]) -> tuple[str, ...]:
@@ -91,12 +122,13 @@ def checked_scan(file: str, format: str) -> pl.LazyFrame:  # noqa: A002 - the fi
     try:
         frame = scan_file(file, format)
         frame.collect_schema()
-    except OSError as error:
-        msg = f"{file!r} cannot be read: {reason(error)}"
-        raise SourceError(msg) from error
     except BaseException as error:
-        if not isinstance(error, pl.exceptions.PolarsError) and not is_panic(error):
+        if not isinstance(error, (pl.exceptions.PolarsError, OSError)) and not is_panic(error):
             raise
+        words = os_reason(error)
+        if words not in {None, os.strerror(errno.EINVAL)}:
+            msg = f"{file!r} cannot be read: {words}"
+            raise SourceError(msg) from error
         msg = f"{file!r} is no {format} file, or is cut short or damaged"
         raise SourceError(msg) from error
     return frame
@@ -138,7 +170,7 @@ def scan_csv(read: FileRead, files: Sequence[str], options: Mapping[str, Any]) -
             parts.append(part.rename(renamed) if renamed else part)
         return parts[0] if len(parts) == 1 else pl.concat(parts, how="diagonal")
 
-    refuse_utf16(files)
+    check_text(files)
     headers = {file: csv_header(file, options) for file in files}
     groups = [(names, list(group)) for names, group in groupby(files, headers.__getitem__)]
     declared = declared_schema(read)
@@ -168,19 +200,35 @@ def csv_header(file: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     Raises
     ------
     SourceError
-        They hold a NUL.
+        There is none, or it is not what a header can be.
     """
     import polars as pl
 
-    names = tuple(pl.scan_csv([file], glob=False, **options).collect_schema())
+    try:
+        names = tuple(pl.scan_csv([file], glob=False, **options).collect_schema())
+    except pl.exceptions.NoDataError as error:
+        msg = f"{file!r} holds no line but blank ones, so there are no columns"
+        raise SourceError(msg) from error
+    except pl.exceptions.DuplicateError as error:
+        msg = f"{file!r}: a name stands several times in its header, and also as the reader would tell them apart"
+        raise SourceError(f"{msg}; give each column a name of its own") from error
     if any("\0" in name for name in names):
         msg = f"{file!r}: its header holds the character NUL; save it as UTF-8 text"
         raise SourceError(msg)
+    # the reader replaces here what it refuses in rows, and ends an open quote at the end of the file
+    if any("\ufffd" in name for name in names) and (place := broken_text_line([file])):
+        raise SourceError(place)
+    if any("\n" in name for name in names):
+        dialect = Dialect.of(options)
+        place = broken_csv_line([file], Dialect(dialect.separator, dialect.quote, dialect.comment, dialect.skip))
+        if place and "is not closed" in place:
+            raise SourceError(place)
     return names
 
 
-def refuse_utf16(files: Sequence[str]) -> None:
-    """Refuse text of two bytes per character, which readers take for other text.
+def check_text(files: Sequence[str]) -> None:
+    """Refuse text that readers take for other text: of two bytes per character, with lines that end in CR alone,
+    or compressed in another way than its name says.
 
     Raises
     ------
@@ -188,11 +236,33 @@ def refuse_utf16(files: Sequence[str]) -> None:
         Names the file.
     """
     for file in files:
-        if local_path(file) is not None:
-            with Path(file).open("rb") as opened:
-                if opened.read(2) in _UTF16:
-                    msg = f"{file!r} is UTF-16 text; save it as UTF-8"
-                    raise SourceError(msg)
+        if local_path(file) is None:
+            continue
+        named = COMPRESSION.get(PurePath(file).suffix.lower())
+        with Path(file).open("rb") as opened:
+            start = opened.read(_START)
+        found = next((kind for kind, magic in _MAGIC.items() if start.startswith(magic)), None)
+        if start and found != named:
+            said = f"is compressed with {found}" if found else f"is not compressed with {named}"
+            msg = f"{file!r} {said}, which its name does not say; names end in .gz (gzip), .zst (zstd) or neither"
+            raise SourceError(msg if found else msg.replace("does not say", "says"))
+        if found == "gzip":
+            start = _unpacked(file)
+        if start[:2] in _UTF16:
+            msg = f"{file!r} is UTF-16 text; save it as UTF-8"
+            raise SourceError(msg)
+        if b"\r" in start and b"\n" not in start and b"\r\n" not in start:
+            msg = f"{file!r}: its lines end in CR alone; save it with LF, or CR and LF"
+            raise SourceError(msg)
+
+
+def _unpacked(file: str) -> bytes:
+    """The start of a compressed file; nothing if it is broken, which its reader says."""
+    try:
+        with gzip.open(file) as opened:
+            return opened.read(_START)
+    except (OSError, EOFError, zlib.error):
+        return b""
 
 
 def _unescaped(name: str, quote: str | None) -> str:
@@ -206,8 +276,8 @@ def _csv_type(name: str, dtype: pl.DataType) -> pl.DataType:
     if isinstance(dtype, (pl.Binary, pl.Duration, pl.List, pl.Struct, pl.Array, pl.Object)):
         msg = f"column {name!r}: CSV has no form of the type {dtype}, which 'schema' declares"
         raise SourceError(msg)
-    # its reader of decimals would cut digits
-    return pl.String() if dtype.is_decimal() else dtype
+    # its reader of decimals would cut digits, that of days would guess which number is the month
+    return pl.String() if dtype.is_decimal() or dtype.is_temporal() else dtype
 
 
 def _size(file: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from laktory.diagnostics import closest
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from laktory.engines.protocol import FileRead
 
 __all__ = ["check_declared", "declared_schema", "fit", "from_text", "unite_schemas"]
+
+_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_DAY_LENGTH = 10
+_OFFSET = "(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
 
 
 def unite_schemas(files: Sequence[str], schemas: Sequence[Mapping[str, pl.DataType]]) -> pl.Schema:
@@ -103,7 +108,8 @@ def fit(frame: pl.LazyFrame, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
 def from_text(text: pl.Expr, dtype: pl.DataType | DataTypeClass) -> pl.Expr:
     """Values read as text, or as a wider type, made the declared type.
 
-    A decimal that would lose digits stays text that no cast takes, so that it is an error and not rounded.
+    What loses digits, or is a day in another form than ``2024-01-31`` (which one would be guessed), stays text that is
+    none of the type, so that it is an error.
     """
     import polars as pl
 
@@ -111,20 +117,53 @@ def from_text(text: pl.Expr, dtype: pl.DataType | DataTypeClass) -> pl.Expr:
         whole = r"[0-9]+(?:[eE]\+?[0-9]+)?"
         fits = text.str.contains(rf"^[+-]?(?:{whole}|[0-9]*\.?[0-9]{{0,{dtype.scale or 0}}}0*)$")
         return pl.when(fits).then(text).otherwise(text + "\N{NO-BREAK SPACE}").cast(dtype)
-    if isinstance(dtype, pl.Struct) and _holds_decimal(dtype):
+    if _is_time(dtype):
+        read = partial(_as_time, dtype=dtype)
+        found = read(text, strict=False)
+        return pl.coalesce(found, read(pl.when(found.is_null()).then(text + "\N{NO-BREAK SPACE}"), strict=True))
+    if isinstance(dtype, pl.Struct) and _is_text(dtype):
         fields = [from_text(text.struct.field(field.name), field.dtype).alias(field.name) for field in dtype.fields]
         return pl.when(text.is_not_null()).then(pl.struct(fields))
-    if isinstance(dtype, (pl.List, pl.Array)) and _holds_decimal(dtype):
+    if isinstance(dtype, (pl.List, pl.Array)) and _is_text(dtype):
         return text.list.eval(from_text(pl.element(), dtype.inner)).cast(dtype)
-    return text.str.to_time() if dtype == pl.Time else text.cast(dtype)
+    return text.cast(dtype)
 
 
-def _holds_decimal(dtype: pl.DataType | DataTypeClass) -> bool:
+def _as_time(text: pl.Expr, dtype: pl.DataType | DataTypeClass, *, strict: bool) -> pl.Expr:
+    """Days, times and both in ISO form; what has no offset is UTC."""
+    import polars as pl
+
+    if dtype == pl.Date:
+        return pl.when(text.str.contains(f"^{_DAY}$") | strict).then(text).str.to_date("%Y-%m-%d", strict=strict)
+    if dtype == pl.Time:
+        whole = text.str.replace(r"^([0-9]{2}:[0-9]{2})$", "${1}:00")
+        return whole.str.to_time("%H:%M:%S%.f", strict=strict)
+    assert isinstance(dtype, pl.Datetime)
+    fits = text.str.contains(rf"^{_DAY}(?:[T ][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}}(?:\.[0-9]+)?)?(?:{_OFFSET})?)?$")
+    whole = pl.when(text.str.len_bytes() == _DAY_LENGTH).then(text + "T00:00").otherwise(text.str.replace(" ", "T"))
+    whole = whole.str.replace(r"^(.{13}:[0-9]{2})([Z+-]|$)", "${1}:00${2}")
+    whole = pl.when(whole.str.contains(rf":[0-9.]+{_OFFSET}$")).then(whole).otherwise(whole + "Z")
+    found = (
+        pl.when(fits | strict)
+        .then(text if strict else whole)
+        .str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit=dtype.time_unit, time_zone="UTC", strict=strict)
+    )
+    return found.dt.convert_time_zone(dtype.time_zone) if dtype.time_zone else found.dt.replace_time_zone(None)
+
+
+def _is_time(dtype: pl.DataType | DataTypeClass) -> bool:
+    import polars as pl
+
+    return isinstance(dtype, pl.Datetime) or dtype in {pl.Date, pl.Time}
+
+
+def _is_text(dtype: pl.DataType | DataTypeClass) -> bool:
+    """Whether a type is read as text, or holds one that is."""
     import polars as pl
 
     if isinstance(dtype, pl.Struct):
-        return any(_holds_decimal(field.dtype) for field in dtype.fields)
-    return _holds_decimal(dtype.inner) if isinstance(dtype, (pl.List, pl.Array)) else dtype.is_decimal()
+        return any(_is_text(field.dtype) for field in dtype.fields)
+    return _is_text(dtype.inner) if isinstance(dtype, (pl.List, pl.Array)) else dtype.is_decimal() or _is_time(dtype)
 
 
 def _castable(found: pl.DataType | DataTypeClass, declared: pl.DataType | DataTypeClass) -> bool:

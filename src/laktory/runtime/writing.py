@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from laktory.engines.arrow_files import join_json
 from laktory.engines.errors import reason
 from laktory.engines.formats import COMPRESSION, extension, foreign_entry, list_files
 from laktory.engines.hive import key_names
@@ -73,6 +74,7 @@ class _SinkWrite:
     """One sink on its way.
 
     `continues`: what is staged is put behind the bytes of the file, else old rows are staged before the new ones.
+    `joins`: what is staged is a list that gets the elements of the file before its own.
     """
 
     sink: FileDataSink
@@ -85,6 +87,7 @@ class _SinkWrite:
     typed: bool
     old_rows: int = 0
     continues: bool = False
+    joins: bool = False
     header: bool = True
     same_header: str | None = None
     staged: Staged | None = None
@@ -276,17 +279,18 @@ def _append_to_file(write: _SinkWrite, session: Session, seen: SeenFiles) -> Non
     import narwhals as nw
 
     sink = write.sink
-    write.continues = write.support.lines
+    write.continues, write.joins = write.support.lines, sink.format == "JSON"
     empty = _holds_nothing(write.target.path, write)
     if sink.format == "CSV" and sink.writer_kwargs:
         write.same_header = None if empty else write.target.path
         return
-    old = None if empty else session.scan(FileRead(sink.path, sink.format, files=(write.target.path,)), seen)
+    old = None if empty else session.scan(FileRead(sink.path, sink.format, files=(sink.path,)), seen)
     if old is not None:
         _same_columns(write, session.schema(old), [])
         write.old_rows = row_count(session, old)
     write.header = old is None
-    if old is not None and not write.continues:
+    write.joins = write.joins and old is not None
+    if old is not None and not write.continues and not write.joins:
         write.frame = nw.concat([_as(old, write.schema), write.frame])
 
 
@@ -316,7 +320,7 @@ def _holds_nothing(path: str, write: _SinkWrite) -> bool:
     """A file without rows and, for formats that only name columns in rows, without columns."""
     size = Path(path).stat().st_size
     if write.sink.format == "JSON" and size < _SMALL:
-        return not json.loads(Path(path).read_text(encoding="utf-8") or "[]")
+        return Path(path).read_bytes().translate(None, b" \t\r\n") in {b"", b"[]"}
     return write.support.lines and size == 0
 
 
@@ -375,6 +379,8 @@ def _change(write: _SinkWrite) -> Change:
     assert write.staged is not None
     if write.same_header is not None:
         _check_header(write, write.same_header)
+    if write.joins:
+        join_json(write.target.path, *write.staged.files)
     # old and new rows were staged: the file is replaced by the longer one
     whole = write.target.kind == "file" and not write.continues
     return prepare(
@@ -419,7 +425,7 @@ def _no_rows(write: _SinkWrite, session: Session) -> Staged:
 def _frame_rows(writes: Sequence[_SinkWrite], staged: Sequence[Staged]) -> int | None:
     """Rows of the frame itself, not of a file it was appended to."""
     for write, done in zip(writes, staged, strict=False):
-        return done.rows if write.continues else done.rows - write.old_rows
+        return done.rows if write.continues or write.joins else done.rows - write.old_rows
     return staged[-1].rows if staged else None
 
 

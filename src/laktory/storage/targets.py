@@ -70,6 +70,10 @@ def target_of(path: str, format: str, *, partitioned: bool = False) -> Target:  
 
 def _check(target: Target, declared: str) -> None:
     path = Path(target.path)
+    above = next((parent for parent in Path(declared).parents if parent.exists()), None)
+    if above is not None and not above.is_dir():
+        msg = f"cannot write {declared!r}: Not a directory ({str(above)!r} is a file); choose another path"
+        raise SinkError(msg)
     if target.kind == "file":
         if path.is_dir():
             msg = f"{declared!r} is a directory, not a file; end the path with '/' to write a directory of files"
@@ -92,6 +96,9 @@ def _check(target: Target, declared: str) -> None:
         msg = (
             f"{target.path!r} holds '%' and two digits, which readers of Delta tables take for another sign; rename it"
         )
+        raise SinkError(msg)
+    if target.kind == "delta" and not target.path.isprintable():
+        msg = f"{target.path!r} holds signs that readers of Delta tables do not take; rename it"
         raise SinkError(msg)
     if target.kind == "directory" and (path / "_delta_log").is_dir():
         msg = f"{declared!r} is a Delta table; use format 'DELTA' or another path"

@@ -12,14 +12,15 @@ from narwhals.exceptions import NarwhalsError
 
 from laktory.diagnostics import closest, plain_words
 from laktory.diagnostics.secrets import redact
-from laktory.engines.errors import conversion_fault, in_words, is_panic, os_reason, reason, sink_failure
-from laktory.engines.locate import broken_json_line, ragged_csv_line
+from laktory.engines.errors import in_words, is_panic, reason, sink_failure
+from laktory.engines.faults import located, source_fault
+from laktory.engines.locate import broken_json_line
 from laktory.errors import RunError, RunInterrupted, SinkError, SourceError, StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from laktory.engines.protocol import FileRead
+    from laktory.engines._duckdb.streams import Source
 
 __all__ = ["SOURCE_MARK", "message_of", "statement_failure", "translated"]
 
@@ -28,7 +29,7 @@ SOURCE_MARK = "source: "
 
 _KIND = re.compile(r"^(?:[A-Z][A-Za-z]* |of )+?(?:Error|Exception): |^Error: ")
 _LINE = re.compile(r"\s*\n+LINE \d+:.*", re.DOTALL)
-_STREAM = re.compile(r"registered as '(\w+)' (?:as Arrow data )?failed: (.*)", re.DOTALL)
+_STREAM = re.compile(r"registered as '(\w+)' (?:as Arrow data )?failed: ", re.DOTALL)
 _FILE = re.compile(r"^\s*file = (.+)$", re.MULTILINE)
 _JSON_FILE = re.compile(r'in file "([^"]+)", (?:at byte \d+ )?in (?:line|record/value) (\d+): (.*)', re.DOTALL)
 _CSV_LINE = re.compile(r"CSV Error on Line: (\d+)")
@@ -36,6 +37,15 @@ _CSV_WIDTH = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 _NOT_CONVERTED = re.compile(r'Could not convert string "(.*?)" to \'(.+?)\'', re.DOTALL)
 _COLUMN = re.compile(r'converting column "(.+?)"')
 _PARQUET = re.compile(r"No magic bytes|Parquet file|Snappy|TProtocol", re.IGNORECASE)
+_MISFIT = re.compile(r"column '(.*?)': '(.*)' is no ", re.DOTALL)
+_RANGE = re.compile(
+    r"Type \w+ with value (\S+) can't be cast .* for the destination type (\w+)"
+    r"(?: when casting from source column (.+))?"
+)
+_TYPES = {
+    **{f"INT{size}": f"Int{size}" for size in (8, 16, 32, 64, 128)},
+    **{f"UINT{size}": f"UInt{size}" for size in (8, 16, 32, 64, 128)},
+}
 _NO_TABLE = re.compile(r"Table with name (\S+) does not exist")
 _REWORDED = (
     (re.compile(r'Referenced column "(.+?)" (?:was )?not found (?:in FROM clause|because .*)!?'), r"no column '\1'"),
@@ -53,15 +63,15 @@ _REWORDED = (
 
 @contextmanager
 def translated(
-    reads: Mapping[str, tuple[FileRead, Sequence[str]]],
+    reads: Mapping[str, Source],
     staged: Iterable[str] = (),
-    scanned: tuple[FileRead, Sequence[str]] | None = None,
+    scanned: Source | None = None,
 ) -> Iterator[None]:
     """Raise what DuckDB, or Polars below it, raises inside as `SourceError`, `StepError` or `SinkError`.
 
     Parameters
     ----------
-    reads : table → what it reads, with the files
+    reads : table → what it reads
     staged : paths that are being written
     scanned : what is being read, when nothing else is computed
     """
@@ -99,19 +109,14 @@ def statement_failure(error: duckdb.Error, tables: Iterable[str]) -> StepError:
     return StepError(f"SQL: {text}")
 
 
-def _failure(
-    error: BaseException,
-    reads: Mapping[str, tuple[FileRead, Sequence[str]]],
-    staged: list[str],
-    scanned: tuple[FileRead, Sequence[str]] | None,
-) -> RunError:
+def _failure(error: BaseException, reads: Mapping[str, Source], staged: list[str], scanned: Source | None) -> RunError:
     if staged and (sink := sink_failure(error, staged)):
         return sink
     text = _LINE.sub("", str(error))
     if SOURCE_MARK in text:
-        return SourceError(message_of(error).partition(SOURCE_MARK)[2])
+        return SourceError(_misfit(message_of(error).partition(SOURCE_MARK)[2], reads))
     if stream := _STREAM.search(text):
-        return SourceError(_stream_fault(stream[2], reads.get(stream[1])))
+        return _stream_failure(error, reads.get(stream[1]))
     if isinstance(error, duckdb.OutOfMemoryException):
         return StepError(f"out of memory: {message_of(error).partition(' Possible solutions')[0]}")
     if staged and any(path in text for path in staged):
@@ -119,27 +124,40 @@ def _failure(
     if found := _text_file(text):
         return SourceError(redact(found))
     if scanned is not None:
-        return SourceError(_stream_fault(os_reason(error) or _words(error), scanned))
+        return SourceError(source_fault(error, [scanned.pair], sure=True) or _words(error))
     if isinstance(error, (duckdb.IOException, duckdb.HTTPException, OSError)) or _PARQUET.search(text):
-        return SourceError(message_of(error))
+        places = (located(*source.pair) for source in reads.values() if source.stream is None)
+        return SourceError(redact(next(filter(None, places), None) or message_of(error)))
     return StepError(_words(error))
 
 
-def _words(error: BaseException) -> str:
-    return message_of(error) if isinstance(error, duckdb.Error) else reason(error)
-
-
-def _stream_fault(text: str, source: tuple[FileRead, Sequence[str]] | None) -> str:
-    """What is wrong with what Polars reads for DuckDB."""
-    said = conversion_fault(text) or redact(text.strip().partition("\n")[0])[:300]
-    if source is None:
+def _misfit(said: str, reads: Mapping[str, Source]) -> str:
+    """A value of JSON lines that is none of its declared type, with its line where that is found."""
+    found = _MISFIT.match(said)
+    lines = [source for source in reads.values() if source.read.format in {"JSONL", "NDJSON"}]
+    if found is None or not lines:
         return said
-    read, files = source
-    if read.format == "CSV" and ("more fields" in text or "utf" in text.casefold()):
-        separator = next((read.kwargs[name] for name in ("delim", "sep", "delimiter") if name in read.kwargs), ",")
-        if place := ragged_csv_line(files, separator, read.kwargs.get("quote", '"')):
-            return redact(place)
-    return said if read.path in said else f"{read.path!r}: {said}"
+    places = (broken_json_line(source.files, (found[1], found[2], said)) for source in lines)
+    return redact(next(filter(None, places), said))
+
+
+def _stream_failure(error: BaseException, source: Source | None) -> RunError:
+    """What is wrong with what Polars reads for DuckDB."""
+    if source is None or source.stream is None or source.stream.failure is None:
+        return SourceError(message_of(error))
+    failure = source.stream.failure
+    if isinstance(failure, RunError):
+        return failure
+    return SourceError(source_fault(failure, [source.pair], sure=True) or reason(failure))
+
+
+def _words(error: BaseException) -> str:
+    if not isinstance(error, duckdb.Error):
+        return reason(error)
+    text = message_of(error)
+    if found := _RANGE.search(text):
+        return f"{f'column {found[3]!r}: ' if found[3] else ''}{found[1]!r} is no {_TYPES.get(found[2], found[2])}"
+    return text
 
 
 def _text_file(text: str) -> str | None:

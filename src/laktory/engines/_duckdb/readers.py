@@ -17,7 +17,7 @@ from laktory.engines.delta_tables import scan_delta
 from laktory.engines.errors import check_arguments, check_compression, reason
 from laktory.engines.hive import key_types, keys_of, refuse_conflicts
 from laktory.engines.inference import check_json_lines, infer_csv, infer_json_lines
-from laktory.engines.scans import checked_scan, csv_header, no_rows, scan_csv, scan_file, with_content
+from laktory.engines.scans import check_text, checked_scan, csv_header, no_rows, scan_csv, scan_file, with_content
 from laktory.engines.schemas import check_declared, declared_schema, fit, unite_schemas
 from laktory.errors import SourceError, UnsupportedError
 
@@ -99,6 +99,8 @@ def scan_files(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConnect
     if read.format == "PARQUET":
         return scan(read, files, con)
     files = with_content(files)
+    if "compression" not in read.kwargs:
+        check_text(files)
     return scan(read, files, con) if files else no_rows(read)
 
 
@@ -244,18 +246,24 @@ def _scan_json_lines(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyC
         return f"SELECT * FROM {_call('read_json', files, options)}"
     if read.schema is not None:
         if not read.kwargs.get("ignore_errors"):
-            check_json_lines(files, declared_schema(read))
+            options = {**_room_for(check_json_lines(files, declared_schema(read))), **options}
         raw = {name: _json_type(dtype, name) for name, dtype in read.schema.items()}
         columns = ", ".join(
             f"{_strict(identifier(name), dtype, name)} AS {identifier(name)}" for name, dtype in read.schema.items()
         )
         return f"SELECT {columns} FROM {_call('read_json', files, {**options, 'columns': raw})}"
-    schema, _ = infer_json_lines(files)
+    schema, _, longest = infer_json_lines(files)
     if not schema:
         return no_rows(read)
+    options = {**_room_for(longest), **options}
     refuse_names(schema, repr(read.path))
     types = {name: duckdb_type(dtype) for name, dtype in schema.items()}
     return f"SELECT * FROM {_call('read_json', files, {**options, 'columns': types})}"
+
+
+def _room_for(longest: int) -> dict[str, int]:
+    """Room for the longest line, where it is longer than the reader takes by itself."""
+    return {"maximum_object_size": longest + 1} if longest else {}
 
 
 def _json_type(dtype: Any, where: str) -> str:
@@ -299,6 +307,9 @@ def _scan_parquet(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConn
     # the statistics of other writers leave NaN out, and DuckDB would skip the rows that hold it
     options: dict[str, Any] = {"hive_partitioning": bool(keys), "can_have_nan": True}
     options |= {**({"hive_types": hive_types} if keys else {}), **read.kwargs}
+    if not wanted:
+        msg = f"{read.path!r} holds no column"
+        raise SourceError(msg)
     queries = []
     # the names and types of a group are equal, so that one scan reads it
     for _, group in groupby(files, lambda file: sorted(schemas[file].items(), key=str)):
@@ -379,6 +390,8 @@ def _written(dtype: Any) -> str | None:
         return rf"{_DATE}(?:[T ][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}}(?:{seconds}{_OFFSET}?|\.[0-9]+Z?))?)?"
     if isinstance(dtype, _INTEGERS):
         return "[+-]?[0-9]+"
+    if isinstance(dtype, nw.Time):
+        return r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
     return "true|false" if dtype == nw.Boolean else _DATE if dtype == nw.Date else None
 
 
@@ -418,7 +431,10 @@ def _strict(value: str, dtype: Any, where: str, depth: int = 0) -> str:
     if pattern := _written(dtype):
         fits += f" AND regexp_full_match({value}, '{pattern}')"
     made = _as_datetime(value, dtype) if isinstance(dtype, nw.Datetime) else f"CAST({value} AS {kind})"
-    start, end = f"{SOURCE_MARK}column {where!r}: '", f"' is no {dtype}, which 'schema' declares"
+    start, end = (
+        f"{SOURCE_MARK}column {where!r}: '",
+        f"' is no {type(dtype).__name__ if isinstance(dtype, nw.Datetime) else dtype}",
+    )
     fault = f"error(concat({literal(start)}, {value}, {literal(end)}))"
     return f"CASE WHEN {value} IS NULL THEN NULL WHEN {fits} THEN {made} ELSE {fault} END"
 
@@ -435,6 +451,5 @@ def _call(function: str, files: Sequence[str], options: Mapping[str, Any]) -> st
 
 def _escaped(file: str) -> str:
     """A path DuckDB takes as it is, not as a glob."""
-    if not any(sign in file for sign in "*?["):
-        return file
-    return "".join(f"[{char}]" if char in "*?[" else char for char in file)
+    escaped = "".join(f"[{char}]" if char in "*?[" else char for char in file)
+    return f"./{escaped}" if file.startswith("~") else escaped

@@ -19,7 +19,7 @@ from laktory.engines._duckdb.readers import call_methods, reader_arguments, read
 from laktory.engines._duckdb.sharing import is_plain_scan
 from laktory.engines._duckdb.sql import planner, query, refuse_equal_names, refuse_outside, syntax_error
 from laktory.engines._duckdb.storing import stored, stored_schema
-from laktory.engines._duckdb.streams import PolarsStream
+from laktory.engines._duckdb.streams import PolarsStream, Source
 from laktory.engines._duckdb.types import duckdb_type, identifier, literal
 from laktory.engines._duckdb.writers import stage_outputs, writer_arguments
 from laktory.engines.capabilities import DUCKDB
@@ -63,7 +63,7 @@ class DuckDBSession:
         self._registered: list[str] = []
         self._queries: WeakKeyDictionary[duckdb.DuckDBPyRelation, str] = WeakKeyDictionary()
         self._views: dict[int, tuple[duckdb.DuckDBPyRelation, str]] = {}
-        self._reads: dict[str, tuple[FileRead, Sequence[str]]] = {}
+        self._reads: dict[str, Source] = {}
         self._con = duckdb.connect(
             config={
                 "allow_community_extensions": "false",
@@ -117,15 +117,17 @@ class DuckDBSession:
             files = files_of(read)
         if seen is not None:
             seen.add(files)
-        with self._lock, translated(self._reads, scanned=(read, files)):
+        with self._lock, translated(self._reads, scanned=Source(read, files)):
             found = scan_files(read, files, self._con)
             if isinstance(found, str):
                 name = self._unique("laktory_scan")
                 self._con.execute(f"CREATE TEMP VIEW {identifier(name)} AS {found}")
+                self._reads[name] = Source(read, files)
             else:
                 refuse_names(nw.Schema.from_polars(found.collect_schema()), repr(read.path))
-                name = self._register(PolarsStream(found))
-                self._reads[name] = (read, files)
+                stream = PolarsStream(found)
+                name = self._register(stream)
+                self._reads[name] = Source(read, files, stream)
             return nw.from_native(call_methods(self._named(name), read))
 
     def adopt(self, frame: Any) -> nw.LazyFrame[Any]:

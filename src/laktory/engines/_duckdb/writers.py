@@ -142,7 +142,9 @@ def _check(output: Output, relation: duckdb.DuckDBPyRelation) -> None:
     for name, dtype in zip(columns, relation.types, strict=True):
         if where := _unstorable(dtype, name):
             column, kind = where
-            msg = f"{output.path!r}: {output.format} cannot hold column {column!r}, type {kind}; cast it"
+            named = {"INTERVAL": "Duration"}.get(kind, kind)
+            msg = f"{output.path!r}: {output.format} cannot hold column {column!r}, type {named}"
+            msg = f"{msg}; cast it in the transformer"
             raise SinkError(msg)
     refuse_types(stored_schema(relation), output.format, output.path)
     valid = writer_arguments(output.format, directory=output.directory)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,8 @@ import polars as pl
 from narwhals.exceptions import NarwhalsError
 
 from laktory.diagnostics.secrets import redact
-from laktory.engines.errors import conversion_fault, is_panic, os_reason, reason, sink_failure
-from laktory.engines.locate import broken_json_line, ragged_csv_line
+from laktory.engines.errors import conversion_fault, is_panic, reason, sink_failure
+from laktory.engines.faults import source_fault
 from laktory.errors import RunError, SinkError, SourceError, StepError
 
 if TYPE_CHECKING:
@@ -20,13 +19,6 @@ if TYPE_CHECKING:
     from laktory.engines.protocol import FileRead
 
 __all__ = ["translated"]
-
-_SOURCE = re.compile(
-    r"could not parse `|^cannot parse '|deserializ|json parsing|error parsing line|NDJSON|more fields than defined"
-    r"|invalid utf-?8|parquet: |out-of-spec|out of specification|empty CSV|column names not specified in schema"
-    # text that did not fit its declared type, see `schemas.from_text`
-    '|\N{NO-BREAK SPACE}"'
-)
 
 
 @contextmanager
@@ -53,30 +45,8 @@ def translated(reads: Sequence[tuple[FileRead, Sequence[str]]] = (), staged: Seq
 def _failure(error: BaseException, reads: Sequence[tuple[FileRead, Sequence[str]]], staged: Sequence[str]) -> RunError:
     if staged and (sink := sink_failure(error, staged)):
         return sink
-    text = str(error)
-    said = conversion_fault(error)
-    if isinstance(error, OSError) or _SOURCE.search(text):
-        return SourceError(_where(text, reads) or _message(error, reads, said))
+    if fault := source_fault(error, reads):
+        return SourceError(fault)
     if is_panic(error):
         return (SinkError if staged else StepError)("POLARS cannot do this: one of its parts gave up; see the cause")
-    return StepError(said or reason(error))
-
-
-def _message(error: BaseException, reads: Sequence[tuple[FileRead, Sequence[str]]], said: str | None) -> str:
-    text = said or reason(error)
-    named = next((read.path for read, files in reads if any(file in str(error) for file in files)), None)
-    if named is None and len(reads) == 1:
-        named = reads[0][0].path
-    return f"{named!r}: {os_reason(error) or text}" if named else text
-
-
-def _where(text: str, reads: Sequence[tuple[FileRead, Sequence[str]]]) -> str | None:
-    """File and line, where only the text of the file can tell."""
-    for read, files in reads:
-        if read.format in {"JSONL", "NDJSON"} and "more fields" not in text and (place := broken_json_line(files)):
-            return place
-        if read.format == "CSV" and ("more fields" in text or "utf" in text):
-            separator, quote = read.kwargs.get("separator", ","), read.kwargs.get("quote_char", '"')
-            if place := ragged_csv_line(files, separator, quote):
-                return place
-    return None
+    return StepError(conversion_fault(error) or reason(error))

@@ -15,7 +15,7 @@ from laktory.engines.delta_tables import scan_delta
 from laktory.engines.errors import check_arguments, reason
 from laktory.engines.hive import key_types, keys_of, refuse_conflicts
 from laktory.engines.inference import check_json_lines, infer_json_lines
-from laktory.engines.scans import checked_scan, no_rows, refuse_utf16, scan_csv, scan_file, with_content
+from laktory.engines.scans import check_text, checked_scan, no_rows, scan_csv, scan_file, with_content
 from laktory.engines.schemas import check_declared, declared_schema, fit, unite_schemas
 from laktory.errors import SourceError, UnsupportedError
 from laktory.paths import local_path
@@ -61,11 +61,16 @@ def _scan_csv(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
         options.setdefault("infer_schema_length", None)
         if "infer_schema" not in read.kwargs:
             options["infer_schema"] = read.infer_schema or "infer_schema_length" in read.kwargs
-        refuse_utf16(files)
+        check_text(files)
         source: Any = files[0] if remote else list(files)
         return _as_declared(pl.scan_csv(source, glob=remote, **options), declared, read.path)
 
-    return scan_csv(read, files, options)
+    # columns that nobody asks for are read, too: a line that breaks off in one of them is no other number of lines
+    return scan_csv(read, files, options).map_batches(_same, projection_pushdown=False, streamable=True)
+
+
+def _same(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame
 
 
 def _scan_json_lines(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
@@ -73,6 +78,7 @@ def _scan_json_lines(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
     files = with_content(files)
     if not files:
         return no_rows(read)
+    check_text(files)
     remote = local_path(files[0]) is None
     # this reader takes every path as a glob
     literal = list(files) if remote else [glob.escape(file) for file in files]
@@ -85,7 +91,7 @@ def _scan_json_lines(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
         options = {"infer_schema_length": None, **read.kwargs}
         # one call would take the columns of one file for all
         return pl.concat([pl.scan_ndjson(file, **options) for file in literal], how="diagonal_relaxed")
-    inferred, exact = infer_json_lines(files)
+    inferred, exact, _ = infer_json_lines(files)
     schema = inferred.to_polars()
     if not schema:
         return no_rows(read)
