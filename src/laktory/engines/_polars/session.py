@@ -10,6 +10,7 @@ import narwhals as nw
 import polars as pl
 
 from laktory.engines._polars.failures import translated
+from laktory.engines._polars.memory import leave_room
 from laktory.engines._polars.methods import METHODS
 from laktory.engines._polars.readers import reader_arguments, reader_methods, scan_files
 from laktory.engines._polars.sql import query, syntax_error
@@ -43,6 +44,7 @@ class PolarsSession:
     methods: Mapping[str, Callable[..., nw.LazyFrame[Any]]] = METHODS
 
     def __init__(self, scratch: str) -> None:
+        leave_room()
         self._scratch = scratch
         self._reads: list[tuple[FileRead, Sequence[str]]] = []
 
