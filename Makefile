@@ -7,10 +7,10 @@ READY := .venv/.installed
 STOCKS := examples/stock_prices
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench docs constraints clean
+.PHONY: help demo test check format bench bench-memory docs constraints clean
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later with its venv module is needed; name one with: make PYTHON=/path/to/python3"; exit 1; }
@@ -40,10 +40,14 @@ format: $(READY) ## format and mend what ruff can
 	@"$(BIN)/ruff" format .
 	@"$(BIN)/ruff" check --fix .
 
-bench: $(READY) ## ratios against the same work by hand, cost per node, cost of imports
-	@"$(BIN)/python" benchmarks/seed.py
+bench: $(READY) ## ratios against the same work by hand, per node, of branches, of imports; EVENTS=20000000 for more
+	@"$(BIN)/python" benchmarks/seed.py $(if $(EVENTS),--events $(EVENTS))
 	@"$(BIN)/python" benchmarks/chain.py
+	@"$(BIN)/python" benchmarks/branches.py
 	@"$(BIN)/python" benchmarks/imports.py
+
+bench-memory: $(READY) ## every kind of step with less memory than data (Linux, as root; some GB of disk)
+	@"$(BIN)/python" benchmarks/memory.py
 
 docs: $(READY) ## write the tables of the documents anew
 	@"$(BIN)/python" docs/formats.py
