@@ -9,10 +9,10 @@ STOCKS := examples/stock_prices
 .DEFAULT_GOAL := help
 MINUTES ?= 10
 
-.PHONY: help demo test check format bench fuzz docs constraints clean
+.PHONY: help demo test check format bench bench-memory fuzz docs constraints clean
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later with its venv module is needed; name one with: make PYTHON=/path/to/python3"; exit 1; }
@@ -42,13 +42,17 @@ format: $(READY) ## format and mend what ruff can
 	@"$(BIN)/ruff" format .
 	@"$(BIN)/ruff" check --fix .
 
-bench: $(READY) ## ratios against the same work by hand, cost per node, cost of imports
-	@"$(BIN)/python" benchmarks/seed.py
+bench: $(READY) ## ratios against the same work by hand, per node, of branches, of imports; EVENTS=20000000 for more
+	@"$(BIN)/python" benchmarks/seed.py $(if $(EVENTS),--events $(EVENTS))
 	@"$(BIN)/python" benchmarks/chain.py
+	@"$(BIN)/python" benchmarks/branches.py
 	@"$(BIN)/python" benchmarks/imports.py
 
 fuzz: $(READY) ## random inputs for MINUTES=10, all targets or those with ONLY=word in their name; prints what failed
 	@"$(BIN)/python" tests/fuzz/search.py $(MINUTES) $(ONLY)
+
+bench-memory: $(READY) ## every kind of step with less memory than data (Linux, as root; some GB of disk)
+	@"$(BIN)/python" benchmarks/memory.py
 
 docs: $(READY) ## write the tables of the documents anew
 	@"$(BIN)/python" docs/formats.py

@@ -19,16 +19,17 @@ DATA = Path(__file__).absolute().parent / "data"
 
 @dataclass(frozen=True)
 class Measured:
-    """One run of a process: wall time, processor time, peak resident memory, last line it printed."""
+    """One run of a process: wall time, processor time, peak resident memory, last line it printed, exit code."""
 
     seconds: float
     processor: float
     peak: int
     last_line: str
+    code: int = 0
 
 
-def process(arguments: Sequence[str], cwd: str | Path | None = None) -> Measured:
-    """Run a process to its end; one that fails ends the benchmark."""
+def process(arguments: Sequence[str], cwd: str | Path | None = None, *, may_fail: bool = False) -> Measured:
+    """Run a process to its end; one that fails ends the benchmark, unless it may."""
     env = os.environ | {"LAKTORY_LOG_LEVEL": "ERROR"}
     began = time.perf_counter()
     child = subprocess.Popen(arguments, cwd=cwd, env=env, stdout=subprocess.PIPE, text=True, encoding="utf-8")
@@ -37,10 +38,14 @@ def process(arguments: Sequence[str], cwd: str | Path | None = None) -> Measured
     _, status, usage = os.wait4(child.pid, 0)
     seconds = time.perf_counter() - began
     child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
+    if child.returncode and not may_fail:
         sys.exit(f"{' '.join(arguments)} ended with {child.returncode}\n{output}")
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return Measured(seconds, usage.ru_utime + usage.ru_stime, peak, (output.strip().splitlines() or [""])[-1])
+    return Measured(seconds, usage.ru_utime + usage.ru_stime, peak, _last(output), child.returncode)
+
+
+def _last(output: str) -> str:
+    return (output.strip().splitlines() or [""])[-1]
 
 
 def alternate(rounds: int, runs: Mapping[str, Callable[[], Measured]]) -> dict[str, list[Measured]]:

@@ -94,7 +94,8 @@ class Session(Protocol):
 
     capabilities: Capabilities
     methods: Mapping[str, Callable[..., nw.LazyFrame[Any]]]
-    """Methods of frames to call, with the frame first, where Narwhals does not do them right on this engine."""
+    """Methods of frames to call, with the frame first, where Narwhals does not do them right on this engine,
+    or at more cost than the engine needs."""
 
     @staticmethod
     def arguments(format: str, *, writer: bool = False, directory: bool = False) -> Collection[str]:  # noqa: A002

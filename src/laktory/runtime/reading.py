@@ -60,7 +60,7 @@ def read(
     _log.info("Reading `%s` %s with %s", kind, source.description, backend)
     with _options_taken(source), within(*_ORIGIN.get(type(source), ())):
         frame = _frame(source, session, upstream, seen)
-    frame = post_read(source, frame)
+    frame = post_read(source, frame, session)
     _log.info("Read completed.")
     return frame
 
@@ -125,7 +125,7 @@ def row_count(session: Session, frame: Frame) -> int:
     return int(session.collect(frame.select(nw.len())).collect("polars").item())
 
 
-def post_read(source: BaseDataSource, frame: Frame) -> Frame:
+def post_read(source: BaseDataSource, frame: Frame, session: Session) -> Frame:
     """Apply ``filter``, ``selects``, ``renames``, ``drops``, ``drop_duplicates``, in this order."""
     if source.filter:
         with _option("filter"):
@@ -146,7 +146,7 @@ def post_read(source: BaseDataSource, frame: Frame) -> Frame:
         frame = frame.drop(*source.drops, strict=False)
     if source.drop_duplicates:
         subset = source.drop_duplicates if isinstance(source.drop_duplicates, list) else None
-        frame = frame.unique(subset, keep="any")
+        frame = session.methods.get("unique", type(frame).unique)(frame, subset, keep="any")
     return frame
 
 

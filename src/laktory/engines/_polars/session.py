@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import narwhals as nw
 import polars as pl
 
 from laktory.engines._polars.failures import translated
+from laktory.engines._polars.memory import leave_room
+from laktory.engines._polars.methods import METHODS
 from laktory.engines._polars.readers import reader_arguments, reader_methods, scan_files
 from laktory.engines._polars.sql import query, syntax_error
 from laktory.engines._polars.writers import stage_outputs, writer_arguments
@@ -40,9 +41,10 @@ class PolarsSession:
     """
 
     capabilities = POLARS
-    methods: Mapping[str, Callable[..., nw.LazyFrame[Any]]] = MappingProxyType({})
+    methods: Mapping[str, Callable[..., nw.LazyFrame[Any]]] = METHODS
 
     def __init__(self, scratch: str) -> None:
+        leave_room()
         self._scratch = scratch
         self._reads: list[tuple[FileRead, Sequence[str]]] = []
 
