@@ -66,10 +66,10 @@ def killed(record, *, again):
     return carry_out(record, again=again)
 
 def renamed(change, note, rename=commits._rename):
-    if f'"{node}"' not in note["done_line"]:
-        return rename(change, note)
-    rename(change, {**note, "done_line": None})
-    os._exit(9)
+    done = rename(change, note)
+    if f'"{node}"' in note["undone_line"]:
+        os._exit(9)
+    return done
 
 if where == "pending":
     commits._carry_out = killed
@@ -362,15 +362,47 @@ def test_an_unfinished_run_is_not_forgotten(backend, monkeypatch):
     runs = Path(".laktory/pipelines/p/runs")
     assert len(list(runs.iterdir())) == 2
     failed(chain(backend, bad=True, b="OVERWRITE"))
-    for _ in range(4):
+    for _ in range(6):
+        gc.collect()
         p.execute(selects=["b"], full_refresh=True)
-    assert len(list(runs.iterdir())) > 4
+    assert len(list(runs.iterdir())) == 4, "the one that p reads node a of, too"
     chain(backend, b="OVERWRITE").execute(resume=True)
     assert height("a.parquet") == [4]
     for _ in range(2):
         gc.collect()
         p.execute(full_refresh=True)
     assert len(list(runs.iterdir())) == 2
+
+
+def test_what_forgotten_runs_appended_is_not_doubled(backend, monkeypatch):
+    monkeypatch.setattr(record, "KEPT_RUNS", 1)
+    numbers(n=2)
+    failed(chain(backend, bad=True))
+    chain(backend).execute(selects=["c"])
+    plain = chain(backend).to_plain()
+    plain["nodes"].append(node("x", "in.parquet", "x.parquet"))
+    for _ in range(3):
+        gc.collect()
+        models.Pipeline.model_validate(plain).execute(selects=["x"])
+    assert len(list(Path(".laktory/pipelines/p/runs").iterdir())) == 2
+    with pytest.raises(RunError, match="cannot resume: node 'c' would write to 'c.parquet', and run .* has written"):
+        chain(backend).execute(resume=True)
+    assert height("a.parquet", "b.parquet", "c.parquet") == [2, 2, 2]
+
+
+def test_a_run_that_is_removed_by_half_cannot_be_resumed(backend, monkeypatch):
+    numbers(n=2)
+    chain(backend).execute()
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(record, "KEPT_RUNS", 1)
+        patched.setattr(record, "remove_unheld", stop)
+        chain(backend).execute(selects=["c"])
+    chain(backend).execute(resume=True)
+    assert height("a.parquet", "b.parquet", "c.parquet") == [4, 4, 6]
 
 
 def test_intermediate_results_that_another_process_reads_stay(backend):
