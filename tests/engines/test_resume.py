@@ -125,6 +125,24 @@ def test_a_rename_that_came_about_is_a_commit_whatever_happened_to_the_file(back
         p.execute(resume=True)
 
 
+@pytest.mark.parametrize("where", ["pending", "ahead"])
+def test_a_copy_knows_whether_a_rename_came_about(backend, where, tmp_path, monkeypatch):
+    Path("one").mkdir()
+    monkeypatch.chdir("one")
+    numbers(n=2)
+    p = pipeline(backend, node("a", "in.parquet", into("a.csv", "APPEND")))
+    p.execute()
+    kill(p, where)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    monkeypatch.chdir(tmp_path / "two")
+    if where == "pending":
+        with pytest.raises(RunError, match="has appended rows"):
+            p.execute(resume=True)
+    else:
+        p.execute(resume=True)
+    assert Path("a.csv").read_text().count("\n") == 5
+
+
 def test_a_resumed_part_reads_what_the_unfinished_run_committed(backend):
     for selects in (None, ["c"], ["b", "c"]):
         numbers(n=2)
@@ -372,6 +390,17 @@ def test_an_unfinished_run_is_not_forgotten(backend, monkeypatch):
         gc.collect()
         p.execute(full_refresh=True)
     assert len(list(runs.iterdir())) == 2
+
+
+def test_a_run_that_was_killed_before_it_began_is_no_hindrance(backend):
+    numbers(n=2)
+    p = pipeline(backend, node("a", "in.parquet", "a.csv"), node("b", "a", "b.parquet"))
+    p.execute()
+    Path(".laktory/pipelines/p/runs/99990101T000000000000-aaaaaa").mkdir()
+    p = models.Pipeline.model_validate(p.to_plain())
+    p.execute(selects=["b"])
+    p.execute(resume=True)
+    assert height("b.parquet") == [2]
 
 
 def test_what_forgotten_runs_appended_is_not_doubled(backend, monkeypatch):

@@ -75,15 +75,15 @@ class RunFolder:
         return first if "scope" in first else None
 
     def entries(self) -> list[dict[str, Any]]:
-        """The header, and the ledger lines of all that was committed.
+        """The header, and the ledger lines of all that was committed; nothing where there is no ledger.
 
         Raises
         ------
         RunError
             As for `lines`.
         """
-        header, *lines = self.lines()
-        return [header, *settled(lines)]
+        lines = self.lines()
+        return lines[:1] + settled(lines[1:])
 
     def lines(self) -> list[dict[str, Any]]:
         """Ledger lines; a torn last line (the machine died while it was written) is left out.
@@ -93,7 +93,10 @@ class RunFolder:
         RunError
             If another line cannot be read: what follows it may be all that keeps rows from being written twice.
         """
-        lines = self.ledger.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        try:
+            lines = self.ledger.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        except FileNotFoundError:  # killed before it began
+            return []
         if lines and not lines[-1].endswith("\n"):
             lines.pop()
         return [self._parsed(number, line) for number, line in enumerate(lines, 1)]
