@@ -7,7 +7,7 @@ READY := .venv/.installed
 STOCKS := examples/stock_prices
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench docs constraints clean
+.PHONY: help demo test check format bench soak docs constraints clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,9 @@ bench: $(READY) ## ratios against the same work by hand, cost per node, cost of 
 	@"$(BIN)/python" benchmarks/seed.py
 	@"$(BIN)/python" benchmarks/chain.py
 	@"$(BIN)/python" benchmarks/imports.py
+
+soak: $(READY) ## kill -9 at every call that changes the file system, and at random moments; takes hours
+	@"$(BIN)/python" tests/faults/soak.py
 
 docs: $(READY) ## write the tables of the documents anew
 	@"$(BIN)/python" docs/formats.py

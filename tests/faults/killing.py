@@ -44,7 +44,8 @@ class Killing:
         project.give(self.template, project.new)
         self.known = succeeded(self.template)
         copied(self.template, self.folder)
-        self.calls = self._run().calls
+        done = self._run()
+        self.calls, self.seconds = done.calls, done.seconds
         assert held(self.folder, project) == project.applied(self.before), project.name
         assert not litter(self.folder), litter(self.folder)
 

@@ -46,7 +46,7 @@ class Project:
     nodes : each a name, the node it reads (or nothing), its sinks and, at the end, further fields
     fresh : nothing has been written before the run that is killed
     new : rows of that run
-    options : of `Pipeline.execute`
+    options : of `Warm.run`
     """
 
     name: str
@@ -222,7 +222,7 @@ def of_format(format_: str, backend: str) -> list[Project]:
         sinks = [_file(format_, mode) for mode in modes]
         if "APPEND" in modes:
             sinks += [_folder(format_, mode) for mode in modes]
-        if format_ in ("PARQUET", "CSV", "IPC", "JSONL"):
+        if format_ == "PARQUET":
             sinks += [_folder(format_, mode, partitioned=True) for mode in modes]
     found = [Project(f"{format_}: {sink.path}", (("a", None, (sink,)),)) for sink in sinks]
     found += [
@@ -235,6 +235,8 @@ def of_format(format_: str, backend: str) -> list[Project]:
         options = {"full_refresh": True}
         found.append(Project(f"{format_}: {sink.path}, full refresh", (("a", None, (sink,)),), options=options))
     if format_ == "DELTA":
+        options = {"checkpoint_every": 1}
+        found.append(Project("DELTA: with a checkpoint", (("a", None, (_table("APPEND"),)),), options=options))
         found += [
             Project(f"DELTA: {sink.path}, another column", (("a", None, (sink,)),), new=_wider()) for sink in sinks
         ]
