@@ -270,6 +270,7 @@ SHAPES = [
             ("c", "m", (_table("APPEND"),)),
         ),
     ),
+    Project("sinks that are left as they are", (("a", None, (_file("CSV", "IGNORE"), _table("IGNORE"))),), fresh=True),
     Project("a writer of the user's", (("a", None, (_file("PARQUET", "APPEND"),)),), custom=True),
     Project("a first run of two nodes", (("a", None, (_file("CSV", "APPEND"), _table("APPEND"))),
             ("b", "a", (_folder("PARQUET", "APPEND", partitioned=True),))), fresh=True),

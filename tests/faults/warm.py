@@ -53,7 +53,7 @@ class Warm:
         self._process.stdout.close()
 
     def run(self, folder: Path, backend: str, **options: object) -> Done:
-        """Run ``pipeline.json`` in a folder.
+        """Run ``pipeline.json`` in a folder, or write ``in.parquet`` to the sink `write` (a mapping).
 
         Options: `kill_at` (number of a call, 0 for none), `torn` (a write there is made by half; preloaded only),
         `kill_after` (seconds), `kept_runs`, `checkpoint_every`, and those of `Pipeline.execute`.
@@ -150,6 +150,7 @@ def serve() -> None:
     _warm_up()
     for line in sys.stdin:
         print(json.dumps(_forked(json.loads(line))), flush=True)
+    os._exit(0)  # nothing of it is needed, and DuckDB would complain of what is left
 
 
 def _warm_up() -> None:
@@ -217,11 +218,19 @@ def _child(job: dict[str, object]) -> int:
     os.dup2(quiet, 2)
     kill_at, torn = job.pop("kill_at", 0), job.pop("torn", False)
     points = NativePoints(kill_at, torn=torn) if "FAILPOINTS" in os.environ else PythonPoints(kill_at)
-    pipeline = models.Pipeline.model_validate(json.loads(Path("pipeline.json").read_text()))
-    pipeline.dataframe_backend = backend
+    sink = job.pop("write", None)
+    if sink is None:
+        made = models.Pipeline.model_validate(json.loads(Path("pipeline.json").read_text()))
+        made.dataframe_backend = backend
+    else:
+        source = models.FileDataSource(path="in.parquet", format="PARQUET", dataframe_backend=backend)
+        made = models.FileDataSink.model_validate({**sink, "dataframe_backend": backend})
     points.arm()
-    pipeline.execute(**job)
-    del pipeline
+    if sink is None:
+        made.execute(**job)
+    else:
+        made.write(source.read())
+    del made
     gc.collect()
     atexit._run_exitfuncs()
     return points.count()
