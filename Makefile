@@ -9,7 +9,7 @@ STOCKS := examples/stock_prices
 .DEFAULT_GOAL := help
 MINUTES ?= 10
 
-.PHONY: help demo test check format bench bench-memory fuzz docs constraints clean
+.PHONY: help demo test check format bench bench-memory fuzz soak docs constraints clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +53,9 @@ fuzz: $(READY) ## random inputs for MINUTES=10, all targets or those with ONLY=w
 
 bench-memory: $(READY) ## every kind of step with less memory than data (Linux, as root; some GB of disk)
 	@"$(BIN)/python" benchmarks/memory.py
+
+soak: $(READY) ## kill -9 at every call that changes the file system, and at random moments; takes hours
+	@"$(BIN)/python" tests/faults/soak.py
 
 docs: $(READY) ## write the tables of the documents anew
 	@"$(BIN)/python" docs/formats.py

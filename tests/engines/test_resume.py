@@ -66,10 +66,10 @@ def killed(record, *, again):
     return carry_out(record, again=again)
 
 def renamed(change, note, rename=commits._rename):
-    if f'"{node}"' not in note["done_line"]:
-        return rename(change, note)
-    rename(change, {**note, "done_line": None})
-    os._exit(9)
+    done = rename(change, note)
+    if f'"{node}"' in note["undone_line"]:
+        os._exit(9)
+    return done
 
 if where == "pending":
     commits._carry_out = killed
@@ -123,6 +123,24 @@ def test_a_rename_that_came_about_is_a_commit_whatever_happened_to_the_file(back
         file.write("7,s7\n")
     with pytest.raises(RunError, match="has appended rows"):
         p.execute(resume=True)
+
+
+@pytest.mark.parametrize("where", ["pending", "ahead"])
+def test_a_copy_knows_whether_a_rename_came_about(backend, where, tmp_path, monkeypatch):
+    Path("one").mkdir()
+    monkeypatch.chdir("one")
+    numbers(n=2)
+    p = pipeline(backend, node("a", "in.parquet", into("a.csv", "APPEND")))
+    p.execute()
+    kill(p, where)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    monkeypatch.chdir(tmp_path / "two")
+    if where == "pending":
+        with pytest.raises(RunError, match="has appended rows"):
+            p.execute(resume=True)
+    else:
+        p.execute(resume=True)
+    assert Path("a.csv").read_text().count("\n") == 5
 
 
 def test_a_resumed_part_reads_what_the_unfinished_run_committed(backend):
@@ -362,15 +380,58 @@ def test_an_unfinished_run_is_not_forgotten(backend, monkeypatch):
     runs = Path(".laktory/pipelines/p/runs")
     assert len(list(runs.iterdir())) == 2
     failed(chain(backend, bad=True, b="OVERWRITE"))
-    for _ in range(4):
+    for _ in range(6):
+        gc.collect()
         p.execute(selects=["b"], full_refresh=True)
-    assert len(list(runs.iterdir())) > 4
+    assert len(list(runs.iterdir())) == 4, "the one that p reads node a of, too"
     chain(backend, b="OVERWRITE").execute(resume=True)
     assert height("a.parquet") == [4]
     for _ in range(2):
         gc.collect()
         p.execute(full_refresh=True)
     assert len(list(runs.iterdir())) == 2
+
+
+def test_a_run_that_was_killed_before_it_began_is_no_hindrance(backend):
+    numbers(n=2)
+    p = pipeline(backend, node("a", "in.parquet", "a.csv"), node("b", "a", "b.parquet"))
+    p.execute()
+    Path(".laktory/pipelines/p/runs/99990101T000000000000-aaaaaa").mkdir()
+    p = models.Pipeline.model_validate(p.to_plain())
+    p.execute(selects=["b"])
+    p.execute(resume=True)
+    assert height("b.parquet") == [2]
+
+
+def test_what_forgotten_runs_appended_is_not_doubled(backend, monkeypatch):
+    monkeypatch.setattr(record, "KEPT_RUNS", 1)
+    numbers(n=2)
+    failed(chain(backend, bad=True))
+    chain(backend).execute(selects=["c"])
+    plain = chain(backend).to_plain()
+    plain["nodes"].append(node("x", "in.parquet", "x.parquet"))
+    for _ in range(3):
+        gc.collect()
+        models.Pipeline.model_validate(plain).execute(selects=["x"])
+    assert len(list(Path(".laktory/pipelines/p/runs").iterdir())) == 2
+    with pytest.raises(RunError, match="cannot resume: node 'c' would write to 'c.parquet', and run .* has written"):
+        chain(backend).execute(resume=True)
+    assert height("a.parquet", "b.parquet", "c.parquet") == [2, 2, 2]
+
+
+def test_a_run_that_is_removed_by_half_cannot_be_resumed(backend, monkeypatch):
+    numbers(n=2)
+    chain(backend).execute()
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(record, "KEPT_RUNS", 1)
+        patched.setattr(record, "remove_unheld", stop)
+        chain(backend).execute(selects=["c"])
+    chain(backend).execute(resume=True)
+    assert height("a.parquet", "b.parquet", "c.parquet") == [4, 4, 6]
 
 
 def test_intermediate_results_that_another_process_reads_stay(backend):

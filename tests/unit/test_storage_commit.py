@@ -417,10 +417,10 @@ def test_one_file_is_committed_by_its_rename(tmp_path, monkeypatch):
     rename = os.replace
     monkeypatch.setattr(os, "replace", lambda *paths: (seen.append(ledger.read_text()), rename(*paths)))
     with Locks.acquire([target], owner="one"):
-        note = {"ledger": str(ledger), "ledger_line": "x", "done_line": "y"}
+        note = {"ledger": str(ledger), "ledger_line": "x", "undone_line": "y"}
         commit([stage(target, "new")], intent_path=f"{tmp_path}/intent.json", note=note)
     assert seen == ["x\n"]
-    assert ledger.read_text() == "x\ny\n"
+    assert ledger.read_text() == "x\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "l"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +16,11 @@ from laktory.runtime.calls import frames_and_refresh
 from laktory.runtime.gate import Gate
 from laktory.runtime.ledger import is_there, sink_target
 from laktory.runtime.reading import read
-from laktory.runtime.record import RunFolder, new_run_id
+from laktory.runtime.record import new_run_id
 from laktory.runtime.runner import RunOptions, RunOutcome, run
 from laktory.runtime.sessions import session_type, standing
 from laktory.runtime.writing import refuse_foreign, write_custom, write_files
-from laktory.storage import Locks, discard, exists, open_staging
+from laktory.storage import Locks, discard, exists, open_staging, staging_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -177,24 +176,20 @@ def write_sink(sink: BaseDataSink, df: Any, mode: str | None, *, full_refresh: b
     if not isinstance(resolved, FileDataSink) or resolved.custom_writer is not None:
         write_custom(frame, resolved)
         return
-    root = Path(node.root_path if node is not None else Path(_runtime_root()) / "writes").absolute()
-    (root / "intents").mkdir(parents=True, exist_ok=True)
-    folder = RunFolder(root, new_run_id(root))
-    with Locks.acquire([sink_target(resolved)], owner=f"write {folder.run_id}", timeout=_lock_timeout()):
-        folder.open({"run": folder.run_id})
-        try:
-            write_files(
-                frame,
-                [resolved],
-                session,
-                run_id=folder.run_id,
-                replace_all=full_refresh,
-                intent=str(root / "intents" / f"{folder.run_id}.json"),
-                note={"ledger": str(folder.ledger), "root": str(root), "entry": {}},
-                gate=Gate(),
-            )
-        finally:
-            shutil.rmtree(folder.path)
+    target, write_id = sink_target(resolved), new_run_id()
+    with Locks.acquire([target], owner=f"write {write_id}", timeout=_lock_timeout()):
+        # no run: the intent record lies with what is staged, where the next one that locks the target finds both
+        folder = staging_folder(target)
+        write_files(
+            frame,
+            [resolved],
+            session,
+            run_id=write_id,
+            replace_all=full_refresh,
+            intent=f"{folder}/record.json",
+            note={"ledger": None, "root": folder, "entry": {}},
+            gate=Gate(),
+        )
 
 
 def sink_exists(sink: FileDataSink) -> bool:
@@ -224,9 +219,3 @@ def _lock_timeout() -> float:
     from laktory.settings import settings
 
     return settings.lock_timeout
-
-
-def _runtime_root() -> str:
-    from laktory.settings import settings
-
-    return settings.runtime_root

@@ -8,14 +8,17 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from laktory.storage import remove
+
 __all__ = ["hold", "private_folder", "remove_unheld"]
 
 _LOCK = "in-use"
-_PREFIX = "laktory-"
+_PREFIX = "laktory-temp-"
 
 
 def hold(folder: Path) -> int | None:
@@ -46,6 +49,10 @@ def remove_unheld(folder: Path, what: Path | None = None) -> bool:
     try:
         if descriptor >= 0:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if what is None:
+            # the lock goes last: a folder without one, removed by half, would look like one that is about to be held
+            for entry in [path for path in folder.iterdir() if path.name != _LOCK]:
+                remove(str(entry))
         shutil.rmtree(what or folder, ignore_errors=True)
     except OSError:
         return False
@@ -60,8 +67,13 @@ def private_folder() -> tuple[str, int]:
     place = Path(tempfile.gettempdir())
     with suppress(OSError):
         for left in place.glob(f"{_PREFIX}*"):
-            if _is_ours(left):
+            if not _is_ours(left):
+                continue
+            if (left / _LOCK).exists():
                 remove_unheld(left)
+            else:  # killed before it was held; whoever is just about to hold it makes another
+                with suppress(OSError):
+                    left.rmdir()
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         descriptor = hold(folder)
@@ -70,8 +82,8 @@ def private_folder() -> tuple[str, int]:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether it is such a folder of this user. One without a lock file is not: its owner may be about to hold it."""
+    """Whether it is such a folder of this user."""
     with suppress(OSError):
         found = folder.lstat()
-        return found.st_uid == os.getuid() and not folder.is_symlink() and (folder / _LOCK).is_file()
+        return found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode)
     return False

@@ -8,6 +8,7 @@ and nothing has to be hidden in it, which could change what it says.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -18,16 +19,16 @@ from laktory.models.datasinks import FileDataSink
 from laktory.storage import Target, delta_version, target_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from laktory.models.pipeline.pipelinenode import PipelineNode
     from laktory.planning import Plan
     from laktory.runtime.record import RunFolder
 
 __all__ = [
-    "LEDGER", "file_sinks", "is_there", "is_whole",
+    "LEDGER", "committed", "custom_key", "file_sinks", "is_there", "is_whole",
     "keep_scratch", "path_key", "read_again", "rows_read", "scratch_line",
-    "settled", "sink_target", "target_key", "targets_of", "write_line",
+    "settled", "sink_target", "target_key", "targets_of", "undone_line", "write_line",
 ]  # fmt: skip
 
 LEDGER = 3
@@ -88,6 +89,23 @@ def write_line(
         "sink": number, "target": target, "rows": rows, "offset": offset, "added": added, "files": files,
         "commit": commit, "schema": schema,
     }  # fmt: skip
+
+
+def committed(lines: Iterable[Mapping[str, Any]], run_id: str) -> dict[str, tuple[str, str]]:
+    """Where lines of a run's ledger say that rows were committed, by it or by runs that are gone: key → run, node."""
+    found = {}
+    for line in lines:
+        for write in line.get("writes", ()):
+            found[write["target"]] = (run_id, line["node"])
+        if "custom_writers" in line:
+            found[custom_key(line["node"])] = (run_id, line["node"])
+        found |= {key: (other, node) for key, (other, node) in line.get("others", {}).items()}
+    return found
+
+
+def custom_key(node: str) -> str:
+    """What stands for the places that the custom writers of a node write to."""
+    return f"custom writers of {node}"
 
 
 def scratch_line(read: FileRead) -> dict[str, Any]:
@@ -151,33 +169,23 @@ def _identity(path: str) -> list[int]:
     return [found.st_size, found.st_mtime_ns, found.st_ino]
 
 
-def settled(lines: Iterable[dict[str, Any]], targets: Mapping[str, Target]) -> list[dict[str, Any]]:
+def settled(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Ledger lines without those of commits that did not come about.
 
-    The line of a commit that is one rename is written ahead of it. It counts if the run has noted that it is done, or,
-    killed before that, if the file at the target is the one that had been staged.
-
-    Parameters
-    ----------
-    targets : by their `target_key`; a line of another target counts
+    The line of a commit that is one rename is written ahead of it and names the staged file. Whoever finds that still
+    staged says so with another line, before it is removed.
     """
-    lines = list(lines)
-    done = {line["node"] for line in lines if "done" in line}
-    found = []
-    for line in lines:
-        ahead = line.get("ahead", False) and line["node"] not in done
-        if "done" not in line and not (ahead and any(_is_elsewhere(targets, write) for write in line["writes"])):
-            found.append({key: value for key, value in line.items() if key != "ahead"})
-    return found
+    undone = {line["node"] for line in lines if "undone" in line}
+    return [
+        {key: value for key, value in line.items() if key != "ahead"}
+        for line in lines
+        if "undone" not in line and not ("ahead" in line and line["node"] in undone)
+    ]
 
 
-def _is_elsewhere(targets: Mapping[str, Target], write: Mapping[str, Any]) -> bool:
-    target = targets.get(write["target"])
-    [[_, *identity]] = write["files"]
-    try:
-        return target is not None and _identity(target.path)[-1] != identity[-1]
-    except OSError:
-        return True
+def undone_line(node: str | None) -> str:
+    """Says that the rename which the line of a node announced did not come about."""
+    return json.dumps({"node": node, "undone": True})
 
 
 def keep_scratch(entry: Mapping[str, Any], before: RunFolder, now: RunFolder) -> None:

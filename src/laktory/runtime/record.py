@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from laktory._version import __version__
 from laktory.errors import RunError
 from laktory.runtime.holds import remove_unheld
-from laktory.storage import write_text
+from laktory.runtime.ledger import committed, settled
+from laktory.storage import append_line, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,10 +34,10 @@ KEPT_RUNS = 50
 _STAMP = "%Y%m%dT%H%M%S%f"
 
 
-def new_run_id(root: Path) -> str:
-    """Unique, and sorts by time behind all runs of this root path, even where the clock was set back."""
+def new_run_id(root: Path | None = None) -> str:
+    """Unique, and sorts by time behind all runs of a root path, even where the clock was set back."""
     moment = datetime.now(UTC)
-    for last in run_folders(root)[-1:]:
+    for last in run_folders(root)[-1:] if root else ():
         with suppress(ValueError):  # a folder of somebody else
             before = datetime.strptime(last.run_id.partition("-")[0], _STAMP).replace(tzinfo=UTC)
             moment = max(moment, before + timedelta(microseconds=1))
@@ -74,6 +75,17 @@ class RunFolder:
         return first if "scope" in first else None
 
     def entries(self) -> list[dict[str, Any]]:
+        """The header, and the ledger lines of all that was committed; nothing where there is no ledger.
+
+        Raises
+        ------
+        RunError
+            As for `lines`.
+        """
+        lines = self.lines()
+        return lines[:1] + settled(lines[1:])
+
+    def lines(self) -> list[dict[str, Any]]:
         """Ledger lines; a torn last line (the machine died while it was written) is left out.
 
         Raises
@@ -81,7 +93,10 @@ class RunFolder:
         RunError
             If another line cannot be read: what follows it may be all that keeps rows from being written twice.
         """
-        lines = self.ledger.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        try:
+            lines = self.ledger.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        except FileNotFoundError:  # killed before it began
+            return []
         if lines and not lines[-1].endswith("\n"):
             lines.pop()
         return [self._parsed(number, line) for number, line in enumerate(lines, 1)]
@@ -135,15 +150,37 @@ def last_unfinished(root: Path, pipeline: str, scope: Sequence[str]) -> RunFolde
 
 
 def prune(root: Path) -> None:
-    """Keep the last runs, and all since one that can be resumed; of older ones, intermediate results in use."""
+    """Keep the last runs, and those that can be resumed; of older ones, intermediate results in use."""
     folders = run_folders(root)
+    resumable: list[RunFolder] | None = None
     for run in folders[:-KEPT_RUNS]:
-        if _may_be_resumed(run, root):
-            break
+        if resumable is None:
+            resumable = [other for other in folders if _may_be_resumed(other, root)]
+        if run in resumable:
+            continue
+        try:
+            for other in resumable:
+                _note(run, other)
+            # a folder that is removed by half must not look like a run that did not finish
+            run.ledger.unlink(missing_ok=True)
+        except (OSError, RunError):
+            continue
         remove_unheld(run.path)
     for run in folders:
         if run.scratch.exists() and not _may_be_resumed(run, root):
             remove_unheld(run.path, run.scratch)
+
+
+def _note(run: RunFolder, unfinished: RunFolder) -> None:
+    """What a run that goes has committed since the job of an unfinished one began is kept in the ledger of that."""
+    header, of_job = run.header(), unfinished.header()
+    job = of_job.get("job") if of_job else None
+    if header is None or job is None or header.get("job") == job or run.run_id < job:
+        return
+    known = committed(unfinished.entries()[1:], unfinished.run_id)
+    others = {key: found for key, found in committed(run.entries()[1:], run.run_id).items() if key not in known}
+    if others:
+        append_line(str(unfinished.ledger), json.dumps({"others": others}))
 
 
 def _may_be_resumed(run: RunFolder, root: Path) -> bool:

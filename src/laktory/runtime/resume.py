@@ -23,22 +23,24 @@ from laktory.errors import RunError, SinkError, TargetLockedError
 from laktory.log import get_logger
 from laktory.runtime.ledger import (
     LEDGER,
+    committed,
+    custom_key,
     file_sinks,
     is_whole,
     keep_scratch,
     path_key,
     read_again,
-    settled,
     sink_target,
     target_key,
     targets_of,
+    undone_line,
 )
 from laktory.runtime.node import NodeResult
 from laktory.runtime.record import RunFolder, last_unfinished, run_folders
-from laktory.storage import Locks, Target, pointed_record, read_record, recover, staging_folder
+from laktory.storage import Locks, Target, append_line, pointed_record, read_record, recover, remove, staging_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from laktory.models.pipeline.pipelinenode import PipelineNode
     from laktory.planning import NodePlan, Plan
@@ -92,7 +94,7 @@ def start_line(plan: Plan, root: Path, job: Job, run_id: str, *, started: str, f
     }
 
 
-def finish_killed(root: Path, *, owner: str, timeout: float) -> None:
+def finish_killed(root: Path, plan: Plan, *, owner: str, timeout: float) -> None:
     """Finish the commits that killed runs of a pipeline left, remove what they staged. The pipeline is locked.
 
     Raises
@@ -100,12 +102,17 @@ def finish_killed(root: Path, *, owner: str, timeout: float) -> None:
     TargetLockedError, SinkError
         If a pending commit cannot be finished.
     """
+    last = next(reversed(run_folders(root)), None)
+    if last is not None and not last.record.exists():
+        _settle(last, plan, root)
+    for folder in filter(None, (root / "intents", last.path if last else None)):
+        for unnamed in folder.glob("*.tmp"):
+            remove(str(unnamed))
     for path in sorted((root / "intents").glob("*.json")):
         record = read_record(str(path))
         # no target of a copied or restored folder points back at its records: they are not its own
         if record is not None and any(_points_at(change.target, path) for change in record.changes):
             recover(str(path), owner=owner, timeout=timeout)
-    last = next(reversed(run_folders(root)), None)
     with suppress(RunError):
         header = (last.header() if last is not None and not last.record.exists() else None) or {}
         of_here = header.get("root") == path_key(str(root))
@@ -115,6 +122,17 @@ def finish_killed(root: Path, *, owner: str, timeout: float) -> None:
                 # another run that holds it tidies up itself
                 with suppress(SinkError, TargetLockedError):
                     Locks.acquire([target], owner=owner).release()
+
+
+def _settle(killed: RunFolder, plan: Plan, root: Path) -> None:
+    """Note which renames of a killed run did not come about, as long as what it had staged tells."""
+    with suppress(RunError):  # damaged: told when it is resumed
+        ahead = [line for line in killed.lines() if "ahead" in line]
+        targets = targets_of(plan, root) if ahead else {}
+        for line in ahead:
+            target = targets.get(line["writes"][0]["target"])
+            if target is not None and Path(f"{staging_folder(target)}/{line['ahead']}").exists():
+                append_line(killed.ledger, undone_line(line["node"]))
 
 
 def _points_at(target: Target, path: Path) -> bool:
@@ -147,9 +165,7 @@ class _Resumption:
     def __init__(self, plan: Plan, root: Path, before: RunFolder, *, full_refresh: bool) -> None:
         self.plan, self.root, self.before, self.full_refresh = plan, root, before, full_refresh
         self.nodes = plan.pipeline.nodes_dict
-        self.targets = targets_of(plan, root)
-        self.header, *lines = before.entries()
-        self.lines = settled(lines, self.targets)
+        self.header, *self.lines = before.entries()
         if self.header.get("ledger") != LEDGER:
             msg = f"cannot resume: run {before.run_id} was begun by another version of Laktory; run without resuming"
             raise RunError(msg)
@@ -200,11 +216,11 @@ class _Resumption:
 
     def _refuse_doubling(self, running: list[NodePlan], unfinished: set[str], reasons: Mapping[str, str]) -> None:
         """No node adds to what a run has committed since the job began."""
-        taken = _committed(self.lines, self.before.run_id)
+        taken = committed(self.lines, self.before.run_id)
         for run in run_folders(self.root):
             header = run.header() if run.run_id > self.header["job"] else None
             if header is not None and header.get("job") != self.header["job"]:
-                taken |= _committed(settled(run.entries()[1:], self.targets), run.run_id)
+                taken |= committed(run.entries()[1:], run.run_id)
         names = [*(node.name for node in running), *unfinished]
         for name in names:
             node = self.nodes[name]
@@ -242,9 +258,8 @@ def _refuse_renamed(plan: Plan, root: Path) -> None:
         for node in plan.nodes
         for key, (what, _) in _added_to(plan.pipeline.nodes_dict[node.name], root, full_refresh=False).items()
     }
-    targets = targets_of(plan, root)
     for run, other in _unfinished_elsewhere(root):
-        for key in keys.keys() & _committed(settled(run.entries()[1:], targets), run.run_id).keys():
+        for key in keys.keys() & committed(run.entries()[1:], run.run_id).keys():
             node, what = keys[key]
             msg = f"nothing to resume: pipeline {name!r} has never run, and the unfinished run {run.run_id} of pipeline"
             msg = f"{msg} {other!r} has written to {what}; resume under that name, or run without resuming"
@@ -278,25 +293,9 @@ def _added_to(
     node: PipelineNode, root: Path, *, full_refresh: bool, customs_only: bool = False
 ) -> dict[str, tuple[str, str]]:
     """What a node writes to without replacing what is there: key → how to call it, mode."""
-    keys = {_custom_key(node.name): ("its custom writer", "CUSTOM") for sink in node.sinks if sink.custom_writer}
+    keys = {custom_key(node.name): ("its custom writer", "CUSTOM") for sink in node.sinks if sink.custom_writer}
     if not full_refresh and not customs_only:
         for sink in file_sinks(node):
             if sink.write_mode != "OVERWRITE":
                 keys[target_key(sink_target(sink), root)] = (repr(redact(sink.path)), sink.write_mode)
     return keys
-
-
-def _committed(lines: Iterable[Mapping[str, Any]], run_id: str) -> dict[str, tuple[str, str]]:
-    """Where ledger lines have committed rows: key → run, node."""
-    found = {}
-    for line in lines:
-        for write in line.get("writes", ()):
-            if "target" in write:
-                found[write["target"]] = (run_id, line["node"])
-        if "custom_writers" in line:
-            found[_custom_key(line["node"])] = (run_id, line["node"])
-    return found
-
-
-def _custom_key(node: str) -> str:
-    return f"custom writers of {node}"

@@ -26,7 +26,7 @@ from laktory.runtime import node as node_room
 from laktory.runtime.custom import import_listed
 from laktory.runtime.events import NodeEnded, NodeStarted, RunEnded, RunStarted
 from laktory.runtime.gate import Gate
-from laktory.runtime.ledger import file_sinks, settled, sink_target, targets_of
+from laktory.runtime.ledger import file_sinks, sink_target
 from laktory.runtime.node import NodeContext, NodeResult
 from laktory.runtime.options import refuse_unknown_options
 from laktory.runtime.record import RunFolder, new_run_id, prune, versions
@@ -164,7 +164,7 @@ class _Run:
             raise RunError(f"{msg}; set 'root_path' of the pipeline, or the setting 'runtime_root'") from error
         owner, timeout = f"run {self.run_id} of pipeline {self.plan.pipeline.name!r}", settings.lock_timeout
         locks.enter_context(Locks.acquire((), owner=owner, timeout=timeout, extra=str(self.root / "lock")))
-        finish_killed(self.root, owner=owner, timeout=timeout)
+        finish_killed(self.root, self.plan, owner=owner, timeout=timeout)
         locks.enter_context(Locks.acquire(targets, owner=owner, timeout=timeout))
 
     def _open_folder(self) -> None:
@@ -315,7 +315,6 @@ class _Run:
     def _stopped(self, running: Mapping[Future[NodeResult], str]) -> None:
         """Nothing is committed any more; a node that just was has not been interrupted, though its thread goes on."""
         lines = self.folder.entries()[1 + len(self.job.lines) :] if self.options.write_sinks else []
-        lines = settled(lines, targets_of(self.plan, self.root) if lines else {})
         rows = {line["node"]: line["rows"] for line in lines if "read" in line}
         through = {line["node"] for line in lines if "custom_writers" in line}
         for name in running.values():

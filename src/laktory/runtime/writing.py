@@ -19,7 +19,7 @@ from laktory.errors import LaktoryError, SinkError, SourceError, within
 from laktory.log import get_logger
 from laktory.models.custom import LaktoryContext
 from laktory.runtime.custom import call
-from laktory.runtime.ledger import rows_read, scratch_line, sink_target, target_key, write_line
+from laktory.runtime.ledger import rows_read, scratch_line, sink_target, target_key, undone_line, write_line
 from laktory.runtime.reading import row_count
 from laktory.runtime.stored import schema_text
 from laktory.storage import commit, delta_schema, discard, exists, file_name, is_rename, open_staging, prepare, sync
@@ -159,8 +159,8 @@ def write_files(
         entry = note["entry"] | _entry(written, rows, scratch_read)
         line = {"ledger": note["ledger"]}
         if is_rename(changes):
-            entry["ahead"] = True
-            line["done_line"] = json.dumps({"node": entry.get("node"), "done": True})
+            entry["ahead"] = Path(changes[0].staged).name
+            line["undone_line"] = undone_line(entry.get("node"))
         line["ledger_line"] = json.dumps(entry)
         with gate:
             committed = commit(changes, intent_path=intent, note=line)

@@ -4,8 +4,8 @@ The order on disk is data, pointers, record, changes, ledger line. A pointer (``
 of a target) leads whoever locks that target to the record, wherever the record lies. The record's
 existence is the commit: without it nothing has happened, with it everything will.
 
-One file that is replaced needs no record: the rename is the commit, and the ledger line goes before it. It knows the
-staged file by its number on disk, so that the file at the target tells whether the rename came about.
+One file that is replaced needs no record: the rename is the commit, and the ledger line goes before it. It names the
+staged file: as long as that lies where it was staged, the rename has not come about.
 
 Paths in a record and in a pointer are relative to it: a project that is moved or copied takes its pending
 commits along, and a copy does not finish those of the original.
@@ -99,7 +99,7 @@ def commit(changes: Sequence[Change], *, intent_path: str, note: Mapping[str, An
     intent_path : where the intent record goes; a record already there is finished first, or set aside if nothing
         is left of its commit
     note : plain data kept in the record; ``note["ledger_line"]`` is appended to the file ``note["ledger"]``
-        once: after the changes, or before a single rename, after which ``note["done_line"]`` follows
+        once: after the changes, or before a single rename, and ``note["undone_line"]`` if that does not come about
 
     Returns
     -------
@@ -227,11 +227,12 @@ def _rename(change: Change, note: Mapping[str, Any]) -> Committed:
         with sink_errors(f"commit {change.target.path!r}"):
             done = _apply(change, again=False)
     except SinkError as error:
+        if not _is_untouched(change):
+            raise
+        with suppress(SinkError):
+            _write_ledger({**note, "ledger_line": note.get("undone_line")}, again=False)
         msg = f"{error}; nothing was changed"
-        raise (SinkError(msg) if _is_untouched(change) else error) from error.__cause__
-    if note.get("done_line"):
-        # a power loss may take it: then the file itself tells
-        append_line(note["ledger"], note["done_line"], durable=False)
+        raise SinkError(msg) from error.__cause__
     return done
 
 

@@ -109,6 +109,7 @@ def apply(path: str, mode: str, change: dict[str, Any], *, again: bool) -> int |
     """
     log = f"{path}/_delta_log"
     make_folders(log)
+    _remove_stale(log)
     for _ in range(_TRIES):
         state = _read(path)
         if again and state is not None and state.transaction >= change["transaction"]:
@@ -336,7 +337,6 @@ def _add(path: str, staged: str, name: str, partitions: list[str], types: dict[s
 def _publish(log: str, version: int, actions: list[dict[str, Any]]) -> bool:
     """Write a log entry whole and durable, then give it its name; False if another writer has taken the name."""
     temporary, final = f"{log}/.laktory-{uuid.uuid4().hex}.tmp", f"{log}/{version:020d}.json"
-    _remove_stale(log)
     with Path(temporary).open("x", encoding="utf-8") as out:
         out.writelines(json.dumps(action, separators=(",", ":")) + "\n" for action in actions)
         out.flush()

@@ -150,8 +150,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         sync(folder)
 
 
-def append_line(path: str | os.PathLike[str], text: str, *, durable: bool = True) -> None:
-    """Append one line to a text file and, unless it need not be `durable`, wait until it is on disk.
+def append_line(path: str | os.PathLike[str], text: str) -> None:
+    """Append one line to a text file and wait until it is on disk.
 
     A last line without its newline was never acknowledged (the process or the disk stopped in the middle of
     it) and is dropped first.
@@ -180,8 +180,7 @@ def append_line(path: str | os.PathLike[str], text: str, *, durable: bool = True
                 os.ftruncate(fd, size)
             os.lseek(fd, size, os.SEEK_SET)
             _write(fd, text.removesuffix("\n").encode() + b"\n")
-            if durable:
-                os.fsync(fd)
+            os.fsync(fd)
         finally:
             os.close(fd)
         if new:
