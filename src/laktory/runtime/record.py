@@ -159,6 +159,8 @@ def versions() -> dict[str, str]:
     """Versions that a result depends on: Laktory, Python, and the engines loaded in this process."""
     found = {"laktory": __version__, "python": platform.python_version()}
     for package in ("narwhals", "polars", "duckdb", "deltalake", "pyarrow", "sqlglot"):
-        if package in sys.modules:
+        if package not in sys.modules:
+            continue
+        with suppress(OSError):  # no more files can be opened: that is told of what needed one
             found[package] = metadata.version(package)
     return found

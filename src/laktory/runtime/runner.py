@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from laktory.diagnostics import Problem, render
 from laktory.diagnostics.secrets import redact
 from laktory.engines.capabilities import ENGINES
-from laktory.engines.errors import os_reason
+from laktory.engines.errors import is_panic, os_reason
 from laktory.errors import DefinitionError, LaktoryError, RunError, SinkError, within
 from laktory.log import current_node, get_logger
 from laktory.models.base import SPELLINGS
@@ -33,7 +33,7 @@ from laktory.runtime.record import RunFolder, new_run_id, prune, versions
 from laktory.runtime.resume import Job, finish_killed, open_job, start_line
 from laktory.runtime.sessions import Sessions
 from laktory.runtime.writing import sink_place
-from laktory.storage import Locks
+from laktory.storage import Locks, require_files, sink_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,10 +93,13 @@ def run(plan: Plan, options: RunOptions, listener: Listener = lambda _: None) ->
     ------
     TargetLockedError
         If another run holds the pipeline or one of its targets.
+    RunError
+        If records cannot be kept, or the process may open no more files.
     KeyboardInterrupt
         On Ctrl-C, after the engines were stopped and the record was written.
     """
-    return _Run(plan, options, listener).execute()
+    with sink_errors(f"run pipeline {plan.pipeline.name!r}", RunError):
+        return _Run(plan, options, listener).execute()
 
 
 class _Run:
@@ -129,6 +132,7 @@ class _Run:
             raise DefinitionError(msg)
         import_listed(self.plan.pipeline, self.options.named)
         refuse_unknown_options(self.plan)
+        require_files()
         with ExitStack() as locks:
             if self.options.write_sinks:
                 self._lock(locks)
@@ -142,9 +146,7 @@ class _Run:
                 status = "failed" if self.errors else "succeeded"
             finally:
                 record = self._record(status)
-                if self.options.write_sinks:
-                    self.folder.write_record(record)
-                    prune(self.root)
+                self._keep(record)
                 self.listener(RunEnded(record))
         return RunOutcome(record, self.results, self.errors, self.sessions)
 
@@ -176,6 +178,19 @@ class _Run:
         header = start_line(self.plan, self.root, self.job, self.run_id, started=started, full_refresh=full_refresh)
         self.folder.open(header, self.job.lines)
         self.sessions.hold(self.folder.path)
+
+    def _keep(self, record: dict[str, Any]) -> None:
+        """Write the record. Where that fails it is one more error: what else happened is told all the same."""
+        if not self.options.write_sinks:
+            return
+        try:
+            with sink_errors("tidy up"):
+                self.folder.write_record(record)
+                prune(self.root)
+        except SinkError as error:
+            self.errors.append(error)
+            if record["status"] == "succeeded":
+                record["status"] = "failed"
 
     def _record(self, status: Status) -> dict[str, Any]:
         finished = datetime.now(UTC)
@@ -306,7 +321,7 @@ class _Run:
             result = self.results[name] = future.result()
             self._end(name, "succeeded", _facts(result, self.rows_in.get(name)))
             return
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception) and not is_panic(error):
             raise error
         shown = _told(name, error, self.plan.pipeline)
         self.errors.append(shown)
@@ -362,7 +377,7 @@ def _facts(result: NodeResult, rows_in: int | None) -> dict[str, Any]:
     }
 
 
-def _told(name: str, error: Exception, pipeline: Pipeline) -> RunError:
+def _told(name: str, error: BaseException, pipeline: Pipeline) -> RunError:
     """The failure with the node and the place it happened in; what is no `RunError` becomes one."""
     failed = error if isinstance(error, RunError) else RunError(_message(error))
     if failed is not error:
@@ -373,14 +388,16 @@ def _told(name: str, error: Exception, pipeline: Pipeline) -> RunError:
     return failed
 
 
-def _message(error: Exception) -> str:
+def _message(error: BaseException) -> str:
     if isinstance(error, LaktoryError):
         return str(error)
+    if is_panic(error):
+        return "a library that this node uses gave up; see the cause"
     first_line = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {first_line}"[:MAX_MESSAGE]
 
 
-def _in_the_file(name: str, failed: RunError, error: Exception, pipeline: Pipeline) -> str | None:
+def _in_the_file(name: str, failed: RunError, error: BaseException, pipeline: Pipeline) -> str | None:
     """The message where it belongs in the user's file, None when no file tells it."""
     if not failed.path or pipeline._marks is None:
         return None

@@ -54,6 +54,7 @@ def translated(
     reads: Mapping[str, tuple[FileRead, Sequence[str]]],
     staged: Iterable[str] = (),
     scanned: tuple[FileRead, Sequence[str]] | None = None,
+    scratch: str = "",
 ) -> Iterator[None]:
     """Raise what DuckDB, or Polars below it, raises inside as `SourceError`, `StepError` or `SinkError`.
 
@@ -62,6 +63,7 @@ def translated(
     reads : table → what it reads, with the files
     staged : paths that are being written
     scanned : what is being read, when nothing else is computed
+    scratch : folder of temporary files, where something is written
     """
     try:
         yield
@@ -74,7 +76,7 @@ def translated(
         raise RunInterrupted(msg) from error
     except BaseException as error:
         if isinstance(error, (duckdb.Error, pl.exceptions.PolarsError, NarwhalsError, OSError)) or is_panic(error):
-            raise _failure(error, reads, list(staged), scanned) from error
+            raise _failure(error, reads, list(staged), scanned, scratch) from error
         raise
 
 
@@ -102,8 +104,9 @@ def _failure(
     reads: Mapping[str, tuple[FileRead, Sequence[str]]],
     staged: list[str],
     scanned: tuple[FileRead, Sequence[str]] | None,
+    scratch: str,
 ) -> RunError:
-    if staged and (sink := sink_failure(error, staged)):
+    if staged and (sink := sink_failure(error, staged, scratch)):
         return sink
     text = _LINE.sub("", str(error))
     if SOURCE_MARK in text:

@@ -225,7 +225,8 @@ class DuckDBSession:
         SourceError, StepError, SinkError
             A source, a step on it, or a place to write to fails.
         """
-        with self._lock, translated(self._reads, [str(Path(output.path).absolute()) for output in outputs]):
+        staged = [str(Path(output.path).absolute()) for output in outputs]
+        with self._lock, translated(self._reads, staged, scratch=str(self._scratch)):
             return stage_outputs(outputs, self._con, self._unique, self._queries)
 
     def interrupt(self) -> None:

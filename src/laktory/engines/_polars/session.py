@@ -145,7 +145,7 @@ class PolarsSession:
         SourceError, StepError, SinkError
             A source, a step on it, or a place to write to fails.
         """
-        with translated(self._reads, [output.path for output in outputs]):
+        with translated(self._reads, [output.path for output in outputs], self._scratch):
             return stage_outputs(outputs, self._scratch, self._run)
 
     def interrupt(self) -> None:
