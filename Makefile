@@ -7,7 +7,7 @@ READY := .venv/.installed
 STOCKS := examples/stock_prices
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench docs constraints clean
+.PHONY: help demo test soak check format bench docs constraints clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,7 +27,10 @@ demo: $(READY) ## real stock prices from JSONL through bronze, silver and gold t
 	@echo "Written:" && ls $(STOCKS)/data/*.parquet | sed 's/^/  /'
 
 test: check ## the checks, then the whole test suite
-	@"$(BIN)/python" -m pytest --numprocesses auto
+	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak"
+
+soak: $(READY) ## faults in their long form, with numbers
+	@"$(BIN)/python" -m pytest -m soak -s
 
 check: $(READY) ## format, lint, types, layers, cost of imports
 	@"$(BIN)/ruff" format --check .

@@ -52,6 +52,8 @@ MAX_MESSAGE = 600
 _KEYED = (("selects",), ("renames",))
 """Mappings whose keys name columns: those are shown."""
 WAKE_SECONDS = 0.2
+STOP_SECONDS = 0.5
+"""How long a run that is stopped waits for its nodes. Polars ends no query before it is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +139,18 @@ class _Run:
             if self.options.write_sinks:
                 self._lock(locks)
             _log.info("Executing pipeline '%s'", self.plan.pipeline.name)
-            if self.options.write_sinks:
-                self._open_folder()
-            self.listener(RunStarted(self.run_id, self.plan))
             status: Status = "interrupted"
             try:
+                if self.options.write_sinks:
+                    self._open_folder()
+                self.listener(RunStarted(self.run_id, self.plan))
                 self._nodes()
                 status = "failed" if self.errors else "succeeded"
-            finally:
-                record = self._record(status)
-                self._keep(record)
-                self.listener(RunEnded(record))
+                record = self._end_run(status)
+            except BaseException:
+                if not self.options.write_sinks or self.folder.ledger.exists():
+                    self._end_run("interrupted")
+                raise
         return RunOutcome(record, self.results, self.errors, self.sessions)
 
     # ---- before and after --------------------------------------------------------------------
@@ -179,18 +182,20 @@ class _Run:
         self.folder.open(header, self.job.lines)
         self.sessions.hold(self.folder.path)
 
-    def _keep(self, record: dict[str, Any]) -> None:
+    def _end_run(self, status: Status) -> dict[str, Any]:
         """Write the record. Where that fails it is one more error: what else happened is told all the same."""
-        if not self.options.write_sinks:
-            return
+        record = self._record(status)
         try:
             with sink_errors("tidy up"):
-                self.folder.write_record(record)
-                prune(self.root)
+                if self.options.write_sinks:
+                    self.folder.write_record(record)
+                    prune(self.root)
         except SinkError as error:
             self.errors.append(error)
-            if record["status"] == "succeeded":
+            if status == "succeeded":
                 record["status"] = "failed"
+        self.listener(RunEnded(record))
+        return record
 
     def _record(self, status: Status) -> dict[str, Any]:
         finished = datetime.now(UTC)
@@ -248,6 +253,8 @@ class _Run:
         except BaseException:
             self.sessions.interrupt()
             self.gate.close()
+            # what stops at once removes what it has staged while the targets are still locked
+            wait(running, timeout=STOP_SECONDS)
             self._stopped(running)
             self.sessions.abandon()
             pool.shutdown(wait=False, cancel_futures=True)
