@@ -112,10 +112,10 @@ def test_first_writers_of_a_delta_table(backend, tmp_path):
 def test_a_thousand_reads_of_each_kind(backend, tmp_path):
     count = int(os.environ.get("LAKTORY_SOAK_READS", "1000"))
     found, written = read_while_overwritten(tmp_path, backend, count)
-    errors = sum(map(len, found["folders"].values()))
+    errors, runs = sum(map(len, found["folders"].values())), written["runs"]
     print(
-        f"reads: {backend}: {found['reads']} reads of files and tables and {count * 2} of folders while {written['runs']} "
-        f"runs overwrote them: 0 torn, 0 missing; {errors} reads of folders ended with an error"
+        f"reads: {backend}: {found['reads']} of files and tables, {count * 2} of folders while {runs} runs overwrote "
+        f"them: 0 torn, 0 missing; {errors} reads of folders ended with an error"
     )
 
 
