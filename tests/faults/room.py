@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import resource
 import tempfile
 from pathlib import Path
@@ -208,4 +209,50 @@ def handles(engine: str, names: list[str], frees: list[int]) -> list[dict[str, A
                 os.close(descriptor)
             found = facts(case, "handles", before, failed)
             cases.append(again(found, path, format_) | {"free": free})
+    return cases
+
+
+def broken_sources(engine: str) -> list[dict[str, Any]]:
+    """Sources that end half way, whose middle is noise, or that the system cannot read; a good run had come before."""
+    import polars as pl
+
+    root, _ = quick_folder()
+    noise = random.Random(7)  # the same every time
+    frame = pl.DataFrame({"id": range(ROWS), "s": [noise.randbytes(50).hex() for _ in range(ROWS)]})
+    writers: dict[str, Any] = {
+        "PARQUET": frame.write_parquet, "IPC": frame.write_ipc, "AVRO": frame.write_avro, "EXCEL": frame.write_excel,
+        "JSONL": frame.write_ndjson, "JSON": frame.write_json, "CSV": frame.write_csv,
+    }  # fmt: skip
+    cases = []
+    for name, write in writers.items():
+        file = f"in.{FILES[name]}"
+        folder = root / name
+        project(folder, engine, "PARQUET", "place/out.parquet")
+        definition = json.loads(Path("pipeline.yaml").read_text())
+        definition["nodes"][0]["source"] = {"path": file, "format": name}
+        definition["nodes"][0]["sinks"].append({"path": "place/out.csv", "format": "CSV", "mode": "APPEND"})
+        Path("pipeline.yaml").write_text(json.dumps(definition))
+        write(file)
+        code, _, err = command("run", "-q")
+        assert code == 0, err
+        before, whole = tree(Path("place")), Path(file).read_bytes()
+        middle = len(whole) // 2
+        # of CSV nobody can tell
+        faults = {} if name == "CSV" else {"ends half way": whole[:middle]}
+        if name in ("PARQUET", "AVRO", "EXCEL"):  # compressed, or with marks between blocks
+            faults["noise in the middle"] = whole[:middle] + noise.randbytes(2_000) + whole[middle + 2_000 :]
+        if name in ("CSV", "JSONL", "JSON", "PARQUET"):
+            faults["cannot be read"] = b""
+        for fault, content in faults.items():
+            Path(file).unlink()
+            if content:
+                Path(file).write_bytes(content)
+            else:
+                Path(file).symlink_to("/proc/self/mem")  # reading its beginning is an input/output error
+            cases.append(facts(name, fault, before, command("run", "-q")))
+        Path(file).unlink()
+        Path(file).write_bytes(whole)
+        code, _, err = command("run", "-q", "--resume")
+        rows = len(read_rows(Path("place/out.csv"), "CSV"))
+        cases[-1] |= {"next": code, "next_err": err, "rows": rows}
     return cases

@@ -91,3 +91,13 @@ def test_no_more_file_handles(backend):
             assert (found["code"], found["err"]) == (0, "")
         else:
             check(found, 3, "fewer than 48 are left: Too many open files; raise the limit with `ulimit -n`")
+
+
+@pytest.mark.parametrize("backend", list(ENGINES))
+def test_sources_that_cannot_be_read_to_their_end(backend):
+    for found in own_process("room", "broken_sources", backend):
+        assert (found["code"], found["same"], found["litter"]) == (1, True, []), found
+        assert f"in.{room.FILES[found['case']]}" in found["err"], found
+        assert "Traceback" not in found["err"], found
+        if "next" in found:
+            assert (found["next"], found["next_err"], found["rows"]) == (0, "", 2 * room.ROWS), found

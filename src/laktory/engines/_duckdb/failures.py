@@ -35,7 +35,9 @@ _CSV_LINE = re.compile(r"CSV Error on Line: (\d+)")
 _CSV_WIDTH = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 _NOT_CONVERTED = re.compile(r'Could not convert string "(.*?)" to \'(.+?)\'', re.DOTALL)
 _COLUMN = re.compile(r'converting column "(.+?)"')
-_PARQUET = re.compile(r"No magic bytes|Parquet file|Snappy|TProtocol", re.IGNORECASE)
+_PARQUET = re.compile(
+    r"No magic bytes|Parquet file|Snappy|TProtocol|ZSTD|Out of buffer|decompress|corrupt", re.IGNORECASE
+)
 _NO_TABLE = re.compile(r"Table with name (\S+) does not exist")
 _REWORDED = (
     (re.compile(r'Referenced column "(.+?)" (?:was )?not found (?:in FROM clause|because .*)!?'), r"no column '\1'"),
@@ -60,7 +62,7 @@ def translated(
 
     Parameters
     ----------
-    reads : table → what it reads, with the files
+    reads : table or view → what it reads, with the files
     staged : paths that are being written
     scanned : what is being read, when nothing else is computed
     scratch : folder of temporary files, where something is written
@@ -122,7 +124,9 @@ def _failure(
     if scanned is not None:
         return SourceError(_stream_fault(os_reason(error) or _words(error), scanned))
     if isinstance(error, (duckdb.IOException, duckdb.HTTPException, OSError)) or _PARQUET.search(text):
-        return SourceError(message_of(error))
+        text, paths = message_of(error), {read.path for read, _ in reads.values()}
+        alone = next(iter(paths)) if len(paths) == 1 else None
+        return SourceError(text if alone is None or alone in text else f"{alone!r} cannot be read: {text}")
     return StepError(_words(error))
 
 

@@ -126,7 +126,7 @@ class DuckDBSession:
             else:
                 refuse_names(nw.Schema.from_polars(found.collect_schema()), repr(read.path))
                 name = self._register(PolarsStream(found))
-                self._reads[name] = (read, files)
+            self._reads[name] = (read, files)
             return nw.from_native(call_methods(self._named(name), read))
 
     def adopt(self, frame: Any) -> nw.LazyFrame[Any]:

@@ -70,7 +70,7 @@ def _failure(
 def _message(error: BaseException, reads: Sequence[tuple[FileRead, Sequence[str]]], said: str | None) -> str:
     text = said or reason(error)
     named = next((read.path for read, files in reads if any(file in str(error) for file in files)), None)
-    if named is None and len(reads) == 1:
+    if named is None and len({read.path for read, _ in reads}) == 1:
         named = reads[0][0].path
     return f"{named!r}: {os_reason(error) or text}" if named else text
 
