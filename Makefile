@@ -29,7 +29,11 @@ demo: $(READY) ## real stock prices from JSONL through bronze, silver and gold t
 	@echo "Written:" && ls $(STOCKS)/data/*.parquet | sed 's/^/  /'
 
 test: check ## the checks, then the whole test suite
-	@"$(BIN)/python" -m pytest --numprocesses auto
+	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak"
+
+soak: $(READY) ## faults in their long form, with numbers: signals, contention, kill -9 at every call; takes hours
+	@"$(BIN)/python" -m pytest -m soak -s
+	@"$(BIN)/python" tests/faults/soak.py
 
 check: $(READY) ## format, lint, types, layers, cost of imports
 	@"$(BIN)/ruff" format --check .
@@ -53,9 +57,6 @@ fuzz: $(READY) ## random inputs for MINUTES=10, all targets or those with ONLY=w
 
 bench-memory: $(READY) ## every kind of step with less memory than data (Linux, as root; some GB of disk)
 	@"$(BIN)/python" benchmarks/memory.py
-
-soak: $(READY) ## kill -9 at every call that changes the file system, and at random moments; takes hours
-	@"$(BIN)/python" tests/faults/soak.py
 
 docs: $(READY) ## write the tables of the documents anew
 	@"$(BIN)/python" docs/formats.py

@@ -1,8 +1,41 @@
-"""``python -m laktory``."""
+"""``laktory``, and ``python -m laktory``."""
 
 from __future__ import annotations
 
-from laktory.cli import app
+import atexit
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """The command line. A signal before or after the command has nothing to tell or to tidy up."""
+    signal.signal(signal.SIGTERM, _end)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell's background ignores it
+        signal.signal(signal.SIGINT, _end)
+    from laktory.cli import app
+
+    try:
+        app(prog_name="laktory")
+    except SystemExit as end:
+        if end.code == 128 + signal.SIGINT:
+            # Python sends itself a SIGINT at its end when the first one came while it made a dataclass
+            atexit._run_exitfuncs()  # noqa: SLF001
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(end.code)
+        raise
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    os._exit(128 + number)
+
 
 if __name__ == "__main__":
-    app(prog_name="laktory")
+    main()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laktory.diagnostics import closest, raise_problems
-from laktory.diagnostics.secrets import register_variables
+from laktory.diagnostics.secrets import is_secret_name, register, register_variables
 from laktory.errors import DefinitionError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -116,6 +116,8 @@ def load_pipeline(
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not _NAME.fullmatch(name.strip()):
+        if (word := _WORD.search(text)) and is_secret_name(word[0]):
+            register(text[word.end() :].lstrip(" :="))
         msg = f"--var {text!r} is not a variable, write it as NAME=VALUE; a name has letters, digits and '_'"
         raise DefinitionError(msg)
     return name.strip(), value

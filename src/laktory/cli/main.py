@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from laktory.cli import console, options
-from laktory.cli.stopping import leave, terminable
+from laktory.cli.stopping import leave, stoppable
 from laktory.diagnostics import closest
 
 __all__ = ["COMMANDS", "app"]
@@ -55,10 +55,13 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         state = ctx.ensure_object(options.State)
         console.prepare()
+        with stoppable():
+            return self._invoke(ctx, state)
+
+    def _invoke(self, ctx: Any, state: options.State) -> Any:
         try:
-            with terminable():
-                result = super().invoke(ctx)
-                console.flush()
+            result = super().invoke(ctx)
+            console.flush()
         except (typer.Exit, typer.Abort):
             raise
         except KeyboardInterrupt as stop:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -16,31 +17,67 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-__all__ = ["GRACE", "Terminated", "leave", "terminable"]
+__all__ = ["GRACE", "LIMIT", "Terminated", "leave", "stoppable"]
 
-GRACE = 2.0
-"""Seconds that engines get to stop, once the run record is written."""
+LIMIT = 2.5
+"""Seconds after a signal that the process ends, whatever is still at work: as after ``kill -9``, commits are whole."""
+
+GRACE = 1.0
+"""Seconds of them that engines get to stop, once the run record is written."""
 
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM. It takes the same way out as Ctrl-C."""
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise Terminated
-
-
 @contextmanager
-def terminable() -> Iterator[None]:
-    """Turn SIGTERM into `Terminated`, raised in the main thread."""
+def stoppable() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` or `Terminated` in the main thread at the first signal; another one changes nothing.
+
+    A thread looks at the clock from then on: the main one may be in a library that lets no signal through.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _terminate)
+    stopped = False
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        nonlocal stopped
+        if not stopped:
+            stopped = True
+            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    woken = signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    heard = {signal.SIGTERM, signal.SIGINT}
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background
+        heard.remove(signal.SIGINT)
+    before = {number: signal.signal(number, stop) for number in heard}
+    threading.Thread(target=_end_in_time, args=(told,), name="signals", daemon=True).start()
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(woken)
+        os.close(tell)
+
+
+def _end_in_time(told: int) -> None:
+    """End the process `LIMIT` seconds after the first signal, unless the command has ended before."""
+    number = 0
+    while number not in (signal.SIGINT, signal.SIGTERM):
+        if not (read := os.read(told, 1)):
+            os.close(told)
+            return
+        number = read[0]
+    deadline = time.monotonic() + LIMIT
+    while (left := deadline - time.monotonic()) > 0:
+        if select.select([told], [], [], left)[0] and not os.read(told, 64):
+            os.close(told)
+            return
+    os._exit(128 + number)
 
 
 def leave(code: int) -> NoReturn:
@@ -49,20 +86,19 @@ def leave(code: int) -> NoReturn:
     Raises
     ------
     typer.Exit
-        When every thread of the run has ended.
+        When every thread has ended.
     """
     deadline = time.monotonic() + GRACE
-    try:
-        for thread in _working():
-            thread.join(max(0.0, deadline - time.monotonic()))
-    except KeyboardInterrupt:
-        deadline = 0.0
+    for thread in _working():
+        thread.join(max(0.0, deadline - time.monotonic()))
     if _working():
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
     raise typer.Exit(code)
 
 
 def _working() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("laktory")]
+    mine = (threading.main_thread(), threading.current_thread())
+    return [thread for thread in threading.enumerate() if thread not in mine and not thread.daemon]

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, NoReturn
 
 from laktory.diagnostics.marks import field_name
-from laktory.diagnostics.secrets import MASK, redact, spans
+from laktory.diagnostics.secrets import MASK, masked, redact, written_spans
 from laktory.errors import MAX_CHARACTERS, DefinitionError
 
 if TYPE_CHECKING:
@@ -175,12 +175,13 @@ def _snippet(source: str, position: Position, width: int) -> list[str]:
 def _masked(source: str, start: int, end: int) -> tuple[str, int, int]:
     """The line without its secrets, and where its columns `start` and `end` went."""
     moved_start, moved_end = start, end
-    for first, last in spans(source):
+    found = written_spans(source)
+    for first, last in found:
         shrunk = last - first - len(MASK)
         for_start = shrunk if last <= start else min(start - first, shrunk) if first < start else 0
         for_end = shrunk if last <= end else min(end - first, shrunk) if first < end else 0
         moved_start, moved_end = moved_start - for_start, moved_end - for_end
-    return redact(source), moved_start, max(moved_end, moved_start)
+    return masked(source, found), moved_start, max(moved_end, moved_start)
 
 
 def _cells(text: str) -> int:

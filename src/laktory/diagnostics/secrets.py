@@ -1,11 +1,13 @@
 """Secrets are taken out of everything that is shown.
 
-Three things are hidden, each replaced by ``***``:
+Four things are hidden, each replaced by ``***``:
 
 - values registered here: variables, environment variables and settings whose name says so, and `SecretStr` values.
   A value shorter than `MIN_LENGTH` characters is not: hiding every ``1`` or ``ab`` would hide the message instead;
 - credentials inside URLs, ``scheme://user:password@host``: both are hidden, registered or not;
-- query and connection string parts such as ``sig=…``, ``token=…``, ``password=…``, ``AccountKey=…``.
+- query and connection string parts such as ``sig=…``, ``token=…``, ``password=…``, ``AccountKey=…``;
+- texts in quotes beside a name that says so, ``'password': '…'`` and ``password='…'``: mappings and calls as Python and
+  JSON show them. In a line of a definition, quotes are not needed.
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ __all__ = [
     "MASK",
     "MIN_LENGTH",
     "is_secret_name",
+    "masked",
     "plain",
     "redact",
     "register",
     "register_credentials",
     "register_variables",
     "spans",
+    "written_spans",
 ]
 
 MASK = "***"
@@ -38,6 +42,12 @@ _PARAMETER = re.compile(
     r"|api_?key|account_?key|shared_?access_?key|(?:aws_)?secret_?access_?key|x-amz-signature|x-amz-security-token)"
     r"=(?P<value>[^\s&;,'\"]+)",
     re.IGNORECASE,
+)
+_NAMED = re.compile(
+    r"""(?P<around>\\?['"]|(?<![\w'"]))(?P<name>[A-Za-z][\w-]{1,60})(?P=around)\s*[:=]\s*(?P<quote>\\?['"])(?P<value>.+?)(?P=quote)"""
+)
+_WRITTEN = re.compile(
+    r"""(?P<quote>['"]?)(?P<name>[A-Za-z][\w-]{1,60})(?P=quote)\s*[:=]\s+(?P<value>"[^"]*"?|'[^']*'?|[^\s'"#\[\]{},|>&*$][^,\]}]*)"""
 )
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 # ends of words: `dbpassword` and `apikey` are written as one
@@ -179,10 +189,13 @@ def register_credentials(text: str) -> None:
 
 def redact(text: str) -> str:
     """`text` with every secret replaced by ``***``."""
-    found = spans(text)
-    if not found:
-        return text
-    parts, last = [], 0
+    return masked(text, spans(text))
+
+
+def masked(text: str, found: list[tuple[int, int]]) -> str:
+    """`text` with ``***`` in these places."""
+    parts: list[str] = []
+    last = 0
     for start, end in found:
         parts += [text[last:start], MASK]
         last = end
@@ -191,11 +204,35 @@ def redact(text: str) -> str:
 
 def spans(text: str) -> list[tuple[int, int]]:
     """Where the secrets of `text` stand, in order and without overlaps."""
+    return _merged(_found(text))
+
+
+def written_spans(line: str) -> list[tuple[int, int]]:
+    """Where the secrets of a line of a definition stand, which may be one that could not be read."""
+    return _merged([*_found(line), *_named(_WRITTEN, line)])
+
+
+def _found(text: str) -> list[tuple[int, int]]:
     found = [match.span() for match in _pattern.finditer(text)] if _pattern is not None else []
     if "://" in text:
         found += [match.span("value") for match in _CREDENTIALS.finditer(text)]
     if "=" in text:
         found += [match.span("value") for match in _PARAMETER.finditer(text)]
+    return found + _named(_NAMED, text)
+
+
+def _named(pattern: re.Pattern[str], text: str) -> list[tuple[int, int]]:
+    """Values beside names of secrets. References are none."""
+    return [
+        match.span("value")
+        for match in pattern.finditer(text)
+        if len(match["value"].strip("'\"")) >= MIN_LENGTH
+        and "${" not in match["value"]
+        and is_secret_name(match["name"])
+    ]
+
+
+def _merged(found: list[tuple[int, int]]) -> list[tuple[int, int]]:
     merged: list[tuple[int, int]] = []
     for start, end in sorted(found):
         if merged and start < merged[-1][1]:

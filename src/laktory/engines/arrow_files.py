@@ -7,6 +7,7 @@ import gzip
 import inspect
 import io
 import json
+import os
 import shutil
 from functools import cache
 from pathlib import Path, PurePath
@@ -23,6 +24,7 @@ from laktory.engines.scans import check_text, checked_scan
 from laktory.engines.schemas import declared_schema, fit, from_text, unite_schemas
 from laktory.errors import SinkError, SourceError
 from laktory.optional import require
+from laktory.storage.files import os_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -130,6 +132,10 @@ def write_file(frame: pl.DataFrame, path: str, format: str, kwargs: Mapping[str,
     except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
         msg = f"{path!r}: cannot be written as {format}: {reason(error)}"
         raise SinkError(msg) from error
+    except Exception as error:
+        if (number := os_number(error)) is None:
+            raise
+        raise OSError(number, os.strerror(number)) from error  # one with a class of its own
     Path(path).write_bytes(buffer.getbuffer())
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import re
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from laktory.diagnostics import closest, plain_words
 from laktory.diagnostics.secrets import redact
 from laktory.errors import SinkError, SourceError
-from laktory.storage.files import system_reason
+from laktory.storage.files import os_number, system_reason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -34,7 +35,8 @@ __all__ = [
 ]
 
 _MAX_LENGTH = 300
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE})
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_OF_WRITING = _NO_ROOM | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE}
 _TOO_LARGE = (
     re.compile(r"conversion from `i128` to `i64` failed .*?\[(-?\d+)"),
     re.compile(r"Type INT128 with value (-?\d+) can't be cast .* out of range for the destination type INT64"),
@@ -47,7 +49,6 @@ _NOT_PARSED = re.compile(
     r"could not parse `(.*?)` as dtype `(.+?)` at column '(.*?)'|cannot parse '(.*?)' \(\w+\) as (\w+)", re.DOTALL
 )
 _NO_OBJECT = re.compile(r"^object-store error: Object at location .* not found")
-_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 def in_words(text: str) -> str:
@@ -126,24 +127,45 @@ def is_panic(error: BaseException) -> bool:
 
 def os_reason(error: BaseException) -> str | None:
     """Plain words for an operating system error, also one a library wrapped into its own, or None."""
-    number = error.errno if isinstance(error, OSError) else None
-    if number is None and (found := _OS_ERROR.search(str(error))):
-        number = int(found[1])
+    number = os_number(error)
     if number is None and _NO_OBJECT.search(str(error)):
         number = errno.ENOENT
     return system_reason(number) if number is not None else None
 
 
-def sink_failure(error: BaseException, paths: Iterable[str]) -> SinkError | None:
-    """The failure as one of the staged `paths` when it is: no room, no permission, a path in the message."""
-    words = os_reason(error)
-    if words is None:
+def sink_failure(error: BaseException, paths: Iterable[str], scratch: str) -> SinkError | None:
+    """The failure as one of the staged `paths` when it is: no room, no permission, a path in the message.
+
+    Parameters
+    ----------
+    scratch : folder of temporary files, which may be what is full
+    """
+    number = os_number(error)
+    if number is None:
         return None
     paths = list(paths)
     named = next((path for path in paths if path in str(error)), None)
-    if named is None and words not in {os.strerror(number) for number in _NO_ROOM}:
+    if named is None and number not in _OF_WRITING:
         return None
-    return SinkError(redact(f"cannot write {named or ', '.join(paths)!r}: {words}"))
+    places = [named] if named else paths
+    if number in _NO_ROOM and named is None and (scratch in str(error) or _has_less_room(scratch, paths)):
+        return SinkError(f"cannot write temporary files in {tempfile.gettempdir()!r}: {system_reason(number)}")
+    return SinkError(redact(f"cannot write {', '.join(map(repr, places))}: {system_reason(number)}"))
+
+
+def _has_less_room(scratch: str, paths: Iterable[str]) -> bool:
+    """Whether a folder is on another device than files to be written, and that is fuller."""
+    try:
+        found = [os.path.dirname(path) for path in paths]  # noqa: PTH120
+        others = [folder for folder in found if os.stat(folder).st_dev != os.stat(scratch).st_dev]  # noqa: PTH116
+        return bool(found) and len(others) == len(found) and _room(scratch) < min(map(_room, others))
+    except OSError:
+        return False
+
+
+def _room(folder: str) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
 
 
 def check_arguments(given: Iterable[str], valid: Iterable[str], what: str, kind: type[RunError] = SourceError) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,8 @@ class LaktoryContext:
 
 
 class _CustomFunction(BaseModel):
+    secretive: ClassVar = frozenset({"variables", "func_kwargs"})
+
     func_name: str = Field(
         description="Dotted path, `package.module.function`, of a module listed in the pipeline's `imports`."
     )

@@ -115,8 +115,18 @@ class RunFolder:
         """Whether nothing of it is left to resume: it succeeded, and was no part of what it continued."""
         return header["selects"] == header["scope"] and self._succeeded()
 
+    def was_cut_off(self) -> bool:
+        """Whether the run was killed or interrupted: something may lie where it was staging."""
+        return self._status() in (None, "interrupted")
+
     def _succeeded(self) -> bool:
-        return self.record.exists() and json.loads(self.record.read_text(encoding="utf-8"))["status"] == "succeeded"
+        return self._status() == "succeeded"
+
+    def _status(self) -> str | None:
+        try:
+            return str(json.loads(self.record.read_text(encoding="utf-8"))["status"])
+        except FileNotFoundError:
+            return None
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write the record in one step."""
@@ -196,6 +206,8 @@ def versions() -> dict[str, str]:
     """Versions that a result depends on: Laktory, Python, and the engines loaded in this process."""
     found = {"laktory": __version__, "python": platform.python_version()}
     for package in ("narwhals", "polars", "duckdb", "deltalake", "pyarrow", "sqlglot"):
-        if package in sys.modules:
+        if package not in sys.modules:
+            continue
+        with suppress(OSError):  # no more files can be opened: that is told of what needed one
             found[package] = metadata.version(package)
     return found

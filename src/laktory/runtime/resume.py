@@ -114,7 +114,7 @@ def finish_killed(root: Path, plan: Plan, *, owner: str, timeout: float) -> None
         if record is not None and any(_points_at(change.target, path) for change in record.changes):
             recover(str(path), owner=owner, timeout=timeout)
     with suppress(RunError):
-        header = (last.header() if last is not None and not last.record.exists() else None) or {}
+        header = (last.header() if last is not None and last.was_cut_off() else None) or {}
         of_here = header.get("root") == path_key(str(root))
         for path, kind in header["targets"].items() if of_here else ():
             target = Target(path, kind)

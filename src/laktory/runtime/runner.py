@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from laktory.diagnostics import Problem, render
 from laktory.diagnostics.secrets import redact
 from laktory.engines.capabilities import ENGINES
-from laktory.engines.errors import os_reason
+from laktory.engines.errors import is_panic, os_reason
 from laktory.errors import DefinitionError, LaktoryError, RunError, SinkError, within
 from laktory.log import current_node, get_logger
 from laktory.models.base import SPELLINGS
@@ -33,7 +33,7 @@ from laktory.runtime.record import RunFolder, new_run_id, prune, versions
 from laktory.runtime.resume import Job, finish_killed, open_job, start_line
 from laktory.runtime.sessions import Sessions
 from laktory.runtime.writing import sink_place
-from laktory.storage import Locks
+from laktory.storage import Locks, require_files, sink_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +52,8 @@ MAX_MESSAGE = 600
 _KEYED = (("selects",), ("renames",))
 """Mappings whose keys name columns: those are shown."""
 WAKE_SECONDS = 0.2
+STOP_SECONDS = 0.5
+"""How long a run that is stopped waits for its nodes. Polars ends no query before it is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +95,13 @@ def run(plan: Plan, options: RunOptions, listener: Listener = lambda _: None) ->
     ------
     TargetLockedError
         If another run holds the pipeline or one of its targets.
+    RunError
+        If records cannot be kept, or the process may open no more files.
     KeyboardInterrupt
         On Ctrl-C, after the engines were stopped and the record was written.
     """
-    return _Run(plan, options, listener).execute()
+    with sink_errors(f"run pipeline {plan.pipeline.name!r}", RunError):
+        return _Run(plan, options, listener).execute()
 
 
 class _Run:
@@ -129,23 +134,23 @@ class _Run:
             raise DefinitionError(msg)
         import_listed(self.plan.pipeline, self.options.named)
         refuse_unknown_options(self.plan)
+        require_files()
         with ExitStack() as locks:
             if self.options.write_sinks:
                 self._lock(locks)
             _log.info("Executing pipeline '%s'", self.plan.pipeline.name)
-            if self.options.write_sinks:
-                self._open_folder()
-            self.listener(RunStarted(self.run_id, self.plan))
             status: Status = "interrupted"
             try:
+                if self.options.write_sinks:
+                    self._open_folder()
+                self.listener(RunStarted(self.run_id, self.plan))
                 self._nodes()
                 status = "failed" if self.errors else "succeeded"
-            finally:
-                record = self._record(status)
-                if self.options.write_sinks:
-                    self.folder.write_record(record)
-                    prune(self.root)
-                self.listener(RunEnded(record))
+                record = self._end_run(status)
+            except BaseException:
+                if not self.options.write_sinks or self.folder.ledger.exists():
+                    self._end_run("interrupted")
+                raise
         return RunOutcome(record, self.results, self.errors, self.sessions)
 
     # ---- before and after --------------------------------------------------------------------
@@ -176,6 +181,21 @@ class _Run:
         header = start_line(self.plan, self.root, self.job, self.run_id, started=started, full_refresh=full_refresh)
         self.folder.open(header, self.job.lines)
         self.sessions.hold(self.folder.path)
+
+    def _end_run(self, status: Status) -> dict[str, Any]:
+        """Write the record. Where that fails it is one more error: what else happened is told all the same."""
+        record = self._record(status)
+        try:
+            with sink_errors("tidy up"):
+                if self.options.write_sinks:
+                    self.folder.write_record(record)
+                    prune(self.root)
+        except SinkError as error:
+            self.errors.append(error)
+            if status == "succeeded":
+                record["status"] = "failed"
+        self.listener(RunEnded(record))
+        return record
 
     def _record(self, status: Status) -> dict[str, Any]:
         finished = datetime.now(UTC)
@@ -233,6 +253,8 @@ class _Run:
         except BaseException:
             self.sessions.interrupt()
             self.gate.close()
+            # what stops at once removes what it has staged while the targets are still locked
+            wait(running, timeout=STOP_SECONDS)
             self._stopped(running)
             self.sessions.abandon()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -306,7 +328,7 @@ class _Run:
             result = self.results[name] = future.result()
             self._end(name, "succeeded", _facts(result, self.rows_in.get(name)))
             return
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception) and not is_panic(error):
             raise error
         shown = _told(name, error, self.plan.pipeline)
         self.errors.append(shown)
@@ -361,7 +383,7 @@ def _facts(result: NodeResult, rows_in: int | None) -> dict[str, Any]:
     }
 
 
-def _told(name: str, error: Exception, pipeline: Pipeline) -> RunError:
+def _told(name: str, error: BaseException, pipeline: Pipeline) -> RunError:
     """The failure with the node and the place it happened in; what is no `RunError` becomes one."""
     failed = error if isinstance(error, RunError) else RunError(_message(error))
     if failed is not error:
@@ -372,14 +394,16 @@ def _told(name: str, error: Exception, pipeline: Pipeline) -> RunError:
     return failed
 
 
-def _message(error: Exception) -> str:
+def _message(error: BaseException) -> str:
     if isinstance(error, LaktoryError):
         return str(error)
+    if is_panic(error):
+        return "a library that this node uses gave up; see the cause"
     first_line = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {first_line}"[:MAX_MESSAGE]
 
 
-def _in_the_file(name: str, failed: RunError, error: Exception, pipeline: Pipeline) -> str | None:
+def _in_the_file(name: str, failed: RunError, error: BaseException, pipeline: Pipeline) -> str | None:
     """The message where it belongs in the user's file, None when no file tells it."""
     if not failed.path or pipeline._marks is None:
         return None

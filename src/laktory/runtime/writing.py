@@ -194,7 +194,10 @@ def _staged(outputs: Sequence[Output], active: Sequence[_SinkWrite], session: Se
         if named is None:
             raise
         with within(*sink_place(named.sink), "path"):
-            raise SinkError(str(error).replace(named.staging.path, named.sink.path)) from error
+            text = str(error)
+            for write in active:
+                text = text.replace(write.staging.path, write.sink.path)
+            raise SinkError(text) from error
     except (TypeError, ValueError, OverflowError) as error:
         sink = next((write.sink for write in active if write.sink.writer_kwargs), None)
         if isinstance(error, LaktoryError) or sink is None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from laktory.storage.commits import Change, Committed, commit, is_rename, pointed_record, read_record
 from laktory.storage.delta import delta_schema
 from laktory.storage.delta import version_of as delta_version
-from laktory.storage.files import append_line, remove, sync, write_text
-from laktory.storage.locks import Locks, recover
+from laktory.storage.files import append_line, remove, sink_errors, sync, write_text
+from laktory.storage.locks import Locks, recover, require_files
 from laktory.storage.staging import Staging, discard, open_staging, prepare
 from laktory.storage.targets import Target, exists, file_name, staging_folder, target_of
 
@@ -36,6 +36,8 @@ __all__ = [
     "read_record",
     "recover",
     "remove",
+    "require_files",
+    "sink_errors",
     "staging_folder",
     "sync",
     "target_of",

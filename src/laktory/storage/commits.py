@@ -124,8 +124,8 @@ def commit(changes: Sequence[Change], *, intent_path: str, note: Mapping[str, An
     if is_rename(changes):
         return [_rename(changes[0], record.note)]
     try:
-        with sink_errors("prepare a commit"):
-            for change in changes:
+        for change in changes:
+            with sink_errors(f"commit {change.target.path!r}"):
                 _point(change.target, record.path)
         write_text(record.path, json.dumps(_plain(record)))
     except BaseException:

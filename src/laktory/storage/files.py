@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import shutil
 import stat
 import sys
@@ -18,10 +19,13 @@ from laktory.errors import SinkError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from laktory.errors import RunError
+
 __all__ = [
     "append_line",
     "exchange",
     "make_folders",
+    "os_number",
     "remove",
     "remove_made_folders",
     "sink_errors",
@@ -32,18 +36,28 @@ __all__ = [
 ]
 
 _append = threading.Lock()
+_OS_ERROR = re.compile(r'\(os error (\d+)\)|\[errno (\d+)\]|"errno":"(\d+)"', re.IGNORECASE)
 
 
 @contextmanager
-def sink_errors(doing: str) -> Iterator[None]:
-    """Turn an `OSError` into a `SinkError` that says what was being done, where, and the system's reason."""
+def sink_errors(doing: str, kind: type[RunError] = SinkError) -> Iterator[None]:
+    """Turn an `OSError` into an error that says what was being done, where, and the system's reason."""
     try:
         yield
     except OSError as error:
-        reason = system_reason(error.errno) if error.errno else str(error)
-        at = f" ({os.fsdecode(error.filename)!r})" if isinstance(error.filename, str | bytes) else ""
-        msg = f"cannot {doing}: {reason}{at}"
-        raise SinkError(msg) from error
+        number = os_number(error)
+        reason = str(error).partition("\n")[0] if number is None else system_reason(number)
+        at = repr(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else ""
+        msg = f"cannot {doing}: {reason}" + (f" ({at})" if at and at not in doing else "")
+        raise kind(msg) from error
+
+
+def os_number(error: BaseException) -> int | None:
+    """The number of an operating system error, also of one that a library wrapped into its own, or None."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    found = _OS_ERROR.search(str(error))
+    return int(next(filter(None, found.groups()))) if found else None
 
 
 def system_reason(number: int) -> str:

@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from laktory.errors import SinkError, TargetLockedError
+from laktory.errors import RunError, SinkError, TargetLockedError
 from laktory.storage.commits import finish, pointed_record, read_record
-from laktory.storage.files import make_folders, remove, remove_made_folders, sink_errors, sync
+from laktory.storage.files import make_folders, remove, remove_made_folders, sink_errors, sync, system_reason
 from laktory.storage.targets import INTENT, LOCK, staging_folder
 
 if TYPE_CHECKING:
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from laktory.storage.commits import Record
     from laktory.storage.targets import Target
 
-__all__ = ["Locks", "recover"]
+__all__ = ["Locks", "recover", "require_files"]
 
 _POLL = 0.05  # seconds between two tries
 _SPARE_FILES = 128  # descriptors left to the engine when the limit is raised for many targets
+_NEEDED_FILES = 48  # without which no run begins; reading a Delta table takes 17
 
 
 class Locks:
@@ -223,6 +224,28 @@ def _holder(path: str) -> str:
     except (OSError, ValueError):
         pid = owner = ""
     return f"{owner} (process {pid})" if pid and owner else "another run"
+
+
+def require_files() -> None:
+    """Refuse to begin what is going to open files where hardly any can be opened: libraries end the process there.
+
+    Raises
+    ------
+    RunError
+        With the limit.
+    """
+    opened: list[int] = []
+    try:
+        while len(opened) < _NEEDED_FILES:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        reason = system_reason(error.errno or 0)
+        msg = f"cannot run: of the {soft} files that the process may open fewer than {_NEEDED_FILES} are left: {reason}"
+        raise RunError(msg) from error
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def _allow_files(count: int) -> None:

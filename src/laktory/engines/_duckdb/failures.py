@@ -36,7 +36,9 @@ _CSV_LINE = re.compile(r"CSV Error on Line: (\d+)")
 _CSV_WIDTH = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 _NOT_CONVERTED = re.compile(r'Could not convert string "(.*?)" to \'(.+?)\'', re.DOTALL)
 _COLUMN = re.compile(r'converting column "(.+?)"')
-_PARQUET = re.compile(r"No magic bytes|Parquet file|Snappy|TProtocol", re.IGNORECASE)
+_PARQUET = re.compile(
+    r"No magic bytes|Parquet file|Snappy|TProtocol|ZSTD|Out of buffer|decompress|corrupt", re.IGNORECASE
+)
 _MISFIT = re.compile(r"column '(.*?)': '(.*)' is no ", re.DOTALL)
 _RANGE = re.compile(
     r"Type \w+ with value (\S+) can't be cast .* for the destination type (\w+)"
@@ -66,14 +68,16 @@ def translated(
     reads: Mapping[str, Source],
     staged: Iterable[str] = (),
     scanned: Source | None = None,
+    scratch: str = "",
 ) -> Iterator[None]:
     """Raise what DuckDB, or Polars below it, raises inside as `SourceError`, `StepError` or `SinkError`.
 
     Parameters
     ----------
-    reads : table → what it reads
+    reads : table or view → what it reads
     staged : paths that are being written
     scanned : what is being read, when nothing else is computed
+    scratch : folder of temporary files, where something is written
     """
     try:
         yield
@@ -86,7 +90,7 @@ def translated(
         raise RunInterrupted(msg) from error
     except BaseException as error:
         if isinstance(error, (duckdb.Error, pl.exceptions.PolarsError, NarwhalsError, OSError)) or is_panic(error):
-            raise _failure(error, reads, list(staged), scanned) from error
+            raise _failure(error, reads, list(staged), scanned, scratch) from error
         raise
 
 
@@ -109,8 +113,10 @@ def statement_failure(error: duckdb.Error, tables: Iterable[str]) -> StepError:
     return StepError(f"SQL: {text}")
 
 
-def _failure(error: BaseException, reads: Mapping[str, Source], staged: list[str], scanned: Source | None) -> RunError:
-    if staged and (sink := sink_failure(error, staged)):
+def _failure(
+    error: BaseException, reads: Mapping[str, Source], staged: list[str], scanned: Source | None, scratch: str
+) -> RunError:
+    if staged and (sink := sink_failure(error, staged, scratch)):
         return sink
     text = _LINE.sub("", str(error))
     if SOURCE_MARK in text:
@@ -127,7 +133,11 @@ def _failure(error: BaseException, reads: Mapping[str, Source], staged: list[str
         return SourceError(source_fault(error, [scanned.pair], sure=True) or _words(error))
     if isinstance(error, (duckdb.IOException, duckdb.HTTPException, OSError)) or _PARQUET.search(text):
         places = (located(*source.pair) for source in reads.values() if source.stream is None)
-        return SourceError(redact(next(filter(None, places), None) or message_of(error)))
+        if place := next(filter(None, places), None):
+            return SourceError(redact(place))
+        text, paths = message_of(error), {source.read.path for source in reads.values()}
+        alone = next(iter(paths)) if len(paths) == 1 else None
+        return SourceError(text if alone is None or alone in text else f"{alone!r} cannot be read: {text}")
     return StepError(_words(error))
 
 

@@ -26,7 +26,7 @@ from laktory.engines.capabilities import DUCKDB
 from laktory.engines.errors import reason
 from laktory.engines.handover import in_memory
 from laktory.engines.scans import files_of
-from laktory.errors import ExpressionError, SourceError
+from laktory.errors import ExpressionError, RunInterrupted, SourceError
 from laktory.expressions.statement import fragment_problems, named_twice
 from laktory.settings import settings
 
@@ -59,6 +59,7 @@ class DuckDBSession:
         # relations of one connection only can be joined, and it takes one query at a time
         self._lock = threading.RLock()
         self._closed = False
+        self._stopped = False
         self._numbers = count()
         self._registered: list[str] = []
         self._queries: WeakKeyDictionary[duckdb.DuckDBPyRelation, str] = WeakKeyDictionary()
@@ -227,11 +228,16 @@ class DuckDBSession:
         SourceError, StepError, SinkError
             A source, a step on it, or a place to write to fails.
         """
-        with self._lock, translated(self._reads, [str(Path(output.path).absolute()) for output in outputs]):
+        staged = [str(Path(output.path).absolute()) for output in outputs]
+        with self._lock, translated(self._reads, staged, scratch=str(self._scratch)):
+            if self._stopped:
+                msg = "the run was stopped"
+                raise RunInterrupted(msg)
             return stage_outputs(outputs, self._con, self._unique, self._queries)
 
     def interrupt(self) -> None:
-        """Stop the query that is running."""
+        """Stop the query that is running, and let no output begin."""
+        self._stopped = True
         if not self._closed:
             self._con.interrupt()
 

@@ -22,13 +22,16 @@ __all__ = ["translated"]
 
 
 @contextmanager
-def translated(reads: Sequence[tuple[FileRead, Sequence[str]]] = (), staged: Sequence[str] = ()) -> Iterator[None]:
+def translated(
+    reads: Sequence[tuple[FileRead, Sequence[str]]] = (), staged: Sequence[str] = (), scratch: str = ""
+) -> Iterator[None]:
     """Raise what Polars raises inside as `SourceError`, `StepError` or `SinkError`.
 
     Parameters
     ----------
     reads : what the computed frames may come from, with the files of each
     staged : paths that are being written
+    scratch : folder of temporary files, where something is written
     """
     try:
         yield
@@ -38,12 +41,14 @@ def translated(reads: Sequence[tuple[FileRead, Sequence[str]]] = (), staged: Seq
         raise
     except BaseException as error:
         if isinstance(error, (pl.exceptions.PolarsError, NarwhalsError, OSError)) or is_panic(error):
-            raise _failure(error, reads, staged) from error
+            raise _failure(error, reads, staged, scratch) from error
         raise
 
 
-def _failure(error: BaseException, reads: Sequence[tuple[FileRead, Sequence[str]]], staged: Sequence[str]) -> RunError:
-    if staged and (sink := sink_failure(error, staged)):
+def _failure(
+    error: BaseException, reads: Sequence[tuple[FileRead, Sequence[str]]], staged: Sequence[str], scratch: str
+) -> RunError:
+    if staged and (sink := sink_failure(error, staged, scratch)):
         return sink
     if fault := source_fault(error, reads):
         return SourceError(fault)

@@ -19,7 +19,7 @@ from laktory.engines.capabilities import POLARS
 from laktory.engines.errors import reason
 from laktory.engines.handover import in_memory
 from laktory.engines.scans import files_of
-from laktory.errors import SourceError
+from laktory.errors import RunInterrupted, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -47,6 +47,7 @@ class PolarsSession:
         leave_room()
         self._scratch = scratch
         self._reads: list[tuple[FileRead, Sequence[str]]] = []
+        self._stopped = False
 
     @staticmethod
     def arguments(format: str, *, writer: bool = False, directory: bool = False) -> Collection[str]:  # noqa: A002
@@ -147,17 +148,21 @@ class PolarsSession:
         SourceError, StepError, SinkError
             A source, a step on it, or a place to write to fails.
         """
-        with translated(self._reads, [output.path for output in outputs]):
+        with translated(self._reads, [output.path for output in outputs], self._scratch):
             return stage_outputs(outputs, self._scratch, self._run)
 
     def interrupt(self) -> None:
-        """Does nothing: Polars finishes a query once started. The caller stops waiting for it."""
+        """Let nothing more begin. Polars finishes a query once started: the caller stops waiting for it."""
+        self._stopped = True
 
     def close(self) -> None:
         """Nothing to release."""
 
     def _run(self, compute: Callable[[], T]) -> T:
         """Compute outside the main thread, so that signals reach Python while Polars works."""
+        if self._stopped:
+            msg = "the run was stopped"
+            raise RunInterrupted(msg)
         if threading.current_thread() is not threading.main_thread():
             return compute()
         pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="polars")
