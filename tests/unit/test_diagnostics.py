@@ -27,7 +27,7 @@ from laktory.diagnostics.secrets import (
     register_variables,
     spans,
 )
-from laktory.errors import DefinitionError
+from laktory.errors import MAX_CHARACTERS, DefinitionError
 
 
 def marks_of(line: str, column: int, width: int = 1) -> Marks:
@@ -128,7 +128,13 @@ def test_place_inside_a_text(mark: Mark, line: int, column: int, expected: str) 
 
 
 def test_long_messages_are_cut() -> None:
-    assert len(render(Problem("x" * 1000, valid=["y" * 1000], hint="z" * 1000)).splitlines()[0]) == 300
+    shown = render(Problem("x " * 1000, valid=["y" * 1000], hint="z" * 1000))
+    assert len(shown.splitlines()[0]) == 300
+    assert len(shown) <= MAX_CHARACTERS
+
+
+def test_a_long_value_hides_nothing_of_what_is_said_about_it() -> None:
+    assert render(Problem(f"'{'x' * 5000}' cannot be a name")) == f"'{'x' * 79}…{'x' * 19}' cannot be a name"
 
 
 def test_many_problems_are_counted() -> None:

@@ -148,7 +148,7 @@ def sink_problems(sink: Any, engine: Capabilities, imports: Collection[str]) -> 
     if not isinstance(sink, FileDataSink):
         return
     yield from _path_problems(sink.path)
-    if re.search(r"[*?]", sink.path):
+    if "*" in sink.path:
         yield Problem(f"a sink writes to one place, and {sink.path!r} is a pattern", ("path",))
     if PurePath(sink.path).name in ("", "..") and not sink.path.endswith("/"):
         yield Problem(f"{sink.path!r} is a directory, not a file", ("path",), hint="name a file in it")
