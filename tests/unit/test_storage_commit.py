@@ -424,6 +424,13 @@ def test_one_file_is_committed_by_its_rename(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "l"]
 
 
+def test_a_commit_of_nothing_has_no_record(tmp_path, monkeypatch):
+    monkeypatch.setattr(commits, "write_text", None)
+    assert commit([], intent_path=f"{tmp_path}/intent.json", note={"ledger": f"{tmp_path}/l", "ledger_line": "x"}) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["l"]
+    assert (tmp_path / "l").read_text() == "x\n"
+
+
 def test_recover_finishes_a_record(tmp_path):
     target = target_of(f"{tmp_path}/a.csv", "CSV")
     with Locks.acquire([target], owner="one"):

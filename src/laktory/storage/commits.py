@@ -121,6 +121,9 @@ def commit(changes: Sequence[Change], *, intent_path: str, note: Mapping[str, An
             _set_aside(earlier, [change.target.path for change in earlier.changes])
         else:
             finish(earlier)
+    if not changes:  # a record of nothing would have no target that leads to it
+        _write_ledger(record.note, again=False)
+        return []
     if is_rename(changes):
         return [_rename(changes[0], record.note)]
     try:
