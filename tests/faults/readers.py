@@ -103,7 +103,7 @@ def read(folder: str, engine: str, count: int) -> dict[str, Any]:  # noqa: C901 
             try:
                 frame = look().cast({"v": pl.Int64, "n": pl.Int64})  # texts of CSV stay texts
             except Exception as error:  # noqa: BLE001 - counted
-                missing.setdefault(way, []).append(f"{type(error).__name__}: {error}"[:200])
+                missing.setdefault(way, []).append(f"{type(error).__name__}: {error}"[:3000])
                 continue
             seen = frame["v"].unique().to_list()
             if len(seen) != 1 or sorted(frame["n"].to_list()) != list(range(ROWS)):
