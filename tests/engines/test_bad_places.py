@@ -87,9 +87,10 @@ def test_one_bad_entry_of_a_directory(backend, make, said):
 def test_names_of_all_kinds(backend, format_, stem):
     ending, write = WRITERS[format_]
     write(f"./{stem}.{ending}")
-    made = node("n", {"path": f"{stem}.{ending}", "format": format_}, {"path": f"o{stem}", "format": "PARQUET"})
+    target = f"o{stem}".replace("*", "")  # no sink's path is a pattern
+    made = node("n", {"path": f"{stem}.{ending}", "format": format_}, {"path": target, "format": "PARQUET"})
     pipeline(backend, made).execute()
-    assert pl.read_parquet(f"./o{stem}", glob=False).height == 3
+    assert pl.read_parquet(f"./{target}", glob=False).height == 3
 
 
 @pytest.mark.parametrize(

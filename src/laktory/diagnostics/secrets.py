@@ -125,11 +125,11 @@ def is_secret_name(name: str) -> bool:
 
     True when a word of the name is, or ends with, ``token``, ``password``, ``passwd``, ``pwd``, ``passphrase``,
     ``secret``, ``credential``, ``apikey`` or ``key``, in the plural too (``api_key``, ``accessKey``, ``DB_PASSWORD``,
-    ``tokens``). False where the key is one of a table (``primary_keys``), and where the name says where the secret
-    lies (``secret_scope``).
+    ``tokens``). False where the key is one of a table (``primary_keys``), where the name says where the secret
+    lies (``secret_scope``), and for exceptions (``KeyError``).
     """
     words = [word.lower() for word in _WORD.findall(name)]
-    if not words or words[-1] in _AROUND:
+    if not words or words[-1] in _AROUND or name.endswith(("Error", "Exception")):
         return False
     for index, word in enumerate(words):
         if word.endswith("s") and index and words[index - 1] in _MEASURES:
