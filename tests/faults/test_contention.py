@@ -17,10 +17,11 @@ BUSY = re.compile(r"in use by run \S+ of pipeline 'p\d' \(process \d+\)")
 
 
 def read_while_overwritten(folder, backend, count):
+    limit = 120 + 30 * count
     with ThreadPoolExecutor() as pool:
-        writer = pool.submit(own_process, "readers", "overwrite", str(folder), backend)
+        writer = pool.submit(own_process, "readers", "overwrite", str(folder), backend, timeout=limit)
         try:
-            found = own_process("readers", "read", str(folder), backend, count)
+            found = own_process("readers", "read", str(folder), backend, count, timeout=limit)
         finally:
             (folder / "stop").touch()
         written = writer.result()
@@ -54,7 +55,7 @@ def test_file_names_are_never_used_again(tmp_path):
 def together(folder, *calls):
     """What calls of `readers` give back that begin at the same moment."""
     with ThreadPoolExecutor(len(calls)) as pool:
-        running = [pool.submit(own_process, "readers", *call) for call in calls]
+        running = [pool.submit(own_process, "readers", *call, timeout=1800) for call in calls]
         deadline = time.monotonic() + 90
         while len(list(folder.glob("ready-*"))) < len(calls):
             assert time.monotonic() < deadline

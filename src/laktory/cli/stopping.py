@@ -47,7 +47,11 @@ def stoppable() -> Iterator[None]:
             stopped = True
             raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
-    told, tell = os.pipe()
+    try:
+        told, tell = os.pipe()
+    except OSError:  # no more files can be opened: the command is going to say so
+        yield
+        return
     os.set_blocking(tell, False)
     woken = signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
     heard = {signal.SIGTERM, signal.SIGINT}
