@@ -89,8 +89,8 @@ def test_no_more_file_handles(backend):
     for found in cases:
         if found["free"] > 50:
             assert (found["code"], found["err"]) == (0, "")
-        elif not found["free"]:
-            # not even the definition can be read
+        elif not found["free"] and found["code"] != 1:
+            # not even the definition can be read, unless something gave a descriptor back meanwhile
             assert (found["code"], found["same"], found["next"]) == (2, True, 0), found
             assert found["err"] == "error: file 'pipeline.yaml' cannot be read: too many open files\n"
         else:
