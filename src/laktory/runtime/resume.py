@@ -103,7 +103,7 @@ def finish_killed(root: Path, plan: Plan, *, owner: str, timeout: float) -> None
         If a pending commit cannot be finished.
     """
     last = next(reversed(run_folders(root)), None)
-    if last is not None and not last.record.exists():
+    if last is not None and last.was_cut_off():
         _settle(last, plan, root)
     for folder in filter(None, (root / "intents", last.path if last else None)):
         for unnamed in folder.glob("*.tmp"):
