@@ -130,7 +130,7 @@ def _frame(path: Path, format_: str):
         "JSON": pl.read_json,
         "JSONL": pl.read_ndjson,
         "NDJSON": pl.read_ndjson,
-        "IPC": lambda file: pl.read_ipc(file, memory_map=False),
+        "IPC": pl.read_ipc,
         "AVRO": pl.read_avro,
         "EXCEL": pl.read_excel,
     }[format_]

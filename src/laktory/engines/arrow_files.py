@@ -9,7 +9,7 @@ import io
 import json
 import os
 import shutil
-from functools import cache
+from functools import cache, partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -117,7 +117,7 @@ def write_file(frame: pl.DataFrame, path: str, format: str, kwargs: Mapping[str,
     """
     import polars as pl
 
-    writer: Callable[..., Any] = frame.write_excel
+    writer: Callable[..., Any] = partial(_write_excel, frame)
     if format == "EXCEL":
         refuse_cells(frame, path)
     if format == "AVRO":
@@ -148,6 +148,21 @@ def wrap_json_lines(lines: str, path: str) -> None:
             target.write(separator + line.rstrip(b"\n"))
             separator = b",\n"
         target.write(b"\n]\n" if separator == b",\n" else b"[]\n")
+
+
+def _write_excel(frame: pl.DataFrame, buffer: io.BytesIO, **kwargs: Any) -> None:
+    """As `polars.DataFrame.write_excel` does, but for temporary files, which a killed process would leave for good."""
+    workbook = require("xlsxwriter", "writing EXCEL").Workbook
+    options = {
+        "in_memory": True,
+        "use_zip64": kwargs.pop("use_zip64", False),
+        "nan_inf_to_errors": True,
+        "strings_to_formulas": False,
+        "default_date_format": "yyyy-mm-dd;@",
+    }
+    book = workbook(buffer, options)
+    frame.write_excel(book, **kwargs)
+    book.close()
 
 
 def join_json(old: str, new: str) -> None:
