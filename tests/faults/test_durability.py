@@ -1,5 +1,12 @@
 """What is on disk before what, and what a failed full refresh leaves: docs/durability.md, 'How a node is written'."""
 
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import polars as pl
 import pytest
 import room
 from inside import own_process
@@ -77,3 +84,52 @@ def check_refreshes(backend, names):
             assert (found["code"] in (1, 2), found["same"], found["litter"]) == (True, True, []), found
         else:
             assert (found["code"], found["err"], found["after"]) == (0, "", 3), found
+
+
+# ---- what the system saw -------------------------------------------------------------------------
+
+STEPS = {
+    "data": r"fsync\(\d+<.*/\.laktory-(?:one|two)\.parquet/[^/]*\.parquet>",
+    "pointer": r"fsync\(\d+<.*/\.laktory-two\.parquet/intent>",
+    "record": r'rename(?:at2?)?\(.*/intents/b\.json"',
+    "folder of records": r"fsync\(\d+<.*/intents>",
+    "version": r"fsync\(\d+<.*/_delta_log>",
+    "change": r'rename(?:at2?)?\(.*"[^"]*/(?:one|two)\.parquet"',
+    "folder": r"fsync\(\d+<[^>]*/out>",
+    "ledger": r"fsync\(\d+<.*/ledger\.jsonl>",
+    "end": r'rename(?:at2?)?\(.*/record\.json"',
+}
+ORDERS = {
+    "a": ["data", "ledger", "change", "folder"],
+    "b": ["data", "pointer", "record", "folder of records", "version", "change", "folder", "ledger"],
+}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("backend", list(ENGINES))
+def test_the_order_that_the_system_saw(backend, tmp_path):
+    """Of native libraries, too: the calls of one run as strace tells them."""
+    assert shutil.which("strace"), "this one needs strace"
+    pl.DataFrame({"id": [1]}).write_parquet(tmp_path / "in.parquet")
+    sinks = {"a": ["one.parquet"], "b": ["two.parquet", "t"]}
+    nodes = [
+        {
+            "name": name,
+            "source": {"path": "in.parquet", "format": "PARQUET"} if name == "a" else {"node_name": "a"},
+            "sinks": [{"path": f"out/{p}", "format": "PARQUET" if "." in p else "DELTA"} for p in paths],
+        }
+        for name, paths in sinks.items()
+    ]
+    definition = {"name": "p", "dataframe_backend": backend, "nodes": nodes}
+    (tmp_path / "pipeline.json").write_text(json.dumps(definition))
+    calls = ["strace", "-f", "-y", "-o", "calls", "-e", "trace=fsync,fdatasync,rename,renameat,renameat2,link"]
+    subprocess.run([*calls, sys.executable, "-m", "laktory", "run", "-q", "pipeline.json"], cwd=tmp_path, check=True)
+    seen = [
+        next((step for step, pattern in STEPS.items() if re.search(pattern, line)), None)
+        for line in (tmp_path / "calls").read_text().splitlines()
+    ]
+    rest = iter(seen)
+    for node, order in ORDERS.items():
+        for step in order:
+            assert step in rest, f"node {node}: {step} is missing, or too early, in {[s for s in seen if s]}"
+    assert "end" in rest
