@@ -55,10 +55,13 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         state = ctx.ensure_object(options.State)
         console.prepare()
-        with stoppable():
-            return self._invoke(ctx, state)
+        try:
+            with stoppable() as stops:
+                return self._invoke(ctx, state, stops)
+        except KeyboardInterrupt as stop:  # between two lines of ours
+            leave(console.report_stop(stop))
 
-    def _invoke(self, ctx: Any, state: options.State) -> Any:
+    def _invoke(self, ctx: Any, state: options.State, stops: list[KeyboardInterrupt]) -> Any:
         try:
             result = super().invoke(ctx)
             console.flush()
@@ -73,6 +76,8 @@ class _Commands(TyperGroup):
         except Exception as error:
             if type(error).__module__.startswith("typer."):
                 raise
+            if stops:  # an engine made an error of its own of it
+                leave(console.report_stop(stops[0]))
             raise typer.Exit(console.report(error, debug=state.debug)) from None
         return result
 

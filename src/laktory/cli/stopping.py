@@ -31,26 +31,26 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable() -> Iterator[list[KeyboardInterrupt]]:
     """Raise `KeyboardInterrupt` or `Terminated` in the main thread at the first signal; another one changes nothing.
 
-    A thread looks at the clock from then on: the main one may be in a library that lets no signal through.
+    A thread looks at the clock from then on: the main one may be in a library that lets no signal through. What was
+    raised is in the list, too: a library may have caught it.
     """
+    stops: list[KeyboardInterrupt] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield stops
         return
-    stopped = False
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        nonlocal stopped
-        if not stopped:
-            stopped = True
-            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        if not stops:
+            stops.append(Terminated() if number == signal.SIGTERM else KeyboardInterrupt())
+            raise stops[0]
 
     try:
         told, tell = os.pipe()
     except OSError:  # no more files can be opened: the command is going to say so
-        yield
+        yield stops
         return
     os.set_blocking(tell, False)
     woken = signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
@@ -60,7 +60,7 @@ def stoppable() -> Iterator[None]:
     before = {number: signal.signal(number, stop) for number in heard}
     threading.Thread(target=_end_in_time, args=(told,), name="signals", daemon=True).start()
     try:
-        yield
+        yield stops
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
