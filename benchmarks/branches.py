@@ -9,14 +9,13 @@ times. "One after another" is the same pipeline whose branches wait for each oth
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from operator import attrgetter
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from measure import DATA, alternate, process, ratio, table
+from measure import DATA, alternate, did_step, own_process, process, ratio, table
 
 WALL, PROCESSOR, PEAK = attrgetter("seconds"), attrgetter("processor"), attrgetter("peak")
 BRANCHES = 8
@@ -63,28 +62,18 @@ def work(engine: str, way: str, path: str) -> None:
 
 def main() -> None:
     """Measure and print."""
+    if did_step({"work": work, "generate": lambda path, rows: generate(Path(path), int(rows))}):
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
-    parser.add_argument("--generate", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.work:
-        work(*options.work)
-        return
-    if options.generate:
-        generate(Path(options.generate[0]), int(options.generate[1]))
-        return
-    script = str(Path(__file__).absolute())
     path = DATA / f"branches-{options.rows}.parquet"
     if not path.exists():
-        # in a process of its own: the peak of a process counts what its parent held when it was started
-        process([sys.executable, script, "--generate", str(path), str(options.rows)])
+        process(own_process("generate", path, options.rows))
     with tempfile.TemporaryDirectory(dir=DATA) as folder:
         runs = {
-            (engine, way): lambda engine=engine, way=way: process(
-                [sys.executable, script, "--work", engine, way, str(path)], cwd=folder
-            )
+            (engine, way): lambda engine=engine, way=way: process(own_process("work", engine, way, path), cwd=folder)
             for engine in ENGINES
             for way in WAYS
         }

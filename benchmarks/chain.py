@@ -17,7 +17,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
-from measure import process, table
+from measure import did_step, own_process, process, table
 
 Run = Callable[[str, str | None, str], None]
 SIZES = (10, 100, 1000, 2000)
@@ -101,25 +101,23 @@ def _duckdb() -> Run:
 
 def main() -> None:
     """Measure and print."""
+    steps = {
+        "work": lambda engine, size, kind: work(engine, int(size), sinks=kind == "all"),
+        "by_hand": lambda engine, size: by_hand(engine, int(size)),
+    }
+    if did_step(steps):
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.work:
-        engine, size, kind = options.work
-        if kind == "hand":
-            by_hand(engine, int(size))
-        else:
-            work(engine, int(size), sinks=kind == "all")
-        return
     lines = []
     for engine in ENGINES:
         for kind, label in {"last": "last node writes", "all": "all nodes write"}.items():
             first = None
             for size in SIZES:
-                declare, plan, run = best(engine, size, kind, options.rounds)
+                declare, plan, run = best(options.rounds, "work", engine, size, kind)
                 first = first or declare + plan + run
-                [hand] = best(engine, size, "hand", options.rounds) if kind == "all" else [None]
+                [hand] = best(options.rounds, "by_hand", engine, size) if kind == "all" else [None]
                 growth = f"{(declare + plan + run) / first:.2f}"
                 above = [f"{hand:.2f}", f"{run - hand:+.2f}"] if hand is not None else ["", ""]
                 figures = [f"{value:.2f}" for value in (declare, plan, run)]
@@ -131,13 +129,12 @@ def main() -> None:
     )
 
 
-def best(engine: str, size: int, kind: str, rounds: int) -> list[float]:
+def best(rounds: int, name: str, *arguments: object) -> list[float]:
     """The least of each figure over several processes."""
-    command = [sys.executable, str(Path(__file__).absolute()), "--work", engine, str(size), kind]
     runs = []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
-            runs.append(json.loads(process(command, cwd=folder).last_line))
+            runs.append(json.loads(process(own_process(name, *arguments), cwd=folder).last_line))
     return [min(column) for column in zip(*runs, strict=True)]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+_STEP = "--step"
 DATA = Path(__file__).absolute().parent / "data"
 
 
@@ -46,6 +47,23 @@ def process(arguments: Sequence[str], cwd: str | Path | None = None, *, may_fail
 
 def _last(output: str) -> str:
     return (output.strip().splitlines() or [""])[-1]
+
+
+def own_process(name: str, *arguments: object) -> list[str]:
+    """Command that does a step of the running benchmark in a process of its own.
+
+    The peak of a process counts what its parent held when it was started, and imports are part of what is measured.
+    """
+    return [sys.executable, str(Path(sys.argv[0]).absolute()), _STEP, name, *map(str, arguments)]
+
+
+def did_step(steps: Mapping[str, Callable[..., None]]) -> bool:
+    """Whether this process was started for one of the steps, which takes its arguments as text. It is done then."""
+    if sys.argv[1:2] != [_STEP]:
+        return False
+    name, *arguments = sys.argv[2:]
+    steps[name](*arguments)
+    return True
 
 
 def alternate(rounds: int, runs: Mapping[str, Callable[[], Measured]]) -> dict[str, list[Measured]]:

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from measure import DATA, Measured, process, table
+from measure import DATA, Measured, did_step, own_process, process, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -215,9 +215,8 @@ def allowance(megabytes: int) -> Iterator[Path]:
 def measured(limit: int, engine: str, name: str, data: Path) -> Measured:
     """Run one case in a control group of its own."""
     os.environ["MEMORY_DATA"] = str(data)
-    command = [sys.executable, str(Path(__file__).absolute()), "--work", engine, name]
     with tempfile.TemporaryDirectory(dir=data) as folder, allowance(limit) as processes:
-        inside = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(processes), *command]
+        inside = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(processes), *own_process("work", engine, name)]
         return process(inside, cwd=folder, may_fail=True)
 
 
@@ -234,27 +233,20 @@ def outcome(run: Measured) -> str:
 
 def main() -> None:
     """Run the cases and print a table."""
+    if did_step({"work": work, "generate": lambda folder, rows: generate(Path(folder), int(rows))}):
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--limit", type=int, default=512)
     parser.add_argument("--times", type=float, default=4)
     parser.add_argument("--engine", choices=ENGINES)
     parser.add_argument("--only", nargs="+", default=[""])
-    parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--generate", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.work:
-        work(*options.work)
-        return
-    if options.generate:
-        generate(Path(options.generate[0]), int(options.generate[1]))
-        return
     with allowance(options.limit):
         pass
     rows = int(options.limit * options.times * 2**20 / ROW)
     data = DATA / f"memory-{rows}"
     if not (data / "complete").exists():
-        # in a process of its own: the peak of a process counts what its parent held when it was started
-        process([sys.executable, str(Path(__file__).absolute()), "--generate", str(data), str(rows)])
+        process(own_process("generate", data, rows))
     lines = []
     for name in cases():
         if not any(wanted in name for wanted in options.only):

@@ -20,7 +20,7 @@ from operator import attrgetter
 from pathlib import Path
 from statistics import median
 
-from measure import DATA, alternate, process, ratio, table
+from measure import DATA, alternate, did_step, own_process, process, ratio, table
 
 WALL, PROCESSOR, PEAK = attrgetter("seconds"), attrgetter("processor"), attrgetter("peak")
 
@@ -107,14 +107,12 @@ WORK = {
 
 def main() -> None:
     """Compare for each number of events."""
+    if did_step(WORK):
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, nargs="+", default=[10_000, 2_000_000])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--work", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.work:
-        WORK[options.work]()
-        return
     for events in options.events:
         compare(events, options.rounds)
 
@@ -125,10 +123,7 @@ def compare(events: int, rounds: int) -> None:
 
     folder = DATA / str(events)
     generate(folder, events)
-    runs = {
-        name: lambda name=name: process([sys.executable, str(Path(__file__).absolute()), "--work", name], cwd=folder)
-        for name in WORK
-    }
+    runs = {name: lambda name=name: process(own_process(name), cwd=folder) for name in WORK}
     rows = set()
     for run in runs.values():  # not measured: reads cold files, and shows that all do the same
         run()

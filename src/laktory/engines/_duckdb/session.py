@@ -63,7 +63,7 @@ class DuckDBSession:
         self._numbers = count()
         self._registered: list[str] = []
         self._queries: WeakKeyDictionary[duckdb.DuckDBPyRelation, str] = WeakKeyDictionary()
-        self._views: dict[int, tuple[duckdb.DuckDBPyRelation, str]] = {}
+        self._views: WeakKeyDictionary[duckdb.DuckDBPyRelation, str] = WeakKeyDictionary()
         self._reads: dict[str, Source] = {}
         self._con = duckdb.connect(
             config={
@@ -168,7 +168,7 @@ class DuckDBSession:
         with self._lock, translated(self._reads):
             relations = {name: self._own(nw.to_native(frame)) for name, frame in frames.items()}
             refuse_outside(self._con if settings.allow_sql_files else self._planner, statement, relations)
-            views = {name: self._views[id(relation)][1] for name, relation in relations.items()}
+            views = {name: self._views[relation] for name, relation in relations.items()}
             twice = named_twice(statement, views)
             once = {views[name] for name in relations if views[name] in twice and not is_plain_scan(relations[name])}
             relation, text = query(self._con, statement, views, once)
@@ -269,17 +269,14 @@ class DuckDBSession:
     def _named(self, name: str) -> duckdb.DuckDBPyRelation:
         """The relation that a view or a table stands for."""
         relation = self._con.view(name)
-        # held, so that no other relation gets its id
-        self._views[id(relation)] = (relation, name)
+        self._views[relation] = name
         return relation
 
     def _own(self, relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
         """The relation with a view of its own, copied if it belongs to another connection."""
-        if id(relation) in self._views:
-            return relation
-        try:
-            name = self._register(relation)
-        except duckdb.InvalidInputException:
-            return self._named(self._register(relation.to_arrow_table()))
-        self._views[id(relation)] = (relation, name)
+        if relation not in self._views:
+            try:
+                self._views[relation] = self._register(relation)
+            except duckdb.InvalidInputException:
+                return self._named(self._register(relation.to_arrow_table()))
         return relation

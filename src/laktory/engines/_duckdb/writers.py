@@ -183,18 +183,18 @@ def _write(
     target = str(Path(output.path).absolute()) if many else _file(output)
     columns = _columns(output, relation)
     options = ", ".join(f"{name} {value}" for name, value in _options(output, many=many).items())
-    done = f"TO {literal(target)} ({options})"
-    if text is not None:
-        con.execute(f"COPY (SELECT {columns} FROM ({text})) {done}")
-        [(rows, files)] = con.fetchall()
-    else:
+    name = "laktory_frame"
+    if text is None:
         # around the relation itself: nothing is rendered as text and parsed again
-        con.register("laktory_frame", relation)
-        try:
-            con.execute(f"COPY (SELECT {columns} FROM laktory_frame) {done}")
-            [(rows, files)] = con.fetchall()
-        finally:
-            con.unregister("laktory_frame")
+        con.register(name, relation)
+    try:
+        con.execute(
+            f"COPY (SELECT {columns} FROM {name if text is None else f'({text})'}) TO {literal(target)} ({options})"
+        )
+        [(rows, files)] = con.fetchall()
+    finally:
+        if text is None:
+            con.unregister(name)
     return Staged(
         name_parts(output.path, output.stem, output.format) if many else tuple(map(str, files or (target,))), int(rows)
     )
