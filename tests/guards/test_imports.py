@@ -143,3 +143,21 @@ def test_every_module_has_its_layer() -> None:
     low = {f"engines.{path.stem}" for path in (SOURCE / "engines").iterdir() if path.suffix == ".py"}
     expected = {f"laktory.{name}" for name in (rooms - {"engines"}) | (low - {"engines.__init__"})}
     assert sorted(expected - placed) == []
+
+
+def test_no_parser_of_sqlglot_is_derived() -> None:
+    """Those of its compiled build (`sqlglot[c]`) cannot be: a user who has that would have no SQL."""
+    import sqlglot
+
+    from laktory.expressions import parse_sql
+    from laktory.expressions.statement import statement_problems
+
+    assert statement_problems("SELECT x FROM {df}", available=["df"]) == []
+    parse_sql("x + 1")
+    waiting: list[type] = [sqlglot.Parser, sqlglot.Generator]
+    derived = []
+    while waiting:
+        found = waiting.pop().__subclasses__()
+        derived += [kind.__qualname__ for kind in found if "laktory" in f"{kind.__module__} {kind.__qualname__}"]
+        waiting += found
+    assert derived == []

@@ -317,3 +317,13 @@ def test_upstream_nodes_are_those_outside_quotes() -> None:
 def test_a_sql_step_needs_a_text(values: dict[str, str]) -> None:
     with pytest.raises(DefinitionError):
         DataFrameExpr(**values)
+
+
+@pytest.mark.parametrize(("begin", "end"), [("(SELECT * FROM ", ")"), ("(", ")"), ("[", "]")])
+@pytest.mark.parametrize("depth", [501, 20_000])
+def test_brackets_without_end_are_counted_before_they_are_parsed(begin: str, end: str, depth: int) -> None:
+    inner = "{df}" if "FROM" in begin else "1"
+    (problem,) = statement_problems(f"SELECT * FROM {begin * depth}{inner}{end * depth}")
+    assert "nested too deeply: at most 500" in problem.message
+    (problem,) = statement_problems(f"SELECT x[1], '{'(' * depth}' AS text FROM {{df}} WHERE (")
+    assert "cannot be understood" in problem.message

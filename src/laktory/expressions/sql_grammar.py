@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.diagnostics import closest
 from laktory.errors import ExpressionError
+from laktory.expressions.reader import reader
 from laktory.expressions.sql_build import call_name, refuse
 
 if TYPE_CHECKING:
     from sqlglot import exp
-    from sqlglot.dialects.dialect import Dialect
 
     from laktory.expressions.sql_build import Handler
 
@@ -96,17 +96,6 @@ def parse_sql(text: str) -> exp.Expr:
 
 
 @functools.cache
-def _dialect() -> Dialect:
-    from sqlglot.dialects.duckdb import DuckDB
-
-    class Tokenizer(DuckDB.Tokenizer):
-        IDENTIFIERS = ['"', "`"]  # noqa: RUF012 - how sqlglot declares a dialect
-
-    dialect: Dialect = type("LaktoryExpression", (DuckDB,), {"Tokenizer": Tokenizer})()
-    return dialect
-
-
-@functools.cache
 def handlers() -> dict[str, tuple[Handler, str]]:
     """Key of a sqlglot node → how it is compiled, and the arguments that are understood."""
     from laktory.expressions import sql_aggregates, sql_casts, sql_dates, sql_functions, sql_operators
@@ -119,7 +108,7 @@ def _parsed(text: str) -> exp.Expr:
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
 
-    dialect = _dialect()
+    dialect = reader()
     try:
         tokens = dialect.tokenize(text)
         trees = dialect.parser().parse_into(exp.Expr, tokens, text)

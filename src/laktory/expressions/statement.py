@@ -8,7 +8,6 @@ is refused: otherwise a part of the statement that the guard takes for a text co
 from __future__ import annotations
 
 import re
-import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,6 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from laktory.diagnostics import Problem, closest
+from laktory.expressions.reader import reader, silence, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
@@ -80,9 +80,6 @@ _QUERY_WORDS = frozenset(
     }
 )  # fmt: skip
 
-# the packages of sqlglot import one another: threads that import it at once, each at another end, deadlock
-_IMPORT = threading.Lock()
-
 _PATH_MARK = re.compile(r"[./\\:*?\[]")
 _RESERVED_NAME = re.compile(rf"{_PATH_MARK.pattern}|(?i:^(laktory_|__))")
 
@@ -135,7 +132,7 @@ class Statement:
         from sqlglot.tokenizer_core import TokenType
 
         named = _QUOTED.search(message)
-        tokens = (_tokens(self.sql) or ()) if named else ()
+        tokens = (tokens_of(self.sql) or ()) if named else ()
         found = next(
             (t for t in tokens if named and _folded(t.text) == _folded(named[1]) and t.token_type != TokenType.STRING),
             None,
@@ -160,7 +157,7 @@ def placeholders(text: str) -> tuple[Placeholder, ...]:
         return ()
     # names of nodes may hold '--' or spaces: the tokenizer sees a plain word of the same length instead
     filled = _PLACEHOLDER.sub(lambda match: "{" + "_" * (len(match[0]) - 2) + "}", text)
-    tokens = _tokens(filled)
+    tokens = tokens_of(filled)
     starts = {token.start for token in tokens or () if token.text == "{"}
     return tuple(item for item in found if item.start in starts)
 
@@ -232,10 +229,14 @@ def statement_problems(
 @lru_cache(maxsize=10_000)  # the plan judges a statement, and the run that follows
 def _guarded(text: str, dialect: str, *, files: bool) -> tuple[Problem, ...]:
     statement = bind(text)
-    tokens = _tokens(statement.sql)
+    tokens = tokens_of(statement.sql)
     if tokens is None:
         return (_unclosed(text),)
     problems = [*_doubts(statement, tokens), *_denied_calls(statement, tokens, files=files)]
+    if (
+        not problems and _brackets(statement.sql, tokens) > MAX_SQL_DEPTH
+    ):  # before it is parsed: the parser may run out of stack
+        problems = [_too_deep()]
     return tuple(problems or _tree_problems(statement, tokens, dialect, files=files))
 
 
@@ -247,7 +248,7 @@ def fragment_problems(text: str) -> list[Problem]:
     if _CONTROL.search(text):
         return [Problem("the SQL text holds a control character that is not allowed")]
     statement = Statement(text, text, {})
-    tokens = _tokens(text)
+    tokens = tokens_of(text)
     if tokens is None:
         return [_unclosed(text)]
     problems = [*_doubts(statement, tokens), *_denied_calls(statement, tokens, files=False)]
@@ -329,7 +330,9 @@ def _tree_problems(statement: Statement, tokens: list[Token], dialect: str, *, f
     from sqlglot.errors import SqlglotError
 
     try:
-        trees = _reader(dialect).parse(statement.sql, error_level=ErrorLevel.IMMEDIATE)
+        # statements that it does not know become Commands, which are refused with a message of ours
+        with silence():
+            trees = reader(dialect).parse(statement.sql, error_level=ErrorLevel.IMMEDIATE)
     except (SqlglotError, RecursionError) as error:
         return [_not_understood(statement, error)]
     roots = [tree for tree in trees if tree is not None and not isinstance(tree, exp.Semicolon)]
@@ -341,8 +344,7 @@ def _tree_problems(statement: Statement, tokens: list[Token], dialect: str, *, f
         return [_at(f"a step holds exactly one query, found {found}", place, hint)]
     (root,) = roots
     if _depth(root) > MAX_SQL_DEPTH:
-        message = f"the query is nested too deeply: at most {MAX_SQL_DEPTH:,} operators and brackets in one another"
-        return [Problem(message, hint="write IN (…) instead of a chain of OR, or use several steps")]
+        return [_too_deep()]
     if not isinstance(root, (exp.Query, exp.Values, exp.Pivot)) or isinstance(root, _forbidden()):
         first = statement.sql[tokens[0].start : tokens[0].end + 1]
         found = f"{statement.in_user_words(first)!r}" if first in statement.names.values() else f"{first.upper()!r}"
@@ -356,7 +358,7 @@ def _node_problems(node: exp.Expr, statement: Statement, *, files: bool) -> Iter
 
     if isinstance(node, _forbidden()):
         word = _keyword(node)
-        found = next((token for token in _tokens(statement.sql) or () if token.text.upper() == word), None)
+        found = next((token for token in tokens_of(statement.sql) or () if token.text.upper() == word), None)
         yield _at(f"a step only queries, found {word}", None if found is None else statement.place(found.start))
     elif isinstance(node, exp.Where) and (aggregate := _aggregate_in(node)) is not None:
         message = f"WHERE judges each row, and {_shown(aggregate)} is one value of all rows"
@@ -386,6 +388,20 @@ def _aggregate_in(where: exp.Expr) -> exp.Expr | None:
         if not isinstance(node, (exp.Query, exp.Window, exp.Lambda)):
             waiting.extend(node.iter_expressions())
     return None
+
+
+def _too_deep() -> Problem:
+    message = f"the query is nested too deeply: at most {MAX_SQL_DEPTH:,} operators and brackets in one another"
+    return Problem(message, hint="write IN (…) instead of a chain of OR, or use several steps")
+
+
+def _brackets(sql: str, tokens: Iterable[Token]) -> int:
+    depth = deepest = 0
+    for token in tokens:
+        first = sql[token.start]
+        depth += (first in "([{") - (first in ")]}")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _depth(root: exp.Expr) -> int:
@@ -497,37 +513,6 @@ def _function(node: Any) -> str:
 
 
 # ---- sqlglot -------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=8)
-def _reader(dialect: str) -> Any:
-    """Dialect to read with. That of DuckDB also reads what Polars accepts; both engines quote with backticks too."""
-    with _IMPORT:
-        from sqlglot.dialects.dialect import Dialect
-        from sqlglot.dialects.duckdb import DuckDB
-
-    if dialect not in ("duckdb", "postgres"):
-        return Dialect.get_or_raise(dialect)
-
-    class LaktorySteps(DuckDB):
-        class Tokenizer(DuckDB.Tokenizer):
-            IDENTIFIERS = ['"', "`"]  # noqa: RUF012 - as sqlglot declares it
-
-        class Parser(DuckDB.Parser):  # type: ignore[misc,valid-type]
-            def _warn_unsupported(self) -> None:
-                pass  # it becomes a Command, which is refused with a message of ours
-
-    return LaktorySteps()
-
-
-def _tokens(sql: str) -> list[Token] | None:
-    reader = _reader("duckdb")
-    from sqlglot.errors import SqlglotError
-
-    try:
-        return list(reader.tokenize(sql))
-    except SqlglotError:
-        return None
 
 
 @lru_cache(maxsize=1)

@@ -77,7 +77,8 @@ class Job:
 
 def start_line(plan: Plan, root: Path, job: Job, run_id: str, *, started: str, full_refresh: bool) -> dict[str, Any]:
     """First line of a run's ledger. Targets are named for those who tidy up, unless that would tell a secret."""
-    sinks = [sink for name in plan.node_names for sink in file_sinks(plan.pipeline.nodes_dict[name])]
+    nodes = plan.pipeline.nodes_dict
+    sinks = [sink for name in plan.node_names for sink in file_sinks(nodes[name])]
     targets = {target.path: target.kind for target in map(sink_target, sinks) if redact(target.path) == target.path}
     return {
         "ledger": LEDGER,
@@ -253,10 +254,11 @@ def _refuse_renamed(plan: Plan, root: Path) -> None:
     name = plan.pipeline.name
     if any(header["pipeline"] == name for run in run_folders(root) if (header := run.header())):
         return
+    nodes = plan.pipeline.nodes_dict
     keys = {
         key: (node.name, what)
         for node in plan.nodes
-        for key, (what, _) in _added_to(plan.pipeline.nodes_dict[node.name], root, full_refresh=False).items()
+        for key, (what, _) in _added_to(nodes[node.name], root, full_refresh=False).items()
     }
     for run, other in _unfinished_elsewhere(root):
         for key in keys.keys() & committed(run.entries()[1:], run.run_id).keys():
