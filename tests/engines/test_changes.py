@@ -43,6 +43,24 @@ def test_a_file_replaced_between_two_looks_at_it_is_refused(backend, monkeypatch
     assert pl.read_parquet("out.parquet")["x"].sum() == sum((10_000 + i) * 2654435761 for i in range(3000))
 
 
+@pytest.mark.parametrize("format_", ["CSV", "JSONL", "PARQUET"])
+def test_a_file_cut_short_under_a_run_has_changed(backend, monkeypatch, format_):
+    """It looks damaged, which it was not when the run began."""
+    path = f"in.{format_.lower()}"
+    frame = pl.DataFrame({"x": range(100_000), "s": [f"{n:064}" for n in range(100_000)]})
+    {"CSV": frame.write_csv, "JSONL": frame.write_ndjson, "PARQUET": frame.write_parquet}[format_](path)
+    Path("cuts.py").write_text(f"import os\ndef cut():\n    os.truncate('{path}', 1_000)\n    return {{'k': [1]}}\n")
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    monkeypatch.delitem(sys.modules, "cuts", raising=False)
+    sources = [{"path": path, "format": format_}, {"custom_reader": "cuts.cut", "name": "k"}]
+    made = node("a", None, "out.parquet", steps=["SELECT x FROM {df}"]) | {"sources": sources}
+    del made["source"]
+    with pytest.raises(SourceError, match=rf"'.*{path}' changed while it was read.*run again"):
+        pipeline(backend, made, imports=["cuts"]).execute()
+    assert not Path("out.parquet").exists()
+    sys.modules.pop("cuts", None)
+
+
 def test_a_file_replaced_before_the_consumer_of_a_scan_is_refused(backend, monkeypatch):
     prepare(monkeypatch, "swaps_b")
     p = pipeline(

@@ -115,15 +115,19 @@ def execute(node: PipelineNode, plan: NodePlan, context: NodeContext) -> NodeRes
     _log.info("Executing pipeline node %s", node.name)
     session = context.sessions.get(plan.engine)
     seen = SeenFiles()
-    frame = _stage_frame(node, session, context, seen)
-    result = NodeResult(frame=frame, engine=plan.engine, stage=frame, sessions=context.sessions, seen=seen)
-    if plan.how == "written" and context.write_sinks:
-        _write(node, plan, frame, session, context, result)
-    elif plan.how == "materialised":
-        _materialise(node, plan, frame, session, context, result)
-    else:
-        # what cannot be built is told by the node it stands in, not by a consumer
-        session.schema(frame)
+    try:
+        frame = _stage_frame(node, session, context, seen)
+        result = NodeResult(frame=frame, engine=plan.engine, stage=frame, sessions=context.sessions, seen=seen)
+        if plan.how == "written" and context.write_sinks:
+            _write(node, plan, frame, session, context, result)
+        elif plan.how == "materialised":
+            _materialise(node, plan, frame, session, context, result)
+        else:
+            # what cannot be built is told by the node it stands in, not by a consumer
+            session.schema(frame)
+    except SourceError:
+        seen.check()  # a file that was cut short meanwhile looks damaged: that it changed says more
+        raise
     return result
 
 
