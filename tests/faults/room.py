@@ -104,11 +104,13 @@ def full_of_temporary_files(engine: str) -> dict[str, Any]:
     return again(found, "place/out.json", "JSON")
 
 
-def sweep(engine: str, real: bool, steps: list[int]) -> list[dict[str, Any]]:
+def sweep(engine: str, what: str, steps: list[int]) -> list[dict[str, Any]]:
     """No room at one step of a run after the other, for locks, records, staged files and commits alike.
 
-    The steps are pages that are left of a file system which holds the whole project, or a limit of the size of files.
+    The steps are "pages" or "files" that are left of a file system which holds the whole project, or a limit of the
+    "size" of files.
     """
+    real = what != "size"
     root, _ = quick_folder()
     cases = []
     for case in ("CSV file", "PARQUET folder", "DELTA"):
@@ -118,18 +120,19 @@ def sweep(engine: str, real: bool, steps: list[int]) -> list[dict[str, Any]]:
             folder = root / f"{case.replace(' ', '-')}-{step}"
             folder.mkdir(parents=True)
             if real:
-                assert mount("tmpfs", folder, "size=4m")
+                assert mount("tmpfs", folder, "size=4m,nr_inodes=200")
             project(folder, engine, format_, path, mode="APPEND")
             code, _, err = command("run", "-q")
             assert code == 0, err
             old = read_rows(target, format_)
             source(200)
             if real:
-                fill(folder, step)
+                fill(folder, what, step)
             with contextlib.nullcontext() if real else limited(resource.RLIMIT_FSIZE, step):
                 code, _, err = command("run", "-q")
             seen = read_rows(target, format_)
-            Path("filler").unlink(missing_ok=True)
+            for filler in folder.glob("filler*"):
+                filler.unlink()
             next_code, _, next_err = command("run", "-q", "--resume") if code else (0, "", "")
             cases.append({
                 "case": case, "step": step, "code": code, "err": err, "old": old, "seen": seen, "next": next_code,
@@ -141,9 +144,13 @@ def sweep(engine: str, real: bool, steps: list[int]) -> list[dict[str, Any]]:
     return cases
 
 
-def fill(folder: Path, free: int) -> None:
-    """Leave so many pages."""
+def fill(folder: Path, what: str, free: int) -> None:
+    """Leave so many pages, or files."""
     found = os.statvfs(folder)
+    if what == "files":
+        for number in range(found.f_ffree - free):
+            (folder / f"filler{number}").touch()
+        return
     with (folder / "filler").open("wb") as filler:
         os.posix_fallocate(filler.fileno(), 0, (found.f_bavail - free) * PAGE)
 

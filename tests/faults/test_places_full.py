@@ -59,9 +59,12 @@ def test_no_space_for_temporary_files(real):
 @pytest.mark.parametrize("backend", list(ENGINES))
 def test_no_space_at_any_step(backend, real):
     """Locks, ledger, intermediate files, pointers, intent, log entry, record."""
-    steps = [*range(9)] if real else [0, 40, 100, 400, 700, 1000, 1500, 2000, 3000]
     reason = NO_SPACE if real else "File too large"
-    cases = own_process("room", "sweep", backend, real, steps)
+    if real:
+        cases = own_process("room", "sweep", backend, "pages", [*range(9)])
+        cases += own_process("room", "sweep", backend, "files", [*range(9)])
+    else:
+        cases = own_process("room", "sweep", backend, "size", [0, 40, 100, 400, 700, 1000, 1500, 2000, 3000])
     new = sorted([0, 1, 2, *range(200)])
     for found in cases:
         assert found["seen"] in (found["old"], new), found
