@@ -18,7 +18,7 @@ from laktory.engines._duckdb.methods import METHODS
 from laktory.engines._duckdb.readers import call_methods, reader_arguments, reader_methods, refuse_names, scan_files
 from laktory.engines._duckdb.sharing import is_plain_scan
 from laktory.engines._duckdb.sql import planner, query, refuse_equal_names, refuse_outside, syntax_error
-from laktory.engines._duckdb.storing import stored, stored_schema
+from laktory.engines._duckdb.storing import columns_of, stored, stored_schema
 from laktory.engines._duckdb.streams import PolarsStream, Source
 from laktory.engines._duckdb.types import duckdb_type, identifier, literal
 from laktory.engines._duckdb.writers import stage_outputs, writer_arguments
@@ -173,6 +173,7 @@ class DuckDBSession:
             once = {views[name] for name in relations if views[name] in twice and not is_plain_scan(relations[name])}
             relation, text = query(self._con, statement, views, once)
             self._queries[relation] = text
+            columns_of(relation)  # while it is bound: the next view changes the catalog
             return nw.from_native(relation)
 
     def check_sql(self, statement: str) -> tuple[str, int | None, int | None] | None:
@@ -190,7 +191,7 @@ class DuckDBSession:
         """
         with self._lock, translated(self._reads):
             native = nw.to_native(frame)
-            refuse_equal_names(native.columns)
+            refuse_equal_names([name for name, _ in columns_of(native)])
             return stored_schema(native)
 
     def collect(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:

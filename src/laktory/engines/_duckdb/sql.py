@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from laktory.engines._duckdb.failures import message_of, statement_failure
+from laktory.engines._duckdb.storing import columns_of
 from laktory.engines._duckdb.types import identifier
 from laktory.errors import StepError
 
@@ -109,8 +110,7 @@ def _inner(statement: str) -> str:
 
 
 def _nulls(frame: duckdb.DuckDBPyRelation) -> str:
-    columns = zip(frame.columns, frame.types, strict=True)
-    return ", ".join(f"CAST(NULL AS {dtype}) AS {identifier(name)}" for name, dtype in columns)
+    return ", ".join(f"CAST(NULL AS {dtype}) AS {identifier(name)}" for name, dtype in columns_of(frame))
 
 
 def refuse_equal_names(columns: Sequence[str]) -> None:

@@ -12,30 +12,35 @@ from laktory.engines._duckdb.types import identifier, literal, stored_type
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["UNSTORABLE", "as_csv", "as_json", "stored", "stored_columns", "stored_schema"]
+__all__ = ["UNSTORABLE", "as_csv", "as_json", "columns_of", "stored", "stored_columns", "stored_schema"]
 
 UNSTORABLE = frozenset({"interval", "time with time zone", "union", "bignum", "varint", "variant", "geometry"})
 """Ids of types that no file format gives back as they were."""
 
+_columns: WeakKeyDictionary[duckdb.DuckDBPyRelation, list[tuple[str, Any]]] = WeakKeyDictionary()
 _schemas: WeakKeyDictionary[duckdb.DuckDBPyRelation, nw.Schema] = WeakKeyDictionary()
 
 _ZONED = "timestamp with time zone"
 _FRACTIONS = {"timestamp_s": "", "timestamp_ms": ".%g", "timestamp": ".%f", _ZONED: ".%f", "timestamp_ns": ".%n"}
 
 
+def columns_of(relation: duckdb.DuckDBPyRelation) -> list[tuple[str, Any]]:
+    """Columns and their types; asked again, DuckDB would bind a relation anew whenever the catalog has changed."""
+    if relation not in _columns:
+        _columns[relation] = list(zip(relation.columns, relation.types, strict=True))
+    return _columns[relation]
+
+
 def stored(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     """The relation with the types it has in files; itself if they are the same."""
-    if all(str(dtype) == stored_type(dtype) for dtype in relation.types):
+    if all(str(dtype) == stored_type(dtype) for _, dtype in columns_of(relation)):
         return relation
     return relation.project(stored_columns(relation))
 
 
 def stored_columns(relation: duckdb.DuckDBPyRelation) -> str:
     """Columns of `stored` as SQL text."""
-    return ", ".join(
-        _cast(identifier(name), dtype, stored_type(dtype), name)
-        for name, dtype in zip(relation.columns, relation.types, strict=True)
-    )
+    return ", ".join(_cast(identifier(name), dtype, stored_type(dtype), name) for name, dtype in columns_of(relation))
 
 
 def stored_schema(relation: duckdb.DuckDBPyRelation) -> nw.Schema:
@@ -44,10 +49,7 @@ def stored_schema(relation: duckdb.DuckDBPyRelation) -> nw.Schema:
         types = nw.from_native(stored(relation)).collect_schema()
         # Narwhals does not know this one
         _schemas[relation] = nw.Schema(
-            {
-                name: nw.Time() if kind.id == "time_ns" else types[name]
-                for name, kind in zip(types, relation.types, strict=True)
-            }
+            {name: nw.Time() if kind.id == "time_ns" else types[name] for name, kind in columns_of(relation)}
         )
     return _schemas[relation]
 

@@ -12,7 +12,15 @@ import narwhals as nw
 
 from laktory.engines import arrow_files
 from laktory.engines._duckdb.sharing import share
-from laktory.engines._duckdb.storing import UNSTORABLE, as_csv, as_json, stored, stored_columns, stored_schema
+from laktory.engines._duckdb.storing import (
+    UNSTORABLE,
+    as_csv,
+    as_json,
+    columns_of,
+    stored,
+    stored_columns,
+    stored_schema,
+)
 from laktory.engines._duckdb.types import identifier, literal
 from laktory.engines.errors import check_arguments, check_compression, check_partitions
 from laktory.engines.formats import compression_of, extension, name_parts, refuse_types
@@ -138,8 +146,8 @@ def _check(output: Output, relation: duckdb.DuckDBPyRelation) -> None:
     if output.methods:
         msg = f"{output.path!r}: the DUCKDB engine has no writer methods, only writer arguments"
         raise UnsupportedError(msg)
-    columns = relation.columns
-    for name, dtype in zip(columns, relation.types, strict=True):
+    columns = columns_of(relation)
+    for name, dtype in columns:
         if where := _unstorable(dtype, name):
             column, kind = where
             named = {"INTERVAL": "Duration"}.get(kind, kind)
@@ -155,7 +163,7 @@ def _check(output: Output, relation: duckdb.DuckDBPyRelation) -> None:
         check_compression(output.kwargs, _COMPRESSIONS[output.format], f"the {output.format} writer", SinkError)
     if output.format in _TEXT_FORMATS:
         compression_of(output.path, output.format)
-    check_partitions(output, columns)
+    check_partitions(output, [name for name, _ in columns])
 
 
 def _unstorable(dtype: Any, where: str) -> tuple[str, str] | None:
@@ -205,8 +213,7 @@ def _columns(output: Output, relation: duckdb.DuckDBPyRelation) -> str:
         return stored_columns(relation)
     convert = as_csv if output.format == "CSV" else as_json
     return ", ".join(
-        f"{convert(identifier(name), dtype)} AS {identifier(name)}"
-        for name, dtype in zip(relation.columns, relation.types, strict=True)
+        f"{convert(identifier(name), dtype)} AS {identifier(name)}" for name, dtype in columns_of(relation)
     )
 
 
