@@ -168,10 +168,10 @@ class DuckDBSession:
         with self._lock, translated(self._reads):
             relations = {name: self._own(nw.to_native(frame)) for name, frame in frames.items()}
             refuse_outside(self._con if settings.allow_sql_files else self._planner, statement, relations)
-            views = {name: self._views[relation] for name, relation in relations.items()}
-            twice = named_twice(statement, views)
-            once = {views[name] for name in relations if views[name] in twice and not is_plain_scan(relations[name])}
-            relation, text = query(self._con, statement, views, once)
+            sources = {relation: self._source(relation) for relation in relations.values()}
+            twice = named_twice(statement, relations)
+            once = {relation for relation in twice if not is_plain_scan(relation)}
+            relation, text = query(self._con, statement, relations, sources, once)
             self._queries[relation] = text
             columns_of(relation)  # while it is bound: the next view changes the catalog
             return nw.from_native(relation)
@@ -274,10 +274,14 @@ class DuckDBSession:
         return relation
 
     def _own(self, relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-        """The relation with a view of its own, copied if it belongs to another connection."""
-        if relation not in self._views:
+        """The relation with a view of its own if it is no query, copied if it belongs to another connection."""
+        if relation not in self._views and relation not in self._queries:
             try:
                 self._views[relation] = self._register(relation)
             except duckdb.InvalidInputException:
                 return self._named(self._register(relation.to_arrow_table()))
         return relation
+
+    def _source(self, relation: duckdb.DuckDBPyRelation) -> str:
+        """A query for the rows of what `_own` gave: a view would have to be bound once more."""
+        return self._queries.get(relation) or f"FROM {identifier(self._views[relation])}"

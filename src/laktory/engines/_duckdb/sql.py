@@ -67,34 +67,39 @@ def refuse_outside(
 
 
 def query(
-    con: duckdb.DuckDBPyConnection, statement: str, views: Mapping[str, str], once: Collection[str] = ()
+    con: duckdb.DuckDBPyConnection,
+    statement: str,
+    frames: Mapping[str, duckdb.DuckDBPyRelation],
+    sources: Mapping[duckdb.DuckDBPyRelation, str],
+    once: Collection[duckdb.DuckDBPyRelation] = (),
 ) -> tuple[duckdb.DuckDBPyRelation, str]:
-    """One query over views, by the names the statement gives them, and its text.
+    """One query over frames, by the names the statement gives them, and its text.
 
     The names are common table expressions around the statement: nothing in the catalog is redefined while older
     relations still look there, and the statement itself cannot write, since only a top level may.
 
     Parameters
     ----------
-    views : view by the name the statement gives it
-    once : those of the views that are computed before the statement reads them, several times
+    frames : frame by the name the statement gives it
+    sources : query for the rows of each of them
+    once : those of them that are computed before the statement reads them, several times
 
     Raises
     ------
     StepError
         A table, column, function or the syntax is unknown.
     """
-    first: dict[str, str] = {}
+    first: dict[duckdb.DuckDBPyRelation, str] = {}
     tables = {}
-    for name, view in views.items():
-        tables[name] = f"FROM {identifier(first.get(view, view))}"
-        if view in once:
-            first.setdefault(view, name)
+    for name, frame in frames.items():
+        tables[name] = f"FROM {identifier(first[frame])}" if frame in first else sources[frame]
+        if frame in once:
+            first.setdefault(frame, name)
     text = f"{_named(tables, first.values())}SELECT * FROM {_inner(statement)}"
     try:
         return con.sql(text), text
     except duckdb.Error as error:
-        raise statement_failure(error, views) from error
+        raise statement_failure(error, frames) from error
 
 
 def _named(tables: Mapping[str, str], once: Collection[str] = ()) -> str:
