@@ -1,7 +1,8 @@
 """Methods of frames that Narwhals gets wrong over a relation of DuckDB, done right.
 
 `top_k`, `unpivot` and `join_asof` of Narwhals look for a relation on another connection than its own; `rename`
-says nothing when a column is not there.
+says nothing when a column is not there; `unique` takes the name in `order_by` letter by letter and counts no
+further than each row where it should keep `none`; `join` compares text with numbers.
 """
 
 from __future__ import annotations
@@ -54,6 +55,32 @@ def _unpivot(
     return nw.concat(parts, how="vertical")
 
 
+def _unique(
+    frame: Frame,
+    subset: str | list[str] | None = None,
+    *,
+    keep: Any = "any",
+    order_by: str | Sequence[str] | None = None,
+) -> Frame:
+    # without duplicates there is no order to keep them in
+    order = None if keep == "none" else _names(order_by) or None
+    return frame.unique(subset, keep=keep, order_by=order)
+
+
+def _join(
+    frame: Frame,
+    other: Frame,
+    on: str | list[str] | None = None,
+    how: Any = "inner",
+    *,
+    left_on: str | list[str] | None = None,
+    right_on: str | list[str] | None = None,
+    suffix: str = "_right",
+) -> Frame:
+    _refuse_other_kinds("join", frame, other, _names(on or left_on), _names(on or right_on))
+    return frame.join(other, on, how, left_on=left_on, right_on=right_on, suffix=suffix)
+
+
 def _join_asof(
     frame: Frame,
     other: Frame,
@@ -77,11 +104,14 @@ def _join_asof(
     lefts, rights = _names(by if by is not None else by_left), _names(by if by is not None else by_right)
     _require(frame, "join_asof", [left, *lefts])
     _require(other, "join_asof", [right, *rights])
+    _refuse_other_kinds("join_asof", frame, other, [left, *lefts], [right, *rights])
     sign = ">=" if strategy == "backward" else "<="
     pairs = [(left, sign, right), *((one, "=", two) for one, two in zip(lefts, rights, strict=True))]
     condition = " AND ".join(f"lhs.{identifier(one)} {how} rhs.{identifier(two)}" for one, how, two in pairs)
     columns = frame.collect_schema().names()
-    added = [name for name in other.collect_schema().names() if name not in {right, *rights}]
+    # the time that was found is a value of its own
+    keys = {*rights, right} if left == right else {*rights}
+    added = [name for name in other.collect_schema().names() if name not in keys]
     selected = [f"lhs.{identifier(name)} AS {identifier(name)}" for name in columns]
     selected += [
         f"rhs.{identifier(name)} AS {identifier(name + suffix if name in columns else name)}" for name in added
@@ -94,9 +124,11 @@ def _join_asof(
 
 
 METHODS: Mapping[str, Callable[..., Frame]] = {
+    "join": _join,
     "join_asof": _join_asof,
     "rename": _rename,
     "top_k": _top_k,
+    "unique": _unique,
     "unpivot": _unpivot,
 }
 
@@ -112,3 +144,25 @@ def _require(frame: Frame, method: str, wanted: Iterable[str]) -> None:
             hint = closest(name, columns) or f"columns: {', '.join(columns[:20])}"
             msg = f"method {method!r}: there is no column {name!r}; {hint}"
             raise StepError(msg)
+
+
+def _refuse_other_kinds(method: str, frame: Frame, other: Frame, lefts: Sequence[str], rights: Sequence[str]) -> None:
+    """DuckDB casts one key to the type of the other: text to a number, and a large integer to a fraction near it."""
+    types, others = frame.collect_schema(), other.collect_schema()
+    for left, right in zip(lefts, rights, strict=False):
+        if left in types and right in others and _kind(types[left]) != _kind(others[right]):
+            msg = f"method {method!r}: the key {left!r} is {types[left]}, {right!r} of the other frame {others[right]}"
+            msg = f"{msg}; cast one of them"
+            raise StepError(msg)
+
+
+def _kind(dtype: nw.dtypes.DType) -> object:
+    if dtype.is_integer():
+        return "integer"
+    if dtype.is_float():
+        return "fraction"
+    if isinstance(dtype, (nw.Enum, nw.Categorical)):
+        return nw.String
+    if isinstance(dtype, nw.Datetime):
+        return nw.Datetime, dtype.time_zone is None
+    return type(dtype)

@@ -1,0 +1,87 @@
+"""Methods of frames: the rows that their words promise, the same on every engine."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from building import node, pipeline
+
+from laktory.errors import StepError
+
+ROWS = pl.DataFrame(
+    {"id": [1, 2, 3, 4, 5], "k": ["a", "a", "b", None, None], "i": [9, 1, 5, 2, 2], "d": [5, 4, 3, 2, 1]}
+)
+
+
+def method(name, *args, **kwargs):
+    return {"func_name": name, "func_args": list(args), "func_kwargs": kwargs}
+
+
+def computed(backend, left, *steps, right=None):
+    left.write_parquet("left.parquet")
+    (ROWS if right is None else right).write_parquet("right.parquet")
+    made = [node("right", "right.parquet"), node("a", "left.parquet", "out.parquet", steps=list(steps))]
+    pipeline(backend, *made).execute()
+    found = pl.read_parquet("out.parquet")
+    return found.sort(found.columns[0], nulls_last=True)
+
+
+@pytest.mark.parametrize(
+    ("keep", "order_by", "kept"),
+    [
+        # 'id' is a name, not the columns 'i' and 'd'
+        ("first", "id", [1, 3, 4]),
+        ("last", "id", [2, 3, 5]),
+        ("first", ["i", "d"], [2, 3, 5]),
+        ("last", ["i", "d"], [1, 3, 4]),
+        ("none", "id", [3]),
+        ("none", ["i", "id"], [3]),
+        ("none", None, [3]),
+    ],
+)
+def test_unique_keeps_the_row_that_the_order_says(backend, keep, order_by, kept):
+    step = method("unique", ["k"], keep=keep, order_by=order_by)
+    assert computed(backend, ROWS, step)["id"].to_list() == kept
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ({"on": "t"}, [30, 20, 10, None]),
+        ({"on": "t", "by": "k"}, [30, 20, 10, None]),
+        ({"on": "t", "by": ["k"], "strategy": "forward"}, [30, 10, 40, None]),
+    ],
+)
+def test_rows_need_no_order_to_be_joined_as_of(backend, arguments, found):
+    left = pl.DataFrame({"t": [5, 1, 3, None], "k": ["a", "b", "a", "a"]})
+    right = pl.DataFrame({"t": [8, 4, 2, None, 1], "k": ["a", "a", "a", "a", "b"], "y": [40, 10, 20, 50, 30]})
+    joined = computed(backend, left, method("join_asof", "{nodes.right}", **arguments), right=right)
+    assert joined["t"].to_list() == [1, 3, 5, None]
+    assert joined["y"].to_list() == found
+
+
+def test_the_time_that_was_found_stays(backend):
+    left = pl.DataFrame({"t": [5, 1], "k": ["a", "b"]})
+    right = pl.DataFrame({"u": [4, 1], "key": ["a", "b"], "k": [7, 8]})
+    step = method("join_asof", "{nodes.right}", left_on="t", right_on="u", by_left="k", by_right="key")
+    joined = computed(backend, left, step, right=right)
+    assert joined.rows(named=True) == [
+        {"t": 1, "k": "b", "u": 1, "k_right": 8},
+        {"t": 5, "k": "a", "u": 4, "k_right": 7},
+    ]
+
+
+@pytest.mark.parametrize("name", ["join", "join_asof"])
+@pytest.mark.parametrize("other", [pl.String, pl.Float64, pl.Decimal(10, 2), pl.Boolean])
+def test_keys_of_other_kinds_are_not_compared(backend, name, other):
+    left = pl.DataFrame({"id": [0, 1]})
+    right = pl.DataFrame({"id": [0, 1], "x": [1, 2]}).with_columns(pl.col("id").cast(other))
+    with pytest.raises(StepError, match="id"):
+        computed(backend, left, method(name, "{nodes.right}", on="id"), right=right)
+
+
+def test_keys_of_one_kind_are_compared_whatever_their_width(backend):
+    left = pl.DataFrame({"id": [1, 2]}, schema={"id": pl.Int16})
+    right = pl.DataFrame({"id": [2, 2**40], "x": [1, 2]})
+    joined = computed(backend, left, method("join", "{nodes.right}", on="id", how="left"), right=right)
+    assert joined.rows() == [(1, None), (2, 1)]
