@@ -9,10 +9,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DUCKDB", "ENGINES", "MODES", "POLARS", "Capabilities", "FormatSupport"]
+__all__ = ["DUCKDB", "ENGINES", "EXTENSIONS", "MODES", "POLARS", "Capabilities", "FormatSupport"]
 
 MODES = ("OVERWRITE", "APPEND", "IGNORE", "ERROR")
 """Write modes, in the order docs list them. `ERRORIFEXISTS` is another spelling of `ERROR`."""
+
+EXTENSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "CSV": (".csv", ".tsv", ".txt"),
+        "JSON": (".json",),
+        "JSONL": (".jsonl", ".ndjson", ".json"),
+        "NDJSON": (".ndjson", ".jsonl", ".json"),
+        "PARQUET": (".parquet", ".pq", ".parq"),
+        "IPC": (".ipc", ".arrow", ".feather"),
+        "DELTA": (".parquet",),
+        "AVRO": (".avro",),
+        "ORC": (".orc",),
+        "EXCEL": (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"),
+        "TEXT": (".txt", ".text", ".log", ".md"),
+        "PYARROW": (".parquet", ".pq", ".parq"),
+    }
+)
+"""Ends of names of the files that a directory of a format holds, the usual one first."""
 
 _NO_APPEND = ("OVERWRITE", "IGNORE", "ERROR")
 

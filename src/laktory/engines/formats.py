@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from laktory.diagnostics import closest
+from laktory.engines.capabilities import EXTENSIONS
 from laktory.errors import SinkError, SourceError
 from laktory.paths import local_path, path_kind
 
@@ -29,20 +30,6 @@ __all__ = [
     "refuse_types",
 ]
 
-_EXTENSIONS = {
-    "CSV": (".csv", ".tsv", ".txt"),
-    "JSON": (".json",),
-    "JSONL": (".jsonl", ".ndjson", ".json"),
-    "NDJSON": (".ndjson", ".jsonl", ".json"),
-    "PARQUET": (".parquet", ".pq", ".parq"),
-    "IPC": (".ipc", ".arrow", ".feather"),
-    "DELTA": (".parquet",),
-    "AVRO": (".avro",),
-    "ORC": (".orc",),
-    "EXCEL": (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"),
-    "TEXT": (".txt", ".text", ".log", ".md"),
-    "PYARROW": (".parquet", ".pq", ".parq"),
-}
 COMPRESSION = MappingProxyType({".gz": "gzip", ".zst": "zstd"})
 """How a text file is compressed, by the end of its name."""
 
@@ -98,7 +85,7 @@ _WORDS = {
 
 def extension(format: str) -> str:  # noqa: A002 - the field's name
     """Usual file extension of a format, with the dot."""
-    return _EXTENSIONS[format][0]
+    return EXTENSIONS[format][0]
 
 
 def compression_of(path: str, format: str) -> str | None:  # noqa: A002
@@ -164,7 +151,7 @@ def foreign_entry(folder: str, format: str) -> str | None:  # noqa: A002
             if name.startswith("."):
                 return f"{path}/{name}/"
         for name in sorted(files):
-            if not name.startswith((".", "_")) and _suffix(name) not in _EXTENSIONS[format]:
+            if not name.startswith((".", "_")) and _suffix(name) not in EXTENSIONS[format]:
                 return f"{path}/{name}"
     return None
 
@@ -209,10 +196,10 @@ def _below(folder: str, format: str) -> tuple[str, ...]:  # noqa: A002
         msg = f"{folder!r} is a Delta table, whose files also hold rows that it has no more; use the format DELTA"
         raise SourceError(msg)
     files = sorted(_walk(folder, set()), key=_by_parts)
-    fitting = tuple(file for file in files if _suffix(file) in _EXTENSIONS[format])
+    fitting = tuple(file for file in files if _suffix(file) in EXTENSIONS[format])
     if fitting:
         return fitting
-    wanted = " or ".join(_EXTENSIONS[format])
+    wanted = " or ".join(EXTENSIONS[format])
     if not files:
         msg = f"{folder!r} holds no file; {wanted} files are expected"
         raise SourceError(msg)

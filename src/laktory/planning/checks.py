@@ -18,9 +18,10 @@ from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import CustomDataSource, FileDataSource
 from laktory.optional import install_line
 from laktory.paths import before_pattern, local_path, url_scheme
+from laktory.planning.order import order_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from laktory.diagnostics import Path
     from laktory.engines.capabilities import Capabilities
@@ -58,7 +59,9 @@ def pipeline_problems(
         found = node_problems(node, pipeline.imports, named, complete=complete)
         problems += [replace(problem, path=("nodes", index, *problem.path)) for problem in found]
     problems += _name_problems(pipeline)
-    problems += _target_problems(pipeline)
+    places = list(_places(pipeline))
+    problems += _target_problems(pipeline, places)
+    problems += order_problems(pipeline, places)
     return _once_an_engine(problems)
 
 
@@ -318,9 +321,17 @@ class _Place(NamedTuple):
     """Where a sink writes."""
 
     target: str
-    path: str
+    node: PipelineNode
+    sink: FileDataSink
     at: Path
-    folder: bool
+
+    @property
+    def path(self) -> str:
+        return self.sink.path
+
+    @property
+    def folder(self) -> bool:
+        return self.sink.format != "DELTA" and self.sink.path.endswith("/")
 
 
 def _places(pipeline: Pipeline) -> Iterator[_Place]:
@@ -330,17 +341,13 @@ def _places(pipeline: Pipeline) -> Iterator[_Place]:
         for position, sink in enumerate(node.sinks):
             if not isinstance(sink, FileDataSink) or sink.custom_writer is not None or url_scheme(sink.path):
                 continue
-            folder = sink.format != "DELTA" and sink.path.endswith("/")
-            yield _Place(
-                os.path.realpath(PurePath(sink.path)), sink.path, ("nodes", index, "sinks", position, "path"), folder
-            )
+            yield _Place(os.path.realpath(PurePath(sink.path)), node, sink, ("nodes", index, "sinks", position, "path"))
 
 
-def _target_problems(pipeline: Pipeline) -> Iterator[Problem]:
+def _target_problems(pipeline: Pipeline, places: Sequence[_Place]) -> Iterator[Problem]:
     """Sinks that would undo one another, or what the pipeline needs."""
     from laktory.settings import settings
 
-    places = list(_places(pipeline))
     seen: dict[str, str] = {}
     for place in places:
         where = f"nodes[{place.at[1]}].sinks[{place.at[3]}]"
