@@ -1,11 +1,13 @@
 """Columns in the names of folders: the same values and types on every engine, none lost and none overruled."""
 
 import datetime as dt
+from decimal import Decimal
 from pathlib import Path
 
 import narwhals as nw
 import polars as pl
 import pytest
+from building import node, pipeline
 from test_formats import read, refused
 
 
@@ -61,6 +63,38 @@ def test_declared_keys(session, kind):
 
 
 @pytest.mark.parametrize("kind", ["PARQUET", "IPC", "PYARROW"])
+@pytest.mark.parametrize(
+    ("folder", "dtype", "value"),
+    [
+        ("007", nw.Int64(), 7),
+        ("1.50", nw.Decimal(10, 1), Decimal("1.5")),
+        ("True", nw.Boolean(), True),
+        ("10%3A00", nw.Time(), dt.time(10)),
+        ("2024-01-01T10%3A00%3A00+02%3A00", nw.Datetime(), dt.datetime.fromisoformat("2024-01-01T08:00")),
+        ("abc", nw.Int64(), None),
+        ("1.5", nw.Int64(), None),
+        ("0x10", nw.Int64(), None),
+        ("300", nw.Int8(), None),
+        ("yes", nw.Boolean(), None),
+        ("1", nw.Boolean(), None),
+        ("1.555", nw.Decimal(10, 2), None),
+        ("2024-1-1", nw.Date(), None),
+        ("2024-02-30", nw.Date(), None),
+        ("x", nw.Time(), None),
+    ],
+)
+def test_a_declared_key_holds_only_values_of_its_type(session, kind, folder, dtype, value):
+    tree(folder, kind=kind)
+    schema = nw.Schema({"v": nw.Int64(), "k": dtype})
+    if value is None:
+        message = refused(session, "lake", kind, schema=schema)
+        assert f"lake/k={folder}/p." in message
+        assert f"{folder!r} is no " in message
+    else:
+        assert read(session, "lake", kind, schema=schema)["k"].to_list() == [value]
+
+
+@pytest.mark.parametrize("kind", ["PARQUET", "IPC", "PYARROW"])
 def test_keys_that_the_files_hold_too(session, kind):
     tree("1", "2", kind=kind, k=[1.0, 2.0])
     back = read(session, "lake", kind).sort("v")
@@ -82,3 +116,29 @@ def test_folders_of_different_keys(session):
     Path("lake/j=2").mkdir()
     pl.DataFrame({"v": [1]}).write_parquet("lake/j=2/p.parquet")
     assert "lake/j=2/p.parquet" in refused(session, "lake", "PARQUET")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pl.Series(["1", "2"]),
+        pl.Series(["2024-01-01", None]),
+        pl.Series([1.0, 2.0], dtype=pl.Float32),
+        pl.Series([1, -2], dtype=pl.Int8),
+        pl.Series([dt.time(1, 2, 3), dt.time(0)]),
+        pl.Series(["2024-01-01T00:00:00", "2024-01-01T01:02:03.000004"]).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f"),
+        pl.Series([Decimal("1.10"), Decimal(2)], dtype=pl.Decimal(10, 2)),
+    ],
+    ids=lambda keys: str(keys.dtype),
+)
+def test_a_node_alone_reads_partitions_as_a_whole_run_does(backend, keys):
+    """Names of folders are text: what they held is in the ledger."""
+    pl.DataFrame({"v": [1, 2], "k": keys, "z": ["p", "q"]}).write_parquet("in.parquet")
+    sink = {"path": "lake/", "format": "PARQUET", "writer_kwargs": {"partition_by": ["k"]}}
+    made = pipeline(backend, node("a", "in.parquet", sink), node("b", "a", "b.parquet"))
+    made.execute()
+    whole = pl.read_parquet("b.parquet").sort("v")
+    assert whole["k"].to_list() == keys.to_list()
+    made.execute(selects=["b"])
+    assert pl.read_parquet("b.parquet").sort("v").equals(whole)
+    assert pl.read_parquet("b.parquet").schema == whole.schema

@@ -8,9 +8,10 @@ from __future__ import annotations
 import datetime as dt
 import re
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from laktory.engines.schemas import declared_schema, from_text
 from laktory.errors import SourceError
 from laktory.paths import before_pattern, local_path, path_kind
 
@@ -37,7 +38,7 @@ def keys_of(read: FileRead, files: Sequence[str]) -> dict[str, dict[str, str | N
     Raises
     ------
     SourceError
-        The files do not all have the same keys.
+        The files do not all have the same keys, or a value is none of the declared type.
     """
     base = _base(read.path)
     if read.files is not None or base is None:
@@ -51,7 +52,31 @@ def keys_of(read: FileRead, files: Sequence[str]) -> dict[str, dict[str, str | N
             said = [f"of {', '.join(these)}" if these else "without a key" for these in (keys[0], names)]
             msg = f"{read.path!r}: {files[0]!r} lies in folders {said[0]}, but {file!r} in folders {said[1]}"
             raise SourceError(msg)
+    _refuse_values(found, declared_schema(read) or {})
     return found
+
+
+def _refuse_values(keys: Mapping[str, Mapping[str, str | None]], declared: Mapping[str, Any]) -> None:
+    """Engines round, guess or leave out what a declared type does not hold."""
+    for name, dtype in declared.items():
+        files = {values[name]: file for file, values in keys.items() if values.get(name)}
+        if not _hold(list(files), dtype):
+            text = next(text for text in files if not _hold([text], dtype))
+            msg = f"{files[text]!r}: the folder says {name}={text}, and {text!r} is no {dtype}, which 'schema' declares"
+            raise SourceError(msg)
+
+
+def _hold(texts: Sequence[str | None], dtype: Any) -> bool:
+    """Whether all texts are values of a type."""
+    import polars as pl
+
+    if dtype == pl.Boolean:
+        return all(_is_bool(str(text).lower()) for text in texts)
+    try:
+        pl.select(from_text(pl.lit(pl.Series(texts, dtype=pl.String)), dtype))
+    except pl.exceptions.PolarsError:
+        return False
+    return True
 
 
 def key_names(files: Sequence[str], base: str) -> list[str]:
@@ -83,11 +108,11 @@ def value_of(text: str | None, dtype: pl.DataType) -> Any:
     if text is None or dtype.is_(pl.String):
         return text
     if dtype == pl.Boolean:
-        return {"true": True, "false": False}.get(text)
+        return {"true": True, "false": False}.get(text.lower())
     if dtype.is_temporal():
         try:
-            return pl.Series([text]).str.strptime(cast("pl.datatypes.TemporalType", dtype), strict=False).item()
-        except pl.exceptions.ComputeError:  # no format it knows
+            return pl.select(from_text(pl.lit(text), dtype)).item()
+        except pl.exceptions.PolarsError:
             return None
     return pl.Series([text]).cast(dtype, strict=False).item()
 

@@ -1,7 +1,7 @@
 """What a node left in its first sink, for nodes that run without it: with the types it was written with.
 
-Text files do not hold types. Without them a node that runs alone would compute with texts where a whole run computes
-with numbers, so the ledgers keep them, and they count as long as the file is the one that was written.
+Text files and names of folders do not hold types. Without them a node that runs alone would compute with texts where a
+whole run computes with numbers, so the ledgers keep them; they count as long as the file is the one that was written.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def stored_read(sink: FileDataSink, session: Session, root: Path) -> FileRead:
         msg = f"{sink.path!r} does not exist: node {node.name!r}, which writes it, is not part of this run"
         raise SourceError(f"{msg}; run it first, or select it too: a '*' before a name adds all it reads")
     read = file_read(sink.as_source())
-    if session.capabilities.formats[sink.format].typed or sink.writer_kwargs:
+    typed = session.capabilities.formats[sink.format].typed
+    if sink.format == "DELTA" or (not sink.partition_by if typed else sink.writer_kwargs):
         return read
     text = _latest(target_key(target, root), sink, root)
     if text is None:

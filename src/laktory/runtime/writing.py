@@ -437,6 +437,9 @@ def _written(number: int, sink: FileDataSink, write: _SinkWrite | None, rows: in
         return Written(sink, None, 0, None, typed=False)
     target, change, is_file = write.target, write.change, write.target.kind == "file"
     schema = _as_text_holds(write.schema) if write.support.text else None
+    # the names of folders are text
+    typed = write.typed and not (target.kind != "file" and sink.partition_by)
+    kept = None if write.typed and (typed or target.kind == "delta") else _as_text_holds(write.schema)
     line = write_line(
         number,
         target_key(target, root),
@@ -445,9 +448,8 @@ def _written(number: int, sink: FileDataSink, write: _SinkWrite | None, rows: in
         offset=write.old_rows if is_file and write.mode == "APPEND" else None,
         added=change.mode == "APPEND",
         commit=change.table["id"] if change.table else None,
-        schema=None if write.typed else schema_text(_as_text_holds(write.schema)),
+        schema=None if kept is None else schema_text(kept),
     )
-    typed = write.typed and not (target.kind != "file" and sink.partition_by)
     return Written(sink, rows, write.bytes, rows_read(target, sink.format, line, schema=schema), typed, line)
 
 

@@ -303,7 +303,11 @@ def _scan_parquet(read: FileRead, files: Sequence[str], con: duckdb.DuckDBPyConn
         check_declared({**united, **dict.fromkeys(keys, pl.Null())}, declared, read.path)
     wanted = declared if declared is not None else {**united, **dict.fromkeys(keys)}
     as_told = pl.Schema({name: declared[name] if declared and name in declared else keys[name] for name in keys})
-    hive_types = {name: duckdb_type(dtype) for name, dtype in nw.Schema.from_polars(as_told).items()}
+    # only the type with a zone minds an offset
+    hive_types = {
+        name: "TIMESTAMPTZ" if isinstance(dtype, nw.Datetime) else duckdb_type(dtype)
+        for name, dtype in nw.Schema.from_polars(as_told).items()
+    }
     # the statistics of other writers leave NaN out, and DuckDB would skip the rows that hold it
     options: dict[str, Any] = {"hive_partitioning": bool(keys), "can_have_nan": True}
     options |= {**({"hive_types": hive_types} if keys else {}), **read.kwargs}

@@ -16,7 +16,7 @@ from laktory.engines.errors import check_arguments, reason
 from laktory.engines.hive import key_types, keys_of, refuse_conflicts
 from laktory.engines.inference import check_json_lines, infer_json_lines
 from laktory.engines.scans import check_text, checked_scan, no_rows, scan_csv, scan_file, with_content
-from laktory.engines.schemas import check_declared, declared_schema, fit, unite_schemas
+from laktory.engines.schemas import check_declared, declared_schema, fit, from_text, unite_schemas
 from laktory.errors import SourceError, UnsupportedError
 from laktory.paths import local_path
 
@@ -120,7 +120,9 @@ def _scan_typed(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
         # the reader takes folders above for keys, too
         above = [part.partition("=")[0] for part in Path(files[0]).parent.parts if "=" in part]
         types = {**dict.fromkeys(above, pl.String()), **key_types(keys), **united, **(declared or {})}
-        options["hive_schema"] = {name: types[name] for name in above}
+        # the reader has no times in names of folders
+        times = [name for name in above if types[name] == pl.Time]
+        options["hive_schema"] = {name: types[name] if name not in times else pl.String() for name in above}
     options |= read.kwargs
     # the names and types of a group are equal, so that one scan reads it
     groups = [list(group) for _, group in groupby(files, lambda file: sorted(schemas[file].items(), key=str))]
@@ -128,6 +130,7 @@ def _scan_typed(read: FileRead, files: Sequence[str]) -> pl.LazyFrame:
     if keys:
         known = {*key_types(keys), *united}
         parts = [part.drop([name for name in above if name not in known], strict=False) for part in parts]
+        parts = [part.with_columns(from_text(pl.col(name), pl.Time()) for name in times) for part in parts]
     if len(parts) > 1:
         parts = [fit(part, {**part.collect_schema(), **united}) for part in parts]
     frame = parts[0] if len(parts) == 1 else pl.concat(parts, how="diagonal_relaxed")
