@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from laktory.engines.protocol import FileRead
 
-__all__ = ["check_declared", "declared_schema", "fit", "from_text", "unite_schemas"]
+__all__ = ["check_declared", "declared_schema", "fit", "from_text", "unite_schemas", "whole_limit"]
 
 _DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _DAY_LENGTH = 10
@@ -43,7 +43,7 @@ def unite_schemas(files: Sequence[str], schemas: Sequence[Mapping[str, pl.DataTy
                 continue
             if known == pl.Null:
                 united[name] = dtype
-            elif known.is_numeric() and dtype.is_numeric():
+            elif _widen(known, dtype):
                 empty = [pl.DataFrame(schema={name: each}) for each in (known, dtype)]
                 united[name] = pl.concat(empty, how="vertical_relaxed").schema[name]
             else:
@@ -90,19 +90,54 @@ def check_declared(found: Mapping[str, pl.DataType], declared: Mapping[str, pl.D
 
 
 def fit(frame: pl.LazyFrame, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
-    """Exactly these columns in this order: missing ones are null, others cast where the type differs."""
+    """Exactly these columns in this order: missing ones are null, others cast where the type differs.
+
+    A number that the other type would only hold a neighbour of is an error of whoever computes the frame.
+    """
     import polars as pl
 
     found = frame.collect_schema()
     if list(found.items()) == list(schema.items()):
         return frame
     columns = [
-        (pl.col(name) if found[name] == dtype else pl.col(name).cast(dtype))
+        (pl.col(name) if found[name] == dtype else _cast(pl.col(name), found[name], dtype))
         if name in found
         else pl.lit(None, dtype).alias(name)
         for name, dtype in schema.items()
     ]
     return frame.select(columns)
+
+
+def _widen(one: pl.DataType, other: pl.DataType) -> bool:
+    """Whether there is a type for the numbers of both; a fraction is near a decimal, not equal to it."""
+    numbers = one.is_numeric() and other.is_numeric()
+    return numbers and not (one.is_decimal() and other.is_float()) and not (one.is_float() and other.is_decimal())
+
+
+def whole_limit(found: pl.DataType | DataTypeClass, dtype: pl.DataType | DataTypeClass) -> int | None:
+    """The integer up to which a type of fractions holds all; None if it holds all of the other type."""
+    import polars as pl
+
+    if dtype not in {pl.Float32, pl.Float64} or not found.is_integer():
+        return None
+    within = {pl.Int8, pl.UInt8, pl.Int16, pl.UInt16}
+    if dtype == pl.Float32:
+        return None if found in within else 2**24
+    return None if found in {*within, pl.Int32, pl.UInt32} else 2**53
+
+
+def _cast(column: pl.Expr, found: pl.DataType | DataTypeClass, dtype: pl.DataType | DataTypeClass) -> pl.Expr:
+    import polars as pl
+
+    made = column.cast(dtype)
+    if (limit := whole_limit(found, dtype)) is not None:
+        fits = column.is_between(-limit, limit) if found.is_signed_integer() else column <= limit
+    elif found == pl.Float64 and dtype == pl.Float32:
+        fits = made.is_finite() | ~column.is_finite()
+    else:
+        return made
+    fault = pl.when(~fits).then(column).cast(pl.String) + "\N{NO-BREAK SPACE}"
+    return pl.coalesce(fault.cast(dtype), made)
 
 
 def from_text(text: pl.Expr, dtype: pl.DataType | DataTypeClass) -> pl.Expr:
@@ -175,8 +210,8 @@ def _castable(found: pl.DataType | DataTypeClass, declared: pl.DataType | DataTy
         # engines differ in how they round
         return found.scale <= declared.scale
     if found.is_numeric() and declared.is_numeric():
-        # a cast to an integer would cut the fraction without a word
-        return not declared.is_integer() or found.is_integer()
+        # a cast to an integer would cut the fraction without a word, one to a decimal round it
+        return found.is_integer() or declared.is_float()
     if isinstance(found, (pl.List, pl.Array)) and isinstance(declared, (pl.List, pl.Array)):
         return _castable(found.inner, declared.inner)
     if isinstance(found, pl.Struct) and isinstance(declared, pl.Struct):

@@ -18,7 +18,7 @@ from laktory.engines.errors import check_arguments, check_compression, reason
 from laktory.engines.hive import key_types, keys_of, refuse_conflicts
 from laktory.engines.inference import check_json_lines, infer_csv, infer_json_lines
 from laktory.engines.scans import check_text, checked_scan, csv_header, no_rows, scan_csv, scan_file, with_content
-from laktory.engines.schemas import check_declared, declared_schema, fit, unite_schemas
+from laktory.engines.schemas import check_declared, declared_schema, fit, unite_schemas, whole_limit
 from laktory.errors import SourceError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -347,8 +347,15 @@ def _parquet_column(name: str, found: Any, wanted: Any, *, inside: bool) -> str:
     made = nw.Schema.from_polars(pl.Schema({name: wanted}))[name]
     if isinstance(made, nw.Datetime) and isinstance(found, pl.Datetime) and _is_finer(found, made):
         return f"{_cut(value, made)} AS {column}"
-    kind = duckdb_type(made)
-    return f"CAST({value} AS {kind}) AS {column}"
+    kind, fits = duckdb_type(made), ""
+    if found is not None and (limit := whole_limit(found, wanted)) is not None:
+        fits = f"{value} BETWEEN {-limit} AND {limit}"
+    elif found == pl.Float64 and wanted == pl.Float32:
+        fits = f"TRY_CAST({value} AS {kind}) IS NOT NULL"
+    cast = f"CAST({value} AS {kind})"
+    if fits:
+        cast = f"CASE WHEN {fits} OR {value} IS NULL THEN {cast} ELSE {_fault(value, made, name)} END"
+    return f"{cast} AS {column}"
 
 
 _SCANS: dict[str, Callable[[FileRead, Sequence[str], Any], str | pl.LazyFrame]] = {
@@ -435,12 +442,14 @@ def _strict(value: str, dtype: Any, where: str, depth: int = 0) -> str:
     if pattern := _written(dtype):
         fits += f" AND regexp_full_match({value}, '{pattern}')"
     made = _as_datetime(value, dtype) if isinstance(dtype, nw.Datetime) else f"CAST({value} AS {kind})"
-    start, end = (
-        f"{SOURCE_MARK}column {where!r}: '",
-        f"' is no {type(dtype).__name__ if isinstance(dtype, nw.Datetime) else dtype}",
-    )
-    fault = f"error(concat({literal(start)}, {value}, {literal(end)}))"
-    return f"CASE WHEN {value} IS NULL THEN NULL WHEN {fits} THEN {made} ELSE {fault} END"
+    return f"CASE WHEN {value} IS NULL THEN NULL WHEN {fits} THEN {made} ELSE {_fault(value, dtype, where)} END"
+
+
+def _fault(value: str, dtype: Any, where: str) -> str:
+    """An expression that fails with the value and the type that does not hold it."""
+    kind = type(dtype).__name__ if isinstance(dtype, nw.Datetime) else dtype
+    start, end = literal(f"{SOURCE_MARK}column {where!r}: '"), literal(f"' is no {kind}")
+    return f"error(concat({start}, {value}, {end}))"
 
 
 def _made(dtype: Any) -> Any:
