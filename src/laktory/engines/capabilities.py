@@ -80,6 +80,7 @@ class Capabilities:
     lacks : methods of Narwhals frames that it has not
     writer_methods : methods can be called on its writer
     native_frame : ``module:class`` whose methods steps call with `dataframe_api: NATIVE`, if they can be looked up
+    misreads : what its SQL takes for something else, as `expressions.misread` names it
     native_methods : the only methods of it that steps may call, None for all that neither compute nor write
     """
 
@@ -97,6 +98,7 @@ class Capabilities:
     writer_methods: bool = False
     native_frame: str | None = None
     native_methods: frozenset[str] | None = None
+    misreads: frozenset[str] = frozenset()
 
 
 _THROUGH_ARROW = {
@@ -128,6 +130,7 @@ POLARS = Capabilities(
     parallel=True,
     scratch="IPC",
     native_frame="polars:LazyFrame",
+    misreads=frozenset({"DISTINCT FROM", "IS TRUE", "OUTER USING"}),
 )
 
 DUCKDB = Capabilities(

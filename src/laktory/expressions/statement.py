@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from laktory.diagnostics import Problem, closest
+from laktory.expressions.misread import misread
 from laktory.expressions.reader import reader, silence, tokens_of
 
 if TYPE_CHECKING:
@@ -205,7 +206,12 @@ def named_twice(statement: str, tables: Mapping[str, T]) -> set[T]:
 
 
 def statement_problems(
-    text: str, dialect: str = "duckdb", available: Collection[str] | None = None, *, files: bool = False
+    text: str,
+    dialect: str = "duckdb",
+    available: Collection[str] | None = None,
+    *,
+    files: bool = False,
+    misreads: frozenset[str] = frozenset(),
 ) -> list[Problem]:
     """What keeps a statement from being run as a step; needs no data.
 
@@ -215,6 +221,7 @@ def statement_problems(
     dialect : sqlglot dialect of the engine
     available : placeholder keys that exist, None to accept any
     files : let table positions name files (``'x.csv'``, ``read_csv(…)``)
+    misreads : what the engine takes for something else, see `Capabilities`
     """
     if not text.strip():
         return [Problem("the SQL text is empty", hint="write one query, e.g. SELECT * FROM {df}")]
@@ -223,11 +230,11 @@ def statement_problems(
         message = f"the SQL text holds a control character, {control[0]!r}, that is not allowed"
         return [_at(message, _line_column(text, control.start()))]
     problems = [] if available is None else _unknown_placeholders(text, available)
-    return problems or list(_guarded(text, dialect, files=files))
+    return problems or list(_guarded(text, dialect, files=files, misreads=misreads))
 
 
 @lru_cache(maxsize=10_000)  # the plan judges a statement, and the run that follows
-def _guarded(text: str, dialect: str, *, files: bool) -> tuple[Problem, ...]:
+def _guarded(text: str, dialect: str, *, files: bool, misreads: frozenset[str]) -> tuple[Problem, ...]:
     statement = bind(text)
     tokens = tokens_of(statement.sql)
     if tokens is None:
@@ -237,7 +244,7 @@ def _guarded(text: str, dialect: str, *, files: bool) -> tuple[Problem, ...]:
         not problems and _brackets(statement.sql, tokens) > MAX_SQL_DEPTH
     ):  # before it is parsed: the parser may run out of stack
         problems = [_too_deep()]
-    return tuple(problems or _tree_problems(statement, tokens, dialect, files=files))
+    return tuple(problems or _tree_problems(statement, tokens, dialect, files=files, misreads=misreads))
 
 
 def fragment_problems(text: str) -> list[Problem]:
@@ -325,7 +332,9 @@ def _denied_calls(statement: Statement, tokens: list[Token], *, files: bool) -> 
             yield _at(message, statement.place(token.start))
 
 
-def _tree_problems(statement: Statement, tokens: list[Token], dialect: str, *, files: bool) -> list[Problem]:
+def _tree_problems(
+    statement: Statement, tokens: list[Token], dialect: str, *, files: bool, misreads: frozenset[str]
+) -> list[Problem]:
     from sqlglot import ErrorLevel, exp
     from sqlglot.errors import SqlglotError
 
@@ -350,7 +359,13 @@ def _tree_problems(statement: Statement, tokens: list[Token], dialect: str, *, f
         found = f"{statement.in_user_words(first)!r}" if first in statement.names.values() else f"{first.upper()!r}"
         place = statement.place(tokens[0].start) if "\n" in statement.text else None
         return [_at(f"a step is one query, which begins with SELECT, WITH, FROM or VALUES; found {found}", place)]
-    return [problem for node in root.walk() for problem in _node_problems(node, statement, files=files)]
+    problems = [problem for node in root.walk() for problem in _node_problems(node, statement, files=files)]
+    for each in root.walk() if misreads else ():
+        if (wrong := misread(each, misreads)) is not None:
+            message, hint, shown = wrong
+            named = next((part for part in shown.walk() if "start" in part.meta), shown)
+            problems.append(_at(message, _place(named, statement), hint))
+    return problems
 
 
 def _node_problems(node: exp.Expr, statement: Statement, *, files: bool) -> Iterator[Problem]:

@@ -290,7 +290,7 @@ def _step_problems(
     for index, step in enumerate(steps):
         path: Path = ("transformer", "nodes", index)
         if hasattr(step, "expr"):
-            for problem in statement_problems(step.expr, engine.dialect, known, files=files):
+            for problem in statement_problems(step.expr, engine.dialect, known, files=files, misreads=engine.misreads):
                 yield replace(problem, path=(*path, "expr", *problem.path))
         elif index == 0 and not node.sources:
             message = f"node {node.name!r} has no source, so its first step must be SQL"

@@ -33,7 +33,8 @@ def run_statement(text: str, session: Session, frames: Mapping[str, Frame]) -> F
     from laktory.settings import settings
 
     files: bool = settings.allow_sql_files
-    problems = statement_problems(text, session.capabilities.dialect, tuple(frames), files=files)
+    engine = session.capabilities
+    problems = statement_problems(text, engine.dialect, tuple(frames), files=files, misreads=engine.misreads)
     if problems:
         first = problems[0]
         raise StatementError(render(first), line=first.line, column=first.column, hint=first.hint)

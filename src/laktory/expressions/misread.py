@@ -1,0 +1,61 @@
+"""SQL that an engine runs and takes for something else: it would give other rows than the statement says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sqlglot import exp
+
+__all__ = ["misread"]
+
+
+def misread(node: exp.Expr, constructs: Collection[str]) -> tuple[str, str, exp.Expr] | None:
+    """What an engine makes of a node, what to write instead, and an expression that tells the place.
+
+    Parameters
+    ----------
+    constructs : what the engine misreads, see `Capabilities.misreads`
+    """
+    from sqlglot import exp
+
+    if "DISTINCT FROM" in constructs and isinstance(node, (exp.NullSafeEQ, exp.NullSafeNEQ)) and _goes_on(node):
+        message = "this engine takes all that follows IS DISTINCT FROM for its right side"
+        return message, "put brackets around it: (a IS DISTINCT FROM b) AND …", node
+    if "IS TRUE" in constructs and isinstance(node, exp.Is) and isinstance(node.expression, exp.Boolean):
+        if _null_is_false(node):
+            return None
+        word = node.expression.sql()
+        message = f"this engine gives NULL for NULL IS {word}, which is FALSE (and TRUE for IS NOT {word})"
+        return message, "write COALESCE(…, FALSE) or COALESCE(…, TRUE)", node
+    if not ("OUTER USING" in constructs and isinstance(node, exp.Join) and (using := node.args.get("using"))):
+        return None
+    if node.side not in {"RIGHT", "FULL"}:
+        return None
+    message = f"this engine gives NULL for keys that only the right side of a {node.side} JOIN … USING has"
+    return message, "write ON, and COALESCE of the two keys", using[0]
+
+
+def _goes_on(node: exp.Expr) -> bool:
+    """Whether an operator follows the node, outside of brackets."""
+    from sqlglot import exp
+
+    while isinstance(node.parent, (exp.Binary, exp.Not)):
+        if isinstance(node.parent, exp.Binary) and node.parent.this is node:
+            return True
+        node = node.parent
+    return False
+
+
+def _null_is_false(node: exp.Expr) -> bool:
+    """Whether the value only decides which rows or which branch is taken, where NULL is as good as FALSE."""
+    from sqlglot import exp
+
+    while isinstance(node.parent, (exp.And, exp.Or, exp.Paren)):
+        node = node.parent
+    parent = node.parent
+    if isinstance(parent, exp.If):
+        return parent.this is node
+    return isinstance(parent, (exp.Where, exp.Having)) or (isinstance(parent, exp.Join) and node.arg_key == "on")
