@@ -85,3 +85,25 @@ def test_keys_of_one_kind_are_compared_whatever_their_width(backend):
     right = pl.DataFrame({"id": [2, 2**40], "x": [1, 2]})
     joined = computed(backend, left, method("join", "{nodes.right}", on="id", how="left"), right=right)
     assert joined.rows() == [(1, None), (2, 1)]
+
+
+def test_arithmetic_of_methods_is_the_engines(backend):
+    """As the documents say; what differs here without standing there is a defect."""
+    numbers = pl.DataFrame({"i": [2**31 - 1, 1], "f": [2.5, float("nan")]}, schema_overrides={"i": pl.Int32})
+    step = method("select", s="nw.col('i').sum()", r="nw.col('f').round(0).min()", m="nw.col('f').max()")
+    expected = {"POLARS": (-(2**31), 2.0, "2.5"), "DUCKDB": (2**31, 3.0, "nan")}
+    [(total, rounded, largest)] = computed(backend, numbers, step).rows()
+    assert (total, rounded, str(largest)) == expected[backend]
+
+
+def test_an_order_lasts_through_filters_and_plain_columns(backend):
+    rows = pl.DataFrame({"id": [(i * 7919) % 50_000 for i in range(50_000)]})
+    steps = [
+        method("sort", "id", descending=True),
+        method("with_columns", twice="nw.col('id') * 2"),
+        {"expr": "SELECT id, twice FROM {df} WHERE id < 49000"},
+        method("filter", "nw.col('twice') > 10"),
+        method("head", 1000),
+    ]
+    found = computed(backend, rows, *steps)
+    assert found["id"].to_list() == list(range(48_000, 49_000))
