@@ -34,7 +34,7 @@ class LaktoryExpr:
         return rounded(floating(self._expr) / p, 0) * p
 
     def convert_units(self, input_unit: str, output_unit: str) -> nw.Expr:
-        """Convert from one unit to another, e.g. ``convert_units("degC", "degF")``; needs the package `planck`.
+        """Convert from one unit to another, e.g. ``convert_units("C", "F")``; needs the package `planck`.
 
         Raises
         ------
