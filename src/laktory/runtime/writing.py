@@ -19,7 +19,7 @@ from laktory.errors import LaktoryError, SinkError, SourceError, within
 from laktory.log import get_logger
 from laktory.models.custom import LaktoryContext
 from laktory.runtime.custom import call
-from laktory.runtime.ledger import rows_read, scratch_line, sink_target, target_key, undone_line, write_line
+from laktory.runtime.ledger import rows_read, scratch_line, sink_target, target_keys, undone_line, write_line
 from laktory.runtime.reading import row_count
 from laktory.runtime.stored import schema_text
 from laktory.storage import commit, delta_schema, discard, exists, file_name, is_rename, open_staging, prepare, sync
@@ -439,7 +439,7 @@ def _written(number: int, sink: FileDataSink, write: _SinkWrite | None, rows: in
     schema = _as_text_holds(write.schema) if write.support.text else None
     line = write_line(
         number,
-        target_key(target, root),
+        target_keys(target, root),
         [(change.staged, "")] if is_file else [(f"{change.staged}/{name}", name) for name in change.files],
         rows=rows,
         offset=write.old_rows if is_file and write.mode == "APPEND" else None,
