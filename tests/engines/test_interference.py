@@ -115,3 +115,42 @@ def test_a_rename_that_did_not_come_about_is_known_after_a_run_of_something_else
         models.Pipeline.model_validate({**other.to_plain(), "nodes": [node("b", "not there.csv", "b.csv")]}).execute()
     first.execute(resume=True)
     assert ids("a.csv") == [0, 1]
+
+
+READER = """
+import os, shutil
+import polars as pl
+
+def remove():
+    shutil.rmtree("out/.laktory-a.parquet")
+    return pl.DataFrame({"id": [9]})
+
+def relink():
+    os.unlink("out")
+    os.symlink("two", "out")
+    return pl.DataFrame({"id": [9]})
+
+def go():
+    os.chdir("two")
+    return pl.DataFrame({"id": [9]})
+"""
+
+
+@pytest.mark.parametrize("what", ["remove", "relink", "go"])
+def test_nothing_is_written_without_a_lock(backend, project, what, monkeypatch):
+    folders = [Path("one").absolute(), Path("two").absolute()]
+    for folder in folders:
+        folder.mkdir()
+    (folders[1] / "out").mkdir()
+    Path("out").symlink_to("one")
+    numbers("out/a.parquet", n=2)
+    Path("readers.py").write_text(READER)
+    monkeypatch.syspath_prepend(".")
+    monkeypatch.delitem(sys.modules, "readers", raising=False)
+    reader = {"custom_reader": {"func_name": f"readers.{what}"}}
+    p = pipeline(backend, node("a", reader, into("out/a.parquet", "OVERWRITE")), imports=["readers"])
+    told = "was removed meanwhile" if what == "remove" else "which is not what was locked when it began"
+    with pytest.raises(RunError, match=told):
+        p.execute()
+    assert ids(folders[0] / "a.parquet") == [0, 1]
+    assert [path.name for folder in folders for path in sorted(folder.rglob("*"))] == ["a.parquet", "out"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -149,3 +150,24 @@ def test_a_lock_file_that_is_a_link_is_refused(tmp_path):
     with pytest.raises(SinkError, match="cannot lock"):
         Locks.acquire([target_of(f"{tmp_path}/a.csv", "CSV")], owner="me")
     assert not os.path.lexists(tmp_path / "precious")
+
+
+def test_a_lock_that_somebody_removed_is_known_and_that_of_another_is_left_alone(tmp_path):
+    target = target_of(f"{tmp_path}/a.csv", "CSV")
+    first = Locks.acquire([target], owner="first", extra=f"{tmp_path}/lock")
+    first.require([target])
+    with pytest.raises(SinkError, match=r"leads to '.*b.csv' now, which is not what was locked"):
+        first.require([target_of(f"{tmp_path}/b.csv", "CSV")])
+    shutil.rmtree(tmp_path / ".laktory-a.csv")
+    (tmp_path / "lock").unlink()
+    with pytest.raises(SinkError, match=r"the lock of '.*a.csv' was removed meanwhile"):
+        first.require([target])
+    with Locks.acquire([target], owner="second", extra=f"{tmp_path}/lock") as second:
+        staging = open_staging(target, "run", extension="csv")
+        Path(staging.path).write_text("staged")
+        first.release()
+        assert Path(staging.path).exists()
+        second.require([target])
+        with pytest.raises(TargetLockedError, match="in use by second"):
+            Locks.acquire([], owner="third", extra=f"{tmp_path}/lock")
+    assert list(tmp_path.iterdir()) == []

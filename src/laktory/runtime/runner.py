@@ -114,6 +114,7 @@ class _Run:
         self.folder = RunFolder(self.root, self.run_id)
         self.sessions = Sessions()
         self.gate = Gate()
+        self.locks: Locks | None = None
         self.turns = {name: Lock() for name, engine in ENGINES.items() if not engine.parallel}
         self.results: dict[str, NodeResult] = {}
         self.job = Job(self.run_id, list(plan.selects), plan.node_names)
@@ -170,7 +171,7 @@ class _Run:
         owner, timeout = f"run {self.run_id} of pipeline {self.plan.pipeline.name!r}", settings.lock_timeout
         locks.enter_context(Locks.acquire((), owner=owner, timeout=timeout, extra=str(self.root / "lock")))
         finish_killed(self.root, self.plan, owner=owner, timeout=timeout)
-        locks.enter_context(Locks.acquire(targets, owner=owner, timeout=timeout))
+        self.locks = locks.enter_context(Locks.acquire(targets, owner=owner, timeout=timeout))
 
     def _open_folder(self) -> None:
         (self.root / "intents").mkdir(parents=True, exist_ok=True)
@@ -301,6 +302,7 @@ class _Run:
             named=options.named,
             folder=self.folder if options.write_sinks else None,
             intents=self.root / "intents" if options.write_sinks else None,
+            locks=self.locks,
             run_id=self.run_id,
             gate=self.gate,
             replace_all=options.full_refresh,

@@ -91,6 +91,23 @@ class Locks:
             raise
         return locks
 
+    def require(self, targets: Iterable[Target]) -> None:
+        """Refuse to write without a lock: to other places than those locked, or where somebody took the lock away.
+
+        Raises
+        ------
+        SinkError
+            Names the target.
+        """
+        for target in targets:
+            if target not in self._held:
+                msg = f"the sink leads to {target.path!r} now, which is not what was locked when it began"
+                raise SinkError(f"{msg}: a link or the working directory was changed meanwhile; run again")
+            lock = _lock_file(target)
+            if not _has_name(self._held[target], lock):
+                msg = f"the lock of {target.path!r} was removed meanwhile, so others may have written there"
+                raise SinkError(f"{msg}; run again, and leave {os.path.dirname(lock)!r} alone")  # noqa: PTH120
+
     def release(self) -> None:
         """Give all locks back and remove the empty staging folders. Twice is once."""
         if self._spare is not None:  # cleaning up opens folders, also when descriptors ran out
@@ -100,7 +117,8 @@ class Locks:
             self._release_target(target)
         if self._extra is not None:
             with suppress(OSError):
-                os.unlink(self._extra_path)  # noqa: PTH108
+                if _has_name(self._extra, self._extra_path):
+                    os.unlink(self._extra_path)  # noqa: PTH108
             os.close(self._extra)
             self._extra = None
         remove_made_folders(self._made)
@@ -122,7 +140,7 @@ class Locks:
         """
         while True:
             for _, target in sorted(targets.items()):
-                self._held[target] = self._take(f"{staging_folder(target)}/{LOCK}", repr(target.path))
+                self._held[target] = self._take(_lock_file(target), repr(target.path))
             pointed = sorted({path for path in map(pointed_record, self._held) if path is not None})
             records = [record for path in pointed if (record := read_record(path)) is not None]
             more = {change.target.path: change.target for record in records for change in record.changes}
@@ -158,9 +176,7 @@ class Locks:
             locked = False
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # a holder that ended meanwhile unlinked the file: a lock on a file without a name excludes nobody
-                with suppress(FileNotFoundError):
-                    locked = os.path.samestat(os.fstat(fd), os.stat(path))  # noqa: PTH116
+                locked = _has_name(fd, path)  # a holder that ended meanwhile unlinked the file
                 if locked:
                     os.ftruncate(fd, 0)
                     os.pwrite(fd, f"{os.getpid()}\n{self._owner}\n".encode(), 0)
@@ -176,14 +192,15 @@ class Locks:
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
 
     def _release_target(self, target: Target) -> None:
-        folder = staging_folder(target)
+        fd = self._held.pop(target)
         with suppress(OSError, SinkError):
-            path = pointed_record(target)
-            if path is None or not Path(path).exists():
-                _sweep(target)
-            os.unlink(f"{folder}/{LOCK}")  # noqa: PTH108
-            os.rmdir(folder)  # noqa: PTH106 - stays while a pending commit needs it
-        os.close(self._held.pop(target))
+            if _has_name(fd, _lock_file(target)):  # else what lies there is of another run
+                path = pointed_record(target)
+                if path is None or not Path(path).exists():
+                    _sweep(target)
+                os.unlink(_lock_file(target))  # noqa: PTH108
+                os.rmdir(staging_folder(target))  # noqa: PTH106 - stays while a pending commit needs it
+        os.close(fd)
 
 
 def recover(intent_path: str, *, owner: str = "recovery", timeout: float = 0.0) -> None:
@@ -207,6 +224,18 @@ def recover(intent_path: str, *, owner: str = "recovery", timeout: float = 0.0) 
     with Locks.acquire([change.target for change in record.changes], owner=owner, timeout=timeout):
         if (left := read_record(path)) is not None:
             finish(left)
+
+
+def _lock_file(target: Target) -> str:
+    return f"{staging_folder(target)}/{LOCK}"
+
+
+def _has_name(fd: int, path: str) -> bool:
+    """Whether a lock file is the one of that name: a lock on a file without a name excludes nobody."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _sweep(target: Target) -> None:
