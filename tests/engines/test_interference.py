@@ -1,9 +1,13 @@
 """What somebody does to a project between two runs, or during one: no row is lost or doubled by it. Every engine."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +16,10 @@ from building import node, numbers, pipeline
 
 from laktory import models
 from laktory.errors import RunError
+from laktory.runtime.ledger import LEDGER
+from laktory.runtime.record import RunFolder, new_run_id
+from laktory.settings import settings
+from laktory.storage import Locks, commits
 
 BROKEN = "SELECT CAST(s AS INTEGER) AS i FROM {df}"
 
@@ -154,3 +162,131 @@ def test_nothing_is_written_without_a_lock(backend, project, what, monkeypatch):
         p.execute()
     assert ids(folders[0] / "a.parquet") == [0, 1]
     assert [path.name for folder in folders for path in sorted(folder.rglob("*"))] == ["a.parquet", "out"]
+
+
+# ---- stopping, waiting -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stopped(monkeypatch):
+    """Runs a pipeline that is stopped, with two Ctrl-C, in the middle of its first commit; whether it was locked."""
+
+    def run(p):
+        locked, apply = [], commits._apply
+
+        def slow(change, *, again):
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.4)
+            locked.append(Path(f".laktory-{Path(change.target.path).name}/lock").exists())
+            return apply(change, again=again)
+
+        # a suite that runs in the background ignores it
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                patch.setattr(commits, "_apply", slow)
+                p.execute()
+        finally:
+            signal.signal(signal.SIGINT, before)
+        return locked
+
+    return run
+
+
+def test_no_lock_goes_while_a_node_commits(backend, stopped):
+    numbers(n=2)
+    assert stopped(pipeline(backend, node("a", "in.parquet", "a.parquet"), node("b", "a", "b.parquet"))) == [True]
+    assert ids("a.parquet") == [0, 1]
+    [told] = Path(".laktory").rglob("record.json")
+    assert [found["status"] for found in json.loads(told.read_text())["nodes"]] == ["succeeded", "skipped"]
+
+
+def test_a_stopped_run_calls_no_writer_any_more(backend, stopped, monkeypatch):
+    numbers(n=2)
+    Path("writers.py").write_text(
+        "def write(frame):\n    with open('log', 'a') as out:\n        out.write('called\\n')\n"
+    )
+    monkeypatch.syspath_prepend(".")
+    monkeypatch.delitem(sys.modules, "writers", raising=False)
+    writer = {"custom_writer": {"func_name": "writers.write"}}
+    p = pipeline(backend, node("a", "in.parquet", into("a.csv"), writer), imports=["writers"])
+    assert stopped(p) == [True]
+    assert not Path("log").exists()
+    p.execute(resume=True)
+    assert Path("log").read_text() == "called\n"
+    assert ids("a.csv") == [0, 1]
+
+
+def test_a_run_that_waited_for_another_is_the_later_one(backend, monkeypatch):
+    numbers(n=2)
+    monkeypatch.setattr(settings, "lock_timeout", 30.0)
+    p = pipeline(backend, node("a", "in.parquet", into("a.csv")), node("z", "z.parquet", into("z.csv")))
+    root = Path(".laktory/pipelines/p")
+    root.mkdir(parents=True)
+    with Locks.acquire([], owner="test", extra=str(root / "lock")):
+        waiting = threading.Thread(target=p.execute)
+        numbers("z.parquet", n=1)
+        waiting.start()
+        time.sleep(1)
+        # a run that began later, and got the lock first
+        later = RunFolder(root, new_run_id(root))
+        later.open({"ledger": LEDGER, "job": later.run_id, "pipeline": "p", "selects": [], "scope": [], "nodes": ["a"]})
+    waiting.join()
+    assert max(path.name for path in (root / "runs").iterdir()) == p.last_run["run_id"] > later.run_id
+
+
+# ---- folders of runs ---------------------------------------------------------------------------
+
+
+def half(backend, *, bad):
+    """A node that appends, and one that may fail."""
+    return pipeline(
+        backend,
+        node("a", "in.parquet", into("a.csv")),
+        node("c", "a", "c.parquet", steps=[BROKEN] if bad else None),
+    )
+
+
+def runs():
+    return sorted(Path(".laktory/pipelines/p/runs").iterdir())
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff\xfe", b'{"status": 1}'])
+def test_a_record_that_cannot_be_read_is_none(backend, text):
+    numbers(n=2)
+    with pytest.raises(RunError):
+        half(backend, bad=True).execute()
+    (runs()[-1] / "record.json").write_bytes(text)
+    half(backend, bad=False).execute(resume=True)
+    assert ids("a.csv") == [0, 1]
+    (runs()[-1] / "record.json").write_bytes(text)
+    half(backend, bad=False).execute()
+    assert ids("a.csv") == [0, 0, 1, 1]
+
+
+def test_a_copy_of_a_run_beside_it_is_no_run(backend):
+    numbers(n=2)
+    half(backend, bad=False).execute()
+    with pytest.raises(RunError):
+        half(backend, bad=True).execute()
+    for name in ("backup", f"{runs()[1].name}.bak", f"{runs()[1].name} (copy)"):
+        shutil.copytree(runs()[0], runs()[0].with_name(name))
+    half(backend, bad=False).execute(resume=True)
+    assert ids("a.csv") == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("form", [LEDGER - 1, LEDGER + 1, None])
+def test_a_run_of_another_version_is_not_resumed(backend, form):
+    numbers(n=2)
+    with pytest.raises(RunError):
+        half(backend, bad=True).execute()
+    ledger = runs()[-1] / "ledger.jsonl"
+    header, *lines = ledger.read_text().splitlines()
+    ledger.write_text(
+        "\n".join([json.dumps({**json.loads(header), "ledger": form}), '{"of": "another form"}', *lines, ""])
+    )
+    with pytest.raises(RunError, match=r"begun by another version of Laktory: .*; run without resuming, or remove"):
+        half(backend, bad=False).execute(resume=True)
+    half(backend, bad=False).execute()
+    assert ids("a.csv") == [0, 0, 1, 1]

@@ -267,6 +267,7 @@ def finish_custom(node: PipelineNode, result: NodeResult, context: NodeContext) 
     assert context.folder is not None
     for sink in node.sinks:
         if sink.custom_writer is not None:
+            context.gate.check()  # it may have been stopped since the other sinks were committed
             with within(*sink_place(sink), "custom_writer"):
                 write_custom(output, sink)
     append_line(str(context.folder.ledger), json.dumps({"node": node.name, "custom_writers": "done"}))

@@ -174,9 +174,6 @@ class _Resumption:
         self.plan, self.root, self.before, self.full_refresh = plan, root, before, full_refresh
         self.nodes = plan.pipeline.nodes_dict
         self.header, *self.lines = before.entries()
-        if self.header.get("ledger") != LEDGER:
-            msg = f"cannot resume: run {before.run_id} was begun by another version of Laktory; run without resuming"
-            raise RunError(msg)
         if self.header["full_refresh"] != full_refresh:
             was, now = ("was", "is not") if self.header["full_refresh"] else ("was not", "is")
             msg = f"cannot resume: the unfinished run {was} a full refresh and this one {now}; run both the same way"
