@@ -16,6 +16,7 @@ from building import node, numbers, pipeline
 
 from laktory import models
 from laktory.errors import RunError
+from laktory.runtime import record, sessions
 from laktory.runtime.ledger import LEDGER
 from laktory.runtime.record import RunFolder, new_run_id
 from laktory.settings import settings
@@ -290,3 +291,57 @@ def test_a_run_of_another_version_is_not_resumed(backend, form):
         half(backend, bad=False).execute(resume=True)
     half(backend, bad=False).execute()
     assert ids("a.csv") == [0, 0, 1, 1]
+
+
+def test_types_are_known_as_long_as_nobody_wrote_the_file_anew(backend, monkeypatch):
+    monkeypatch.setattr(record, "KEPT_RUNS", 2)
+    numbers(n=2)
+
+    def execute(**kwargs):
+        nodes = node("a", "in.parquet", into("a.csv", "OVERWRITE")), node("b", "a", "b.parquet")
+        pipeline(backend, *nodes).execute(**kwargs)
+        assert pl.read_parquet("b.parquet").schema["x"] == pl.Float64
+
+    execute()
+    for _ in range(4):
+        execute(selects=["b"])
+    execute()
+    execute()
+    # a folder that frames of this process read from stays, without its ledger
+    assert len(list(Path(".laktory").rglob("ledger.jsonl"))) == 2
+
+
+# ---- threads and processes ---------------------------------------------------------------------
+
+
+def test_a_forked_child_takes_nothing_away_from_its_parent(backend):
+    code = (
+        "import os\n"
+        "from laktory.runtime.sessions import Sessions\n"
+        "one, two = Sessions(), Sessions()\n"
+        f"one.get({backend!r})\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    two = None\n"
+        "    raise SystemExit\n"
+        "os.waitpid(child, 0)\n"
+        "print(os.listdir(one.scratch), os.listdir(two.scratch))\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "['in-use'] ['in-use']\n", done.stderr
+
+
+def test_threads_share_the_sessions_outside_runs(monkeypatch):
+    monkeypatch.setattr(sessions, "_standing", None)
+    together, found = threading.Barrier(8), []
+
+    def ask():
+        together.wait()
+        found.append(sessions.standing())
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(map(id, found))) == 1

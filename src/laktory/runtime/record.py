@@ -168,15 +168,17 @@ def last_unfinished(root: Path, pipeline: str, scope: Sequence[str]) -> RunFolde
 
 
 def prune(root: Path) -> None:
-    """Keep the last runs, and those that can be resumed; of older ones, intermediate results in use."""
+    """Keep the last runs, those that can be resumed or know types; of older ones, intermediate results in use."""
     folders = run_folders(root)
     resumable: list[RunFolder] | None = None
-    for run in folders[:-KEPT_RUNS]:
+    for number, run in enumerate(folders[:-KEPT_RUNS], 1):
         if resumable is None:
             resumable = [other for other in folders if _may_be_resumed(other, root)]
         if run in resumable:
             continue
         try:
+            if _knows_types(run, folders[number:]):
+                continue
             for other in resumable:
                 _note(run, other)
             # a folder that is removed by half must not look like a run that did not finish
@@ -187,6 +189,21 @@ def prune(root: Path) -> None:
     for run in folders:
         if run.scratch.exists() and not _may_be_resumed(run, root):
             remove_unheld(run.path, run.scratch)
+
+
+def _knows_types(run: RunFolder, later: Sequence[RunFolder]) -> bool:
+    """Whether nobody else can tell the types of a text file that it wrote: no later run has written it."""
+    wanted = [set(write["target"]) for write in _writes(run) if write["schema"] is not None]
+    for other in reversed(later):
+        if not wanted:
+            break
+        written = {key for write in _writes(other) for key in write["target"]}
+        wanted = [keys for keys in wanted if keys.isdisjoint(written)]
+    return bool(wanted)
+
+
+def _writes(run: RunFolder) -> list[dict[str, Any]]:
+    return [write for line in run.entries()[1:] for write in line.get("writes", ())]
 
 
 def _note(run: RunFolder, unfinished: RunFolder) -> None:
