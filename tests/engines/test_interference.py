@@ -165,6 +165,35 @@ def test_nothing_is_written_without_a_lock(backend, project, what, monkeypatch):
     assert [path.name for folder in folders for path in sorted(folder.rglob("*"))] == ["a.parquet", "out"]
 
 
+@pytest.mark.parametrize("mode", ["OVERWRITE", "APPEND"])
+@pytest.mark.parametrize("kind", [{"path": "t", "format": "DELTA"}, {"path": "d/", "format": "PARQUET"}])
+def test_an_output_that_another_run_replaced_is_not_kept(backend, mode, kind):
+    def two(*, bad):
+        return pipeline(
+            backend,
+            node("a", "in.parquet", {**kind, "mode": mode, "writer_kwargs": {"partition_by": ["s"]}}),
+            node("c", "a", "c.parquet", steps=[BROKEN] if bad else None),
+        )
+
+    numbers(n=2)
+    pl.read_parquet("in.parquet").with_columns(s=pl.lit("ä %&/=x")).write_parquet("in.parquet")
+    with pytest.raises(RunError):
+        two(bad=True).execute()
+    p = two(bad=False)
+    p.execute(resume=True)
+    assert [found["status"] for found in p.last_run["nodes"]] == ["resumed", "succeeded"]
+    with pytest.raises(RunError):
+        two(bad=True).execute()
+    two(bad=False).execute(full_refresh=True, selects=["a"])
+    if mode == "APPEND":
+        with pytest.raises(RunError, match="cannot resume: node 'a' would write to"):
+            two(bad=False).execute(resume=True)
+    else:
+        p = two(bad=False)
+        p.execute(resume=True)
+        assert [found["status"] for found in p.last_run["nodes"]] == ["succeeded", "succeeded"]
+
+
 # ---- stopping, waiting -------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.engines.protocol import FileRead
 from laktory.models.datasinks import FileDataSink
-from laktory.storage import Target, delta_version, target_of
+from laktory.storage import Target, delta_holds, delta_version, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -157,6 +157,8 @@ def is_whole(entry: Mapping[str, Any], node: PipelineNode, folder: RunFolder) ->
 def is_there(target: Target, line: Mapping[str, Any]) -> bool:
     """Whether a target is as a `write_line` says."""
     if line["commit"] and not line["added"] and delta_version(target.path, line["commit"]) is None:
+        return False
+    if line["commit"] and not delta_holds(target.path, [name for name, *_ in line["files"]]):
         return False
     for name, *identity in line["files"]:
         try:
