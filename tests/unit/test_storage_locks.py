@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -170,4 +171,33 @@ def test_a_lock_that_somebody_removed_is_known_and_that_of_another_is_left_alone
         second.require([target])
         with pytest.raises(TargetLockedError, match="in use by second"):
             Locks.acquire([], owner="third", extra=f"{tmp_path}/lock")
+    assert list(tmp_path.iterdir()) == []
+
+
+FORKING = """
+import os, sys, time
+from laktory.storage import Locks, target_of
+locks = Locks.acquire([target_of(sys.argv[1], "CSV")], owner="one", extra=sys.argv[2])
+if not os.fork():
+    locks.release()
+    print("forked", flush=True)
+    time.sleep(60)
+time.sleep(60)
+"""
+
+
+def test_a_forked_child_holds_no_lock_of_its_parent(tmp_path):
+    a, lock = f"{tmp_path}/a.csv", f"{tmp_path}/lock"
+    command = [sys.executable, "-c", FORKING, a, lock]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert process.stdout.readline() == "forked\n"
+        with pytest.raises(TargetLockedError, match="in use by one"):
+            Locks.acquire([target_of(a, "CSV")], owner="two")
+        process.kill()
+        process.wait()
+        Locks.acquire([target_of(a, "CSV")], owner="two", extra=lock, timeout=5).release()
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
     assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,7 @@ import fcntl
 import os
 import resource
 import time
+import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,7 @@ class Locks:
         self._extra_path = ""
         self._held: dict[Target, int] = {}
         self._made: list[str] = []
+        _all.add(self)
 
     @classmethod
     def acquire(cls, targets: Iterable[Target], *, owner: str, timeout: float = 0.0, extra: str | None = None) -> Locks:
@@ -124,6 +126,13 @@ class Locks:
         remove_made_folders(self._made)
         self._made = []
 
+    def forget(self) -> None:
+        """Close the descriptors and touch nothing else: in a forked child they are those of its parent."""
+        for fd in (*self._held.values(), self._spare, self._extra):
+            if fd is not None:
+                os.close(fd)
+        self._held, self._spare, self._extra, self._made = {}, None, None, []
+
     def __enter__(self) -> Self:
         return self
 
@@ -201,6 +210,18 @@ class Locks:
                 os.unlink(_lock_file(target))  # noqa: PTH108
                 os.rmdir(staging_folder(target))  # noqa: PTH106 - stays while a pending commit needs it
         os.close(fd)
+
+
+_all: weakref.WeakSet[Locks] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    """A child that outlives its parent (workers of a pool whose parent was killed do) must not keep its locks."""
+    for locks in list(_all):
+        locks.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)
 
 
 def recover(intent_path: str, *, owner: str = "recovery", timeout: float = 0.0) -> None:
