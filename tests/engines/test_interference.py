@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from building import node, numbers, pipeline
+from building import node, numbers, pipeline, rows_of
 
 from laktory import models
 from laktory.errors import RunError
@@ -374,3 +375,14 @@ def test_threads_share_the_sessions_outside_runs(monkeypatch):
     for thread in threads:
         thread.join()
     assert len(set(map(id, found))) == 1
+
+
+def test_a_pipeline_that_ran_can_be_sent_to_another_process(backend):
+    numbers(n=2)
+    p = half(backend, bad=False)
+    p.execute()
+    sent = pickle.loads(pickle.dumps(p))
+    sent.execute()
+    assert ids("a.csv") == [0, 0, 1, 1]
+    assert p.last_run["run_id"] < sent.last_run["run_id"]
+    assert rows_of(p.nodes[1].output_df, "id")[0]["id"] == 0
