@@ -201,3 +201,33 @@ def test_a_forked_child_holds_no_lock_of_its_parent(tmp_path):
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_at_any_line_leaves_no_lock(tmp_path):
+    target, lock, left = target_of(f"{tmp_path}/a.csv", "CSV"), f"{tmp_path}/lock", 0
+
+    def trace(frame, event, _):
+        nonlocal left
+        code = frame.f_code
+        if not code.co_filename.endswith("/storage/locks.py") or code.co_name in ("__del__", "close"):
+            return None
+        left -= event == "line"
+        if event == "line" and not left:
+            raise KeyboardInterrupt
+        return trace
+
+    for number in range(1, 1000):
+        left, before = number, sys.gettrace()
+        sys.settrace(trace)
+        try:
+            with Locks.acquire([target], owner="one", extra=lock):
+                pass
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        Locks.acquire([target], owner="two", extra=lock).release()
+        if left > 0:
+            break
+    assert 50 < number < 500
+    assert not (tmp_path / "lock").exists()
