@@ -182,8 +182,20 @@ def litter(folder: Path, kept_runs: int | None = None) -> list[str]:
     found += [path for run in runs[:-1] for path in run.rglob("*") if path.parent.name == "scratch"]
     found += [path for path in state.iterdir() if path.name not in ("intents", "runs")]
     if kept_runs is not None:
-        found += runs[:-kept_runs]
+        found += [run for number, run in enumerate(runs[:-kept_runs], 1) if not _only_it_knows(run, runs[number:])]
     return sorted({str(path.relative_to(folder)) for path in found})
+
+
+def _only_it_knows(run: Path, later: list[Path]) -> bool:
+    """Whether it is the last run that wrote some text file: it alone holds the types, and stays."""
+    keys = {key for write in _writes(run) if write["schema"] for key in write["target"]}
+    return bool(keys - {key for other in later for write in _writes(other) for key in write["target"]})
+
+
+def _writes(run: Path) -> list[dict]:
+    ledger = run / "ledger.jsonl"
+    lines = ledger.read_text().splitlines() if ledger.exists() else []
+    return [write for line in lines for write in json.loads(line).get("writes", ())]
 
 
 def copied(template: Path, folder: Path) -> Path:

@@ -358,6 +358,28 @@ def test_a_commit_whose_data_and_target_are_gone_is_set_aside(tmp_path, name, ca
     assert litter(tmp_path) == []
 
 
+@pytest.mark.parametrize("mode", ["APPEND", "OVERWRITE"])
+@pytest.mark.parametrize("theirs", [None, "theirs"])
+def test_a_directory_that_somebody_takes_away_in_the_middle_of_a_commit(tmp_path, mode, theirs, caplog):
+    target = target_of(f"{tmp_path}/out/", "CSV")
+    put(tmp_path, target, {"x.csv": "old"})
+    with Locks.acquire([target], owner="one"):
+        change = stage(target, {"x.csv": "new", "y.csv": "new"}, mode=mode)
+        left_pending(tmp_path, [change], {"ledger": f"{tmp_path}/l", "ledger_line": "x"})
+        commits._apply(change, again=False)
+    shutil.rmtree(target.path)
+    if theirs:
+        Path(target.path).mkdir()
+        Path(target.path, "z.csv").write_text(theirs)
+    Locks.acquire([target], owner="two").release()
+    assert "cannot be finished" in caplog.text
+    assert not (tmp_path / "l").exists()
+    assert holds(target.path) == ([(".", "theirs")] if theirs else [])
+    put(tmp_path, target, {"x.csv": "newer"})
+    assert holds(target.path) == [(".", "newer")]
+    assert litter(tmp_path) == []
+
+
 def test_what_is_left_of_a_commit_is_finished_when_a_part_is_gone(tmp_path, caplog):
     kept, gone = target_of(f"{tmp_path}/a.csv", "CSV"), target_of(f"{tmp_path}/out/b.csv", "CSV")
     with Locks.acquire([kept, gone], owner="one"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -13,7 +14,7 @@ import polars as pl
 import pytest
 
 from laktory.errors import SinkError
-from laktory.storage import Locks, commit, delta, delta_schema, exists, open_staging, prepare, target_of
+from laktory.storage import Locks, commit, commits, delta, delta_schema, exists, open_staging, prepare, target_of
 
 NAIVE = datetime(2024, 1, 1, 1, 2, 3, 4)  # noqa: DTZ001 - that is the point
 
@@ -359,3 +360,20 @@ def test_killed_anywhere_a_table_is_old_or_new(tmp_path, mode, first):
         assert not (root / ".laktory-t").exists()
         outcomes.add((after == new, pending))
     assert outcomes == {(False, False), (True, True), (True, False)}
+
+
+@pytest.mark.parametrize("theirs", [False, True])
+def test_a_table_that_somebody_takes_away_in_the_middle_of_a_commit(table, theirs, caplog):
+    put(table, pl.DataFrame({"x": [1]}))
+    with Locks.acquire([table], owner="test"), pytest.MonkeyPatch.context() as patch:
+        change = stage(table, pl.DataFrame({"x": [2]}), "APPEND")
+        patch.setattr(commits, "_carry_out", lambda *_, **__: [])
+        commit([change], intent_path=f"{table.path}.intent.json", note={})
+        commits._move_in(change, again=False)
+    shutil.rmtree(table.path)
+    if theirs:
+        pl.DataFrame({"x": [7]}).write_delta(table.path)
+    Locks.acquire([table], owner="two").release()
+    assert "cannot be finished" in caplog.text
+    put(table, pl.DataFrame({"x": [3]}), "APPEND")
+    assert rows(table) == [{"x": 3}, {"x": 7}] if theirs else [{"x": 3}]

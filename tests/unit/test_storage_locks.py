@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -149,3 +151,83 @@ def test_a_lock_file_that_is_a_link_is_refused(tmp_path):
     with pytest.raises(SinkError, match="cannot lock"):
         Locks.acquire([target_of(f"{tmp_path}/a.csv", "CSV")], owner="me")
     assert not os.path.lexists(tmp_path / "precious")
+
+
+def test_a_lock_that_somebody_removed_is_known_and_that_of_another_is_left_alone(tmp_path):
+    target = target_of(f"{tmp_path}/a.csv", "CSV")
+    first = Locks.acquire([target], owner="first", extra=f"{tmp_path}/lock")
+    first.require([target])
+    with pytest.raises(SinkError, match=r"leads to '.*b.csv' now, which is not what was locked"):
+        first.require([target_of(f"{tmp_path}/b.csv", "CSV")])
+    shutil.rmtree(tmp_path / ".laktory-a.csv")
+    (tmp_path / "lock").unlink()
+    with pytest.raises(SinkError, match=r"the lock of '.*a.csv' was removed meanwhile"):
+        first.require([target])
+    with Locks.acquire([target], owner="second", extra=f"{tmp_path}/lock") as second:
+        staging = open_staging(target, "run", extension="csv")
+        Path(staging.path).write_text("staged")
+        first.release()
+        assert Path(staging.path).exists()
+        second.require([target])
+        with pytest.raises(TargetLockedError, match="in use by second"):
+            Locks.acquire([], owner="third", extra=f"{tmp_path}/lock")
+    assert list(tmp_path.iterdir()) == []
+
+
+FORKING = """
+import os, sys, time
+from laktory.storage import Locks, target_of
+locks = Locks.acquire([target_of(sys.argv[1], "CSV")], owner="one", extra=sys.argv[2])
+if not os.fork():
+    locks.release()
+    print("forked", flush=True)
+    time.sleep(60)
+time.sleep(60)
+"""
+
+
+def test_a_forked_child_holds_no_lock_of_its_parent(tmp_path):
+    a, lock = f"{tmp_path}/a.csv", f"{tmp_path}/lock"
+    command = [sys.executable, "-c", FORKING, a, lock]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert process.stdout.readline() == "forked\n"
+        with pytest.raises(TargetLockedError, match="in use by one"):
+            Locks.acquire([target_of(a, "CSV")], owner="two")
+        process.kill()
+        process.wait()
+        Locks.acquire([target_of(a, "CSV")], owner="two", extra=lock, timeout=5).release()
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_at_any_line_leaves_no_lock(tmp_path):
+    target, lock, left = target_of(f"{tmp_path}/a.csv", "CSV"), f"{tmp_path}/lock", 0
+
+    def trace(frame, event, _):
+        nonlocal left
+        code = frame.f_code
+        if not code.co_filename.endswith("/storage/locks.py") or code.co_name in ("__del__", "close"):
+            return None
+        left -= event == "line"
+        if event == "line" and not left:
+            raise KeyboardInterrupt
+        return trace
+
+    for number in range(1, 1000):
+        left, before = number, sys.gettrace()
+        sys.settrace(trace)
+        try:
+            with Locks.acquire([target], owner="one", extra=lock):
+                pass
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        Locks.acquire([target], owner="two", extra=lock).release()
+        if left > 0:
+            break
+    assert 50 < number < 500
+    assert not (tmp_path / "lock").exists()

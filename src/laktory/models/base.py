@@ -32,7 +32,8 @@ __all__ = ["SPELLINGS", "BaseModel", "OrVariable", "children_of", "has_variable"
 
 T = TypeVar("T")
 
-_NOT_COPIED = frozenset({"_parent", "_result", "_last_run"})
+_LEFT_BY_RUNS = frozenset({"_result", "_last_run"})
+_NOT_COPIED = _LEFT_BY_RUNS | {"_parent"}
 
 SPELLINGS = {"source": "sources"}
 """Older spelling → field that it fills as the only item of a list."""
@@ -342,6 +343,13 @@ class BaseModel(pydantic.BaseModel, metaclass=_Declaration):
             object.__setattr__(self, "__pydantic_private__", held)
         copied._adopt()
         return copied
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Without what a run left: engines and their frames belong to this process."""
+        state = super().__getstate__()
+        held = state["__pydantic_private__"] or {}
+        left = {name: None if name in _LEFT_BY_RUNS else value for name, value in held.items()}
+        return {**state, "__pydantic_private__": left}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)

@@ -177,7 +177,7 @@ def write_sink(sink: BaseDataSink, df: Any, mode: str | None, *, full_refresh: b
         write_custom(frame, resolved)
         return
     target, write_id = sink_target(resolved), new_run_id()
-    with Locks.acquire([target], owner=f"write {write_id}", timeout=_lock_timeout()):
+    with Locks.acquire([target], owner=f"write {write_id}", timeout=_lock_timeout()) as locks:
         # no run: the intent record lies with what is staged, where the next one that locks the target finds both
         folder = staging_folder(target)
         write_files(
@@ -188,6 +188,7 @@ def write_sink(sink: BaseDataSink, df: Any, mode: str | None, *, full_refresh: b
             replace_all=full_refresh,
             intent=f"{folder}/record.json",
             note={"ledger": None, "root": folder, "entry": {}},
+            locks=locks,
             gate=Gate(),
         )
 

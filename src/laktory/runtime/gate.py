@@ -27,9 +27,7 @@ class Gate:
 
     def __enter__(self) -> None:
         with self._changed:
-            if self._closed:
-                msg = "the run was stopped"
-                raise RunInterrupted(msg)
+            self.check()
             self._inside += 1
 
     def __exit__(
@@ -39,8 +37,28 @@ class Gate:
             self._inside -= 1
             self._changed.notify_all()
 
+    def check(self) -> None:
+        """Refuse to begin what a stopped run no longer does.
+
+        Raises
+        ------
+        RunInterrupted
+            If it is closed.
+        """
+        if self._closed:
+            msg = "the run was stopped"
+            raise RunInterrupted(msg)
+
     def close(self) -> None:
-        """Let nothing in any more and wait until all are out."""
-        with self._changed:
-            self._closed = True
-            self._changed.wait_for(lambda: not self._inside)
+        """Let nothing in any more and wait until all are out; Ctrl-C comes through only then."""
+        self._closed = True
+        stopped: KeyboardInterrupt | None = None
+        while True:
+            try:
+                with self._changed:
+                    self._changed.wait_for(lambda: not self._inside)
+                break
+            except KeyboardInterrupt as error:
+                stopped = error
+        if stopped is not None:
+            raise stopped

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.engines.protocol import FileRead
 from laktory.models.datasinks import FileDataSink
-from laktory.storage import Target, delta_version, target_of
+from laktory.storage import Target, delta_holds, delta_version, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 __all__ = [
     "LEDGER", "committed", "custom_key", "file_sinks", "is_there", "is_whole",
     "keep_scratch", "path_key", "read_again", "rows_read", "scratch_line",
-    "settled", "sink_target", "target_key", "targets_of", "undone_line", "write_line",
+    "settled", "sink_target", "target_keys", "targets_of", "undone_line", "write_line",
 ]  # fmt: skip
 
-LEDGER = 3
+LEDGER = 4
 """Form of the lines, in the first of them."""
 
 
@@ -46,9 +46,9 @@ def sink_target(sink: FileDataSink) -> Target:
 
 
 def targets_of(plan: Plan, root: Path) -> dict[str, Target]:
-    """Targets of all nodes of a plan's pipeline, by the key that ledgers of the root path have for them."""
+    """Targets of all nodes of a plan's pipeline, by the keys that ledgers of the root path have for them."""
     targets = [sink_target(sink) for node in plan.pipeline.nodes for sink in file_sinks(node)]
-    return {target_key(target, root): target for target in targets}
+    return {key: target for target in targets for key in target_keys(target, root)}
 
 
 def path_key(path: str) -> str:
@@ -56,14 +56,17 @@ def path_key(path: str) -> str:
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 
-def target_key(target: Target, root: Path) -> str:
-    """What ledgers of the root path have instead of a target: the same when both are moved or copied together."""
-    return path_key(os.path.relpath(target.path, os.path.realpath(root)))
+def target_keys(target: Target, root: Path) -> list[str]:
+    """What ledgers of the root path have instead of a target.
+
+    The first is the same when both are moved or copied together, the second when the target stays where it is.
+    """
+    return [path_key(os.path.relpath(target.path, os.path.realpath(root))), path_key(target.path)]
 
 
 def write_line(
     number: int,
-    target: str,
+    target: list[str],
     staged: Iterable[tuple[str, str]],
     *,
     rows: int | None,
@@ -77,7 +80,7 @@ def write_line(
     Parameters
     ----------
     number : of the sink
-    target : its `target_key`
+    target : its `target_keys`
     staged : path of each staged file, and its name in the target once it is committed (a file's own: ``""``)
     rows, offset : rows of the frame, and rows before them in the same file
     added : other files of the target stay
@@ -93,10 +96,10 @@ def write_line(
 
 def committed(lines: Iterable[Mapping[str, Any]], run_id: str) -> dict[str, tuple[str, str]]:
     """Where lines of a run's ledger say that rows were committed, by it or by runs that are gone: key → run, node."""
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     for line in lines:
         for write in line.get("writes", ()):
-            found[write["target"]] = (run_id, line["node"])
+            found |= dict.fromkeys(write["target"], (run_id, line["node"]))
         if "custom_writers" in line:
             found[custom_key(line["node"])] = (run_id, line["node"])
         found |= {key: (other, node) for key, (other, node) in line.get("others", {}).items()}
@@ -154,6 +157,8 @@ def is_whole(entry: Mapping[str, Any], node: PipelineNode, folder: RunFolder) ->
 def is_there(target: Target, line: Mapping[str, Any]) -> bool:
     """Whether a target is as a `write_line` says."""
     if line["commit"] and not line["added"] and delta_version(target.path, line["commit"]) is None:
+        return False
+    if line["commit"] and not delta_holds(target.path, [name for name, *_ in line["files"]]):
         return False
     for name, *identity in line["files"]:
         try:

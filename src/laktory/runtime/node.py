@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from laktory.runtime.gate import Gate
     from laktory.runtime.record import RunFolder
     from laktory.runtime.sessions import Sessions
+    from laktory.storage import Locks
 
     Frame = nw.LazyFrame[Any]
 
@@ -97,6 +98,7 @@ class NodeContext:
     named: Mapping[str, Any]
     folder: RunFolder | None
     intents: Path | None
+    locks: Locks | None
     run_id: str
     gate: Gate
     replace_all: bool = False
@@ -234,7 +236,7 @@ def _write(
     elif (plan.consumers or customs or _not_read_back(files)) and not readable:
         assert context.folder is not None
         scratch, result.read = scratch_output(frame, context.folder.scratch, node.name, _scratch_format(plan, session))
-    assert context.folder is not None and context.intents is not None
+    assert context.folder is not None and context.intents is not None and context.locks is not None
     entry = {"node": node.name, "digest": plan.digest, "time": time.time()}
     result.written, result.rows = write_files(
         frame,
@@ -244,6 +246,7 @@ def _write(
         replace_all=context.replace_all,
         intent=str(context.intents / f"{file_name(node.name)}.json"),
         note={"ledger": str(context.folder.ledger), "root": str(context.intents.parent), "entry": entry},
+        locks=context.locks,
         gate=context.gate,
         scratch=scratch,
         scratch_read=result.read,
@@ -264,6 +267,7 @@ def finish_custom(node: PipelineNode, result: NodeResult, context: NodeContext) 
     assert context.folder is not None
     for sink in node.sinks:
         if sink.custom_writer is not None:
+            context.gate.check()  # it may have been stopped since the other sinks were committed
             with within(*sink_place(sink), "custom_writer"):
                 write_custom(output, sink)
     append_line(str(context.folder.ledger), json.dumps({"node": node.name, "custom_writers": "done"}))

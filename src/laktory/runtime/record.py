@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import sys
 import uuid
 from contextlib import suppress
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from laktory._version import __version__
 from laktory.errors import RunError
 from laktory.runtime.holds import remove_unheld
-from laktory.runtime.ledger import committed, settled
+from laktory.runtime.ledger import LEDGER, committed, settled
 from laktory.storage import append_line, write_text
 
 if TYPE_CHECKING:
@@ -32,13 +33,14 @@ KEPT_RUNS = 50
 
 
 _STAMP = "%Y%m%dT%H%M%S%f"
+_RUN = re.compile(r"\d{8}T\d{12}-[0-9a-f]{6}")
 
 
 def new_run_id(root: Path | None = None) -> str:
     """Unique, and sorts by time behind all runs of a root path, even where the clock was set back."""
     moment = datetime.now(UTC)
     for last in run_folders(root)[-1:] if root else ():
-        with suppress(ValueError):  # a folder of somebody else
+        with suppress(ValueError, OverflowError):  # no date
             before = datetime.strptime(last.run_id.partition("-")[0], _STAMP).replace(tzinfo=UTC)
             moment = max(moment, before + timedelta(microseconds=1))
     return f"{moment:{_STAMP}}-{uuid.uuid4().hex[:6]}"
@@ -68,7 +70,7 @@ class RunFolder:
     def header(self) -> dict[str, Any] | None:
         """What the run is; None where there is no run of a pipeline."""
         try:
-            with self.ledger.open(encoding="utf-8") as lines:
+            with self.ledger.open(encoding="utf-8", errors="replace") as lines:
                 first = self._parsed(1, lines.readline())
         except FileNotFoundError:
             return None
@@ -91,7 +93,8 @@ class RunFolder:
         Raises
         ------
         RunError
-            If another line cannot be read: what follows it may be all that keeps rows from being written twice.
+            If another line cannot be read: what follows it may be all that keeps rows from being written twice. If
+            their form is that of another version.
         """
         try:
             lines = self.ledger.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
@@ -99,7 +102,11 @@ class RunFolder:
             return []
         if lines and not lines[-1].endswith("\n"):
             lines.pop()
-        return [self._parsed(number, line) for number, line in enumerate(lines, 1)]
+        parsed = [self._parsed(number, line) for number, line in enumerate(lines, 1)]
+        if parsed and parsed[0].get("ledger") != LEDGER:
+            msg = f"run {self.run_id} was begun by another version of Laktory: what it committed is not known"
+            raise RunError(f"{msg}; run without resuming, or remove the folder {str(self.path)!r}")
+        return parsed
 
     def _parsed(self, number: int, line: str) -> dict[str, Any]:
         try:
@@ -123,9 +130,10 @@ class RunFolder:
         return self._status() == "succeeded"
 
     def _status(self) -> str | None:
+        """How the run ended; None if that is not known, as for one that was killed."""
         try:
             return str(json.loads(self.record.read_text(encoding="utf-8"))["status"])
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
             return None
 
     def write_record(self, record: dict[str, Any]) -> None:
@@ -134,9 +142,9 @@ class RunFolder:
 
 
 def run_folders(root: Path) -> list[RunFolder]:
-    """The runs below a root path, in the order they began."""
+    """The runs below a root path, in the order they began; what else lies there is of somebody else."""
     runs = root / "runs"
-    names = sorted(folder.name for folder in runs.iterdir() if folder.is_dir()) if runs.is_dir() else []
+    names = sorted(path.name for path in runs.iterdir() if _RUN.fullmatch(path.name)) if runs.is_dir() else []
     return [RunFolder(root, name) for name in names]
 
 
@@ -160,15 +168,17 @@ def last_unfinished(root: Path, pipeline: str, scope: Sequence[str]) -> RunFolde
 
 
 def prune(root: Path) -> None:
-    """Keep the last runs, and those that can be resumed; of older ones, intermediate results in use."""
+    """Keep the last runs, those that can be resumed or know types; of older ones, intermediate results in use."""
     folders = run_folders(root)
     resumable: list[RunFolder] | None = None
-    for run in folders[:-KEPT_RUNS]:
+    for number, run in enumerate(folders[:-KEPT_RUNS], 1):
         if resumable is None:
             resumable = [other for other in folders if _may_be_resumed(other, root)]
         if run in resumable:
             continue
         try:
+            if _knows_types(run, folders[number:]):
+                continue
             for other in resumable:
                 _note(run, other)
             # a folder that is removed by half must not look like a run that did not finish
@@ -179,6 +189,21 @@ def prune(root: Path) -> None:
     for run in folders:
         if run.scratch.exists() and not _may_be_resumed(run, root):
             remove_unheld(run.path, run.scratch)
+
+
+def _knows_types(run: RunFolder, later: Sequence[RunFolder]) -> bool:
+    """Whether nobody else can tell the types of a text file that it wrote: no later run has written it."""
+    wanted = [set(write["target"]) for write in _writes(run) if write["schema"] is not None]
+    for other in reversed(later):
+        if not wanted:
+            break
+        written = {key for write in _writes(other) for key in write["target"]}
+        wanted = [keys for keys in wanted if keys.isdisjoint(written)]
+    return bool(wanted)
+
+
+def _writes(run: RunFolder) -> list[dict[str, Any]]:
+    return [write for line in run.entries()[1:] for write in line.get("writes", ())]
 
 
 def _note(run: RunFolder, unfinished: RunFolder) -> None:

@@ -13,6 +13,7 @@ Whatever does not fit is refused.
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,7 @@ from laktory.runtime.ledger import (
     path_key,
     read_again,
     sink_target,
-    target_key,
+    target_keys,
     targets_of,
     undone_line,
 )
@@ -115,14 +116,18 @@ def finish_killed(root: Path, plan: Plan, *, owner: str, timeout: float) -> None
         if record is not None and any(_points_at(change.target, path) for change in record.changes):
             recover(str(path), owner=owner, timeout=timeout)
     with suppress(RunError):
-        header = (last.header() if last is not None and last.was_cut_off() else None) or {}
-        of_here = header.get("root") == path_key(str(root))
-        for path, kind in header["targets"].items() if of_here else ():
-            target = Target(path, kind)
+        for target in _named(last, root) if last is not None and last.was_cut_off() else ():
             if Path(staging_folder(target)).is_dir():
                 # another run that holds it tidies up itself
                 with suppress(SinkError, TargetLockedError):
                     Locks.acquire([target], owner=owner).release()
+
+
+def _named(killed: RunFolder, root: Path) -> list[Target]:
+    """Targets that a run has named; none if it ran elsewhere, before the root path was copied or moved."""
+    header = killed.header() or {}
+    of_here = header.get("root") == path_key(str(root))
+    return [Target(path, kind) for path, kind in header["targets"].items()] if of_here else []
 
 
 def _settle(killed: RunFolder, plan: Plan, root: Path) -> None:
@@ -130,9 +135,11 @@ def _settle(killed: RunFolder, plan: Plan, root: Path) -> None:
     with suppress(RunError):  # damaged: told when it is resumed
         ahead = [line for line in killed.lines() if "ahead" in line]
         targets = targets_of(plan, root) if ahead else {}
+        for target in _named(killed, root) if ahead else ():
+            targets |= dict.fromkeys(target_keys(target, root), target)
         for line in ahead:
-            target = targets.get(line["writes"][0]["target"])
-            if target is not None and Path(f"{staging_folder(target)}/{line['ahead']}").exists():
+            places = {targets[key] for key in line["writes"][0]["target"] if key in targets}
+            if any(Path(f"{staging_folder(place)}/{line['ahead']}").exists() for place in places):
                 append_line(killed.ledger, undone_line(line["node"]))
 
 
@@ -167,9 +174,6 @@ class _Resumption:
         self.plan, self.root, self.before, self.full_refresh = plan, root, before, full_refresh
         self.nodes = plan.pipeline.nodes_dict
         self.header, *self.lines = before.entries()
-        if self.header.get("ledger") != LEDGER:
-            msg = f"cannot resume: run {before.run_id} was begun by another version of Laktory; run without resuming"
-            raise RunError(msg)
         if self.header["full_refresh"] != full_refresh:
             was, now = ("was", "is not") if self.header["full_refresh"] else ("was not", "is")
             msg = f"cannot resume: the unfinished run {was} a full refresh and this one {now}; run both the same way"
@@ -222,6 +226,8 @@ class _Resumption:
             header = run.header() if run.run_id > self.header["job"] else None
             if header is not None and header.get("job") != self.header["job"]:
                 taken |= committed(run.entries()[1:], run.run_id)
+        cut_off = _cut_off(self.root, self.header["job"])
+        taken |= cut_off
         names = [*(node.name for node in running), *unfinished]
         for name in names:
             node = self.nodes[name]
@@ -230,7 +236,10 @@ class _Resumption:
                 if key not in taken:
                     continue
                 run_id, other = taken[key]
-                if run_id == self.before.run_id and other == name:
+                if key in cut_off:
+                    msg = f"node {other!r} of run {run_id} was stopped while it wrote to {what}, and what it had staged"
+                    msg = f"{msg} is gone: its rows may be there, or not"
+                elif run_id == self.before.run_id and other == name:
                     done = "appended rows" if mode == "APPEND" else "written rows"
                     msg = f"node {name!r} has {done}, and {reasons[name]}"
                 else:
@@ -247,6 +256,21 @@ class _Resumption:
             if of_job and other not in self.kept and other not in self.plan.by_name:
                 msg = f"cannot resume: node {node.name!r} reads {other!r}, which the unfinished run still has to run"
                 raise RunError(f"{msg}; select {other!r} too, or resume without a selection", node=node.name)
+
+
+def _cut_off(root: Path, job: str) -> dict[str, tuple[str, str]]:
+    """Where commits of runs since a job began may have written that nobody can finish: as `committed`.
+
+    Their targets do not point back at the records: the folders for staging were removed, or the project was moved
+    away from its targets.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for path in (root / "intents").glob("*.json"):
+        record = read_record(str(path))
+        run_id = Path(record.note["ledger"]).parent.name if record is not None else ""
+        if record is not None and run_id >= job:
+            found |= committed([json.loads(record.note["ledger_line"])], run_id)
+    return found
 
 
 def _refuse_renamed(plan: Plan, root: Path) -> None:
@@ -299,5 +323,5 @@ def _added_to(
     if not full_refresh and not customs_only:
         for sink in file_sinks(node):
             if sink.write_mode != "OVERWRITE":
-                keys[target_key(sink_target(sink), root)] = (repr(redact(sink.path)), sink.write_mode)
+                keys |= dict.fromkeys(target_keys(sink_target(sink), root), (repr(redact(sink.path)), sink.write_mode))
     return keys

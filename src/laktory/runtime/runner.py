@@ -29,7 +29,7 @@ from laktory.runtime.gate import Gate
 from laktory.runtime.ledger import file_sinks, sink_target
 from laktory.runtime.node import NodeContext, NodeResult
 from laktory.runtime.options import refuse_unknown_options
-from laktory.runtime.record import RunFolder, new_run_id, prune, versions
+from laktory.runtime.record import RunFolder, new_run_id, prune, run_folders, versions
 from laktory.runtime.resume import Job, finish_killed, open_job, start_line
 from laktory.runtime.sessions import Sessions
 from laktory.runtime.writing import sink_place
@@ -110,13 +110,12 @@ class _Run:
         self.options = options
         self.listener = listener
         self.root = Path(plan.pipeline.root_path).absolute()
-        self.run_id = new_run_id(self.root)
-        self.folder = RunFolder(self.root, self.run_id)
+        self._number()
         self.sessions = Sessions()
         self.gate = Gate()
+        self.locks: Locks | None = None
         self.turns = {name: Lock() for name, engine in ENGINES.items() if not engine.parallel}
         self.results: dict[str, NodeResult] = {}
-        self.job = Job(self.run_id, list(plan.selects), plan.node_names)
         self.outcomes: dict[str, dict[str, Any]] = {}
         self.rows_in: dict[str, int | None] = {}
         self.errors: list[BaseException] = []
@@ -127,6 +126,12 @@ class _Run:
                 self.downstream.setdefault(name, []).append(node.name)
         self.started = datetime.now(UTC)
         self.clock = time.perf_counter()
+
+    def _number(self) -> None:
+        """Be the latest run of the root path."""
+        self.run_id = new_run_id(self.root)
+        self.folder = RunFolder(self.root, self.run_id)
+        self.job = Job(self.run_id, list(self.plan.selects), self.plan.node_names)
 
     def execute(self) -> RunOutcome:
         if self.options.resume and not self.options.write_sinks:
@@ -169,8 +174,11 @@ class _Run:
             raise RunError(f"{msg}; set 'root_path' of the pipeline, or the setting 'runtime_root'") from error
         owner, timeout = f"run {self.run_id} of pipeline {self.plan.pipeline.name!r}", settings.lock_timeout
         locks.enter_context(Locks.acquire((), owner=owner, timeout=timeout, extra=str(self.root / "lock")))
+        if any(run.run_id > self.run_id for run in run_folders(self.root)):  # begun while this one waited for the lock
+            self._number()
         finish_killed(self.root, self.plan, owner=owner, timeout=timeout)
-        locks.enter_context(Locks.acquire(targets, owner=owner, timeout=timeout))
+        self.locks = locks.enter_context(Locks.acquire(targets, owner=owner, timeout=timeout))
+        locks.callback(self.gate.close)  # no lock goes while a node may commit
 
     def _open_folder(self) -> None:
         (self.root / "intents").mkdir(parents=True, exist_ok=True)
@@ -251,13 +259,14 @@ class _Run:
                     self._finish(name, future)
                     release(name)
         except BaseException:
-            self.sessions.interrupt()
-            self.gate.close()
-            # what stops at once removes what it has staged while the targets are still locked
-            wait(running, timeout=STOP_SECONDS)
-            self._stopped(running)
-            self.sessions.abandon()
-            pool.shutdown(wait=False, cancel_futures=True)
+            with ExitStack() as steps:  # the last one first, and each whatever a second Ctrl-C cuts short
+                steps.callback(pool.shutdown, wait=False, cancel_futures=True)
+                steps.callback(self.sessions.abandon)
+                steps.callback(self._stopped, running)
+                # what stops at once removes what it has staged while the targets are still locked
+                steps.callback(wait, running, timeout=STOP_SECONDS)
+                steps.callback(self.gate.close)
+                steps.callback(self.sessions.interrupt)
             raise
         pool.shutdown()
 
@@ -301,6 +310,7 @@ class _Run:
             named=options.named,
             folder=self.folder if options.write_sinks else None,
             intents=self.root / "intents" if options.write_sinks else None,
+            locks=self.locks,
             run_id=self.run_id,
             gate=self.gate,
             replace_all=options.full_refresh,

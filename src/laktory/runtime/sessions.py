@@ -38,7 +38,7 @@ class Sessions:
         self._held = [descriptor]
         self._open: dict[str, Session] = {}
         self._lock = threading.Lock()
-        self._finalizer = weakref.finalize(self, _close, self._open, self.scratch, self._held)
+        self._finalizer = weakref.finalize(self, _close, self._open, self.scratch, self._held, os.getpid())
 
     def get(self, engine: str) -> Session:
         """The session of an engine, by the value of `dataframe_backend`."""
@@ -67,7 +67,9 @@ class Sessions:
         self._finalizer()
 
 
-def _close(sessions: dict[str, Session], scratch: str, held: list[int]) -> None:
+def _close(sessions: dict[str, Session], scratch: str, held: list[int], process: int) -> None:
+    if os.getpid() != process:  # a forked child: all of it is still its parent's
+        return
     for session in sessions.values():
         session.close()
     shutil.rmtree(scratch, ignore_errors=True)
@@ -76,11 +78,13 @@ def _close(sessions: dict[str, Session], scratch: str, held: list[int]) -> None:
 
 
 _standing: Sessions | None = None
+_standing_lock = threading.Lock()
 
 
 def standing() -> Sessions:
     """Sessions for frames outside any run (``source.read()``), open until the process ends."""
     global _standing  # noqa: PLW0603
-    if _standing is None:
-        _standing = Sessions()
-    return _standing
+    with _standing_lock:
+        if _standing is None:
+            _standing = Sessions()
+        return _standing

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from laktory.errors import LaktoryError, RunError, SourceError
 from laktory.log import get_logger
 from laktory.models.dataframe.dataframeschema import DataFrameSchema
-from laktory.runtime.ledger import is_there, sink_target, target_key
+from laktory.runtime.ledger import is_there, sink_target, target_keys
 from laktory.runtime.reading import file_read
 from laktory.runtime.record import run_folders
 from laktory.storage import exists
@@ -55,20 +55,20 @@ def stored_read(sink: FileDataSink, session: Session, root: Path) -> FileRead:
     typed = session.capabilities.formats[sink.format].typed
     if sink.format == "DELTA" or (not sink.partition_by if typed else sink.writer_kwargs):
         return read
-    text = _latest(target_key(target, root), sink, root)
+    text = _latest(target_keys(target, root), sink, root)
     if text is None:
         _log.warning("The types of %s are not known, as no run here wrote it: they are told from its text", sink.path)
         return read
     return replace(read, schema=DataFrameSchema(columns=json.loads(text)).to_narwhals())
 
 
-def _latest(key: str, sink: FileDataSink, root: Path) -> str | None:
+def _latest(keys: list[str], sink: FileDataSink, root: Path) -> str | None:
     target = sink_target(sink)
     for run in reversed(run_folders(root)):
         with suppress(RunError):  # damaged
             for entry in reversed(run.entries()[1:]):
                 for line in entry.get("writes", ()):
-                    if line["target"] == key and is_there(target, line):
+                    if not set(keys).isdisjoint(line["target"]) and is_there(target, line):
                         schema: str | None = line.get("schema")
                         return schema
     return None

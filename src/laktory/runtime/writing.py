@@ -19,7 +19,7 @@ from laktory.errors import LaktoryError, SinkError, SourceError, within
 from laktory.log import get_logger
 from laktory.models.custom import LaktoryContext
 from laktory.runtime.custom import call
-from laktory.runtime.ledger import rows_read, scratch_line, sink_target, target_key, undone_line, write_line
+from laktory.runtime.ledger import rows_read, scratch_line, sink_target, target_keys, undone_line, write_line
 from laktory.runtime.reading import row_count
 from laktory.runtime.stored import schema_text
 from laktory.storage import commit, delta_schema, discard, exists, file_name, is_rename, open_staging, prepare, sync
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from laktory.engines.protocol import Session
     from laktory.models.datasinks import FileDataSink
     from laktory.runtime.gate import Gate
-    from laktory.storage import Change, Committed, Staging, Target
+    from laktory.storage import Change, Committed, Locks, Staging, Target
 
     Frame = nw.LazyFrame[Any]
 
@@ -104,6 +104,7 @@ def write_files(
     replace_all: bool,
     intent: str,
     note: dict[str, Any],
+    locks: Locks,
     gate: Gate,
     scratch: Output | None = None,
     scratch_read: FileRead | None = None,
@@ -117,6 +118,7 @@ def write_files(
     intent : path of the intent record
     note : the ledger, the root path of its pipeline, and the entry the commit writes there; that gets what was written
         under ``"writes"``
+    locks : hold the targets of the sinks
     gate : entered to commit
     scratch : one more output, an intermediate result that nobody else sees
     scratch_read : how to read it
@@ -137,6 +139,7 @@ def write_files(
     try:
         for sink in sinks:
             with within(*sink_place(sink), "path"):
+                locks.require([sink_target(sink)])
                 writes.append(_begin(sink, frame, session, run_id, seen, replace_all=replace_all))
         active = [write for write in writes if write is not None]
         outputs = [_output(write) for write in active]
@@ -163,6 +166,7 @@ def write_files(
             line["undone_line"] = undone_line(entry.get("node"))
         line["ledger_line"] = json.dumps(entry)
         with gate:
+            locks.require(change.target for change in changes)
             committed = commit(changes, intent_path=intent, note=line)
     except BaseException:
         discard([write.staging for write in writes if write is not None])
@@ -442,7 +446,7 @@ def _written(number: int, sink: FileDataSink, write: _SinkWrite | None, rows: in
     kept = None if write.typed and (typed or target.kind == "delta") else _as_text_holds(write.schema)
     line = write_line(
         number,
-        target_key(target, root),
+        target_keys(target, root),
         [(change.staged, "")] if is_file else [(f"{change.staged}/{name}", name) for name in change.files],
         rows=rows,
         offset=write.old_rows if is_file and write.mode == "APPEND" else None,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from laktory.storage.commits import Change, Committed, commit, is_rename, pointed_record, read_record
 from laktory.storage.delta import delta_schema
+from laktory.storage.delta import holds as delta_holds
 from laktory.storage.delta import version_of as delta_version
 from laktory.storage.files import append_line, remove, sink_errors, sync, write_text
 from laktory.storage.locks import Locks, recover, require_files
@@ -24,6 +25,7 @@ __all__ = [
     "Target",
     "append_line",
     "commit",
+    "delta_holds",
     "delta_schema",
     "delta_version",
     "discard",

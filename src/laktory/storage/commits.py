@@ -275,8 +275,16 @@ def _carry_out(record: Record, *, again: bool) -> list[Committed]:
 
 
 def _is_lost(change: Change) -> bool:
-    """Whether somebody removed what was staged and the target: nothing is left that could be committed."""
-    return not os.path.lexists(change.staged) and not os.path.lexists(change.target.path)
+    """Whether somebody removed what was staged, there or where it had arrived: it can no longer be committed."""
+    target, table = change.target, change.table
+    if target.kind == "file":
+        return not os.path.lexists(change.staged) and not os.path.lexists(target.path)
+    if table is not None and delta.version_of(target.path, table["id"]) is not None:
+        return False
+    return any(
+        not os.path.lexists(f"{change.staged}/{name}") and not os.path.lexists(f"{target.path}/{name}")
+        for name in change.files
+    )
 
 
 def _is_untouched(change: Change) -> bool:
@@ -340,13 +348,15 @@ def _apply(change: Change, *, again: bool) -> Committed:
         return Committed(target, (target.path,), change.rows, None)
     files = tuple(f"{target.path}/{name}" for name in change.files)
     if target.kind == "delta":
+        if again and (found := delta.version_of(target.path, (change.table or {})["id"])) is not None:
+            return Committed(target, files, change.rows, found)
         _move_in(change, again=again)
         version = delta.apply(target.path, change.mode, change.table or {}, again=again)
         return Committed(target, files, change.rows, version)
     if change.mode == "APPEND":
         _move_in(change, again=again)
     else:
-        _replace_folder(change, again=again)
+        _replace_folder(change)
     return Committed(target, files, change.rows, None)
 
 
@@ -359,15 +369,14 @@ def _replace_file(target: str, staged: str, *, again: bool) -> None:
     sync(os.path.dirname(target))  # noqa: PTH120
 
 
-def _replace_folder(change: Change, *, again: bool) -> None:
+def _replace_folder(change: Change) -> None:
     """Put the staged folder in the place of the target's.
 
     Where two folders cannot trade places in one step (some network file systems) the target is away between
     two renames; a kill in between is repaired by the next run.
     """
     target, staged = change.target.path, change.staged
-    arrived = os.path.lexists(f"{target}/{change.files[0]}") or (again and not os.path.lexists(staged))
-    if not arrived:
+    if not os.path.lexists(f"{target}/{change.files[0]}"):
         old = f"{staged}.old"
         if not os.path.lexists(target):
             os.rename(staged, target)  # noqa: PTH104

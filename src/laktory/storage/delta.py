@@ -26,16 +26,17 @@ from laktory.storage.deltatypes import delta_schema, not_null, schema_json, type
 from laktory.storage.files import make_folders, remove, sync
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import narwhals as nw
 
-__all__ = ["ConflictError", "apply", "delta_schema", "prepare", "version_of"]
+__all__ = ["ConflictError", "apply", "delta_schema", "holds", "prepare", "version_of"]
 
 _APP = "laktory"
 _TRIES = 20
 _CHECKPOINT_EVERY = 100
 _FEATURES = {"appendOnly", "invariants", "timestampNtz"}
+_SAFE = "/=!'()*~,;:@&+$"
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _PARTITION_TYPES = {"string", "byte", "short", "integer", "long", "boolean", "date"}
 
@@ -57,6 +58,11 @@ class _State:
     @property
     def fields(self) -> list[dict[str, Any]]:
         return json.loads(self.metadata["schemaString"])["fields"]  # type: ignore[no-any-return]
+
+    @property
+    def paths(self) -> set[str]:
+        """Files of the version, as the log has them."""
+        return set(self.table.get_add_actions().column("path").to_pylist())
 
 
 def prepare(
@@ -136,6 +142,12 @@ def version_of(path: str, commit: str) -> int | None:
     return None
 
 
+def holds(path: str, names: Iterable[str]) -> bool:
+    """Whether the latest version of a table has all these files; they lie there long after it has not."""
+    state = _read(path)
+    return state is not None and {quote(name, safe=_SAFE) for name in names} <= state.paths
+
+
 def _read(path: str) -> _State | None:
     deltalake = require("deltalake", "format: DELTA")
     log = Path(path) / "_delta_log"
@@ -197,8 +209,7 @@ def _actions(path: str, state: _State | None, mode: str, change: dict[str, Any])
     actions.append({"txn": {"appId": _APP, "version": transaction, "lastUpdated": now}})
     if mode == "OVERWRITE" and state is not None:
         actions += [
-            {"remove": {"path": name, "deletionTimestamp": now, "dataChange": True}}
-            for name in state.table.get_add_actions().column("path").to_pylist()
+            {"remove": {"path": name, "deletionTimestamp": now, "dataChange": True}} for name in sorted(state.paths)
         ]
     return actions + [{"add": add} for add in change["adds"]]
 
@@ -325,7 +336,7 @@ def _add(path: str, staged: str, name: str, partitions: list[str], types: dict[s
     # exact counts let readers count without reading; minima and maxima that are slightly wrong would hide rows
     statistics = {"numRecords": parquet.read_metadata(f"{staged}/{name}").num_rows}
     return {
-        "path": quote(name, safe="/=!'()*~,;:@&+$"),
+        "path": quote(name, safe=_SAFE),
         "partitionValues": values,
         "size": found.st_size,
         "modificationTime": int(found.st_mtime * 1000),

@@ -11,6 +11,7 @@ import fcntl
 import os
 import resource
 import time
+import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,45 @@ _SPARE_FILES = 128  # descriptors left to the engine when the limit is raised fo
 _NEEDED_FILES = 48  # without which no run begins; reading a Delta table takes 17
 
 
+class _LockFile:
+    """A lock file, open; the lock ends with the last reference to it: Ctrl-C may come before anybody has stored it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+
+    def take(self, owner: str) -> bool:
+        """Lock it; False if it has no name any more, since a holder that ended meanwhile unlinked it.
+
+        Raises
+        ------
+        BlockingIOError
+            Another holds it.
+        """
+        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not self.has_name():
+            return False
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n{owner}\n".encode(), 0)
+        return True
+
+    def has_name(self) -> bool:
+        """Whether it is the file of its name: a lock on one without a name excludes nobody."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), os.stat(self.path))  # noqa: PTH116
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_fd"):
+            self.close()
+
+
 class Locks:
     """The locks of all targets of a run; a context manager that releases them. Made by `acquire`."""
 
@@ -42,10 +82,10 @@ class Locks:
         self._owner = owner
         self._deadline = time.monotonic() + timeout
         self._spare: int | None = None
-        self._extra: int | None = None
-        self._extra_path = ""
-        self._held: dict[Target, int] = {}
+        self._extra: _LockFile | None = None
+        self._held: dict[Target, _LockFile] = {}
         self._made: list[str] = []
+        _all.add(self)
 
     @classmethod
     def acquire(cls, targets: Iterable[Target], *, owner: str, timeout: float = 0.0, extra: str | None = None) -> Locks:
@@ -72,8 +112,8 @@ class Locks:
             with sink_errors("lock the targets"):
                 locks._spare = os.open(os.devnull, os.O_RDONLY)
             if extra is not None:
-                locks._extra_path = os.path.abspath(extra)  # noqa: PTH100
-                locks._extra = locks._take(locks._extra_path, f"the pipeline (lock {locks._extra_path!r})")
+                path = os.path.abspath(extra)  # noqa: PTH100
+                locks._extra = locks._take(path, f"the pipeline (lock {path!r})")
             records = locks._take_all(dict(wanted))
             with sink_errors("lock the targets"):
                 for parent in {os.path.dirname(target.path) for target in locks._held}:  # noqa: PTH120
@@ -91,6 +131,22 @@ class Locks:
             raise
         return locks
 
+    def require(self, targets: Iterable[Target]) -> None:
+        """Refuse to write without a lock: to other places than those locked, or where somebody took the lock away.
+
+        Raises
+        ------
+        SinkError
+            Names the target.
+        """
+        for target in targets:
+            if target not in self._held:
+                msg = f"the sink leads to {target.path!r} now, which is not what was locked when it began"
+                raise SinkError(f"{msg}: a link or the working directory was changed meanwhile; run again")
+            if not self._held[target].has_name():
+                msg = f"the lock of {target.path!r} was removed meanwhile, so others may have written there"
+                raise SinkError(f"{msg}; run again, and leave {staging_folder(target)!r} alone")
+
     def release(self) -> None:
         """Give all locks back and remove the empty staging folders. Twice is once."""
         if self._spare is not None:  # cleaning up opens folders, also when descriptors ran out
@@ -100,11 +156,19 @@ class Locks:
             self._release_target(target)
         if self._extra is not None:
             with suppress(OSError):
-                os.unlink(self._extra_path)  # noqa: PTH108
-            os.close(self._extra)
+                if self._extra.has_name():
+                    os.unlink(self._extra.path)  # noqa: PTH108
+            self._extra.close()
             self._extra = None
         remove_made_folders(self._made)
         self._made = []
+
+    def forget(self) -> None:
+        """Close the descriptors and touch nothing else: in a forked child they are those of its parent."""
+        for lock in (*self._held.values(), self._extra):
+            if lock is not None:
+                lock.close()
+        self._held, self._extra, self._made = {}, None, []
 
     def __enter__(self) -> Self:
         return self
@@ -132,58 +196,63 @@ class Locks:
             for target in list(self._held):
                 self._release_target(target)
 
-    def _take(self, path: str, what: str) -> int:
+    def _take(self, path: str, what: str) -> _LockFile:
         while True:
             with sink_errors(f"lock {what}"):
-                fd = self._try(path)
-            if fd is not None:
-                return fd
+                lock = self._try(path)
+            if lock is not None:
+                return lock
             if time.monotonic() >= self._deadline:
                 msg = f"{what} is in use by {_holder(path)}"
                 raise TargetLockedError(msg)
             time.sleep(_POLL)
 
-    def _try(self, path: str) -> int | None:
-        """One try: the locked descriptor, None if another holds it."""
+    def _try(self, path: str) -> _LockFile | None:
+        """One try: the lock, None if another holds it."""
         folder = os.path.dirname(path)  # noqa: PTH120
         for _ in range(1000):
             try:
-                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+                lock = _LockFile(path)
             except FileNotFoundError:
                 with suppress(FileNotFoundError, FileExistsError):  # its holder is removing the folder right now
                     self._made += make_folders(os.path.dirname(folder))  # noqa: PTH120
                     os.mkdir(folder)  # noqa: PTH102 - brought to disk once for all targets of a parent
                     self._made.append(folder)
                 continue
-            locked = False
+            taken = False
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # a holder that ended meanwhile unlinked the file: a lock on a file without a name excludes nobody
-                with suppress(FileNotFoundError):
-                    locked = os.path.samestat(os.fstat(fd), os.stat(path))  # noqa: PTH116
-                if locked:
-                    os.ftruncate(fd, 0)
-                    os.pwrite(fd, f"{os.getpid()}\n{self._owner}\n".encode(), 0)
-                    return fd
+                taken = lock.take(self._owner)
             except BlockingIOError:
                 return None
-            except BaseException:
-                locked = False
-                raise
             finally:
-                if not locked:
-                    os.close(fd)
+                if not taken:
+                    lock.close()
+            if taken:
+                return lock
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
 
     def _release_target(self, target: Target) -> None:
-        folder = staging_folder(target)
+        lock = self._held.pop(target)
         with suppress(OSError, SinkError):
-            path = pointed_record(target)
-            if path is None or not Path(path).exists():
-                _sweep(target)
-            os.unlink(f"{folder}/{LOCK}")  # noqa: PTH108
-            os.rmdir(folder)  # noqa: PTH106 - stays while a pending commit needs it
-        os.close(self._held.pop(target))
+            if lock.has_name():  # else what lies there is of another run
+                path = pointed_record(target)
+                if path is None or not Path(path).exists():
+                    _sweep(target)
+                os.unlink(lock.path)  # noqa: PTH108
+                os.rmdir(staging_folder(target))  # noqa: PTH106 - stays while a pending commit needs it
+        lock.close()
+
+
+_all: weakref.WeakSet[Locks] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    """A child that outlives its parent (workers of a pool whose parent was killed do) must not keep its locks."""
+    for locks in list(_all):
+        locks.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)
 
 
 def recover(intent_path: str, *, owner: str = "recovery", timeout: float = 0.0) -> None:
