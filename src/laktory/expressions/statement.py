@@ -240,9 +240,8 @@ def _guarded(text: str, dialect: str, *, files: bool, misreads: frozenset[str]) 
     if tokens is None:
         return (_unclosed(text),)
     problems = [*_doubts(statement, tokens), *_denied_calls(statement, tokens, files=files)]
-    if (
-        not problems and _brackets(statement.sql, tokens) > MAX_SQL_DEPTH
-    ):  # before it is parsed: the parser may run out of stack
+    # before it is parsed: compiled sqlglot runs out of stack
+    if not problems and _brackets(statement.sql, tokens) > MAX_SQL_DEPTH:
         problems = [_too_deep()]
     return tuple(problems or _tree_problems(statement, tokens, dialect, files=files, misreads=misreads))
 

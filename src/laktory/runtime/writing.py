@@ -139,8 +139,9 @@ def write_files(
     try:
         for sink in sinks:
             with within(*sink_place(sink), "path"):
-                locks.require([sink_target(sink)])
-                writes.append(_begin(sink, frame, session, run_id, seen, replace_all=replace_all))
+                target = sink_target(sink)
+                locks.require([target])
+                writes.append(_begin(sink, target, frame, session, run_id, seen, replace_all=replace_all))
         active = [write for write in writes if write is not None]
         outputs = [_output(write) for write in active]
         if scratch is not None:
@@ -235,10 +236,17 @@ def write_custom(frame: Frame, sink: Any) -> None:
 
 
 def _begin(
-    sink: FileDataSink, frame: Frame, session: Session, run_id: str, seen: SeenFiles, *, replace_all: bool
+    sink: FileDataSink,
+    target: Target,
+    frame: Frame,
+    session: Session,
+    run_id: str,
+    seen: SeenFiles,
+    *,
+    replace_all: bool,
 ) -> _SinkWrite | None:
     """Decide what a sink's mode means here and now; None if there is nothing to do."""
-    target, there = sink_target(sink), None
+    there = None
     mode = "OVERWRITE" if replace_all else sink.write_mode
     if mode != "OVERWRITE":
         there = exists(target)
