@@ -252,6 +252,26 @@ def test_checkpoints_keep_the_table_readable(table, monkeypatch):
     assert rows(table) == [{"x": 9}]
 
 
+def test_what_a_killed_checkpoint_left_goes_with_the_next_run(table, monkeypatch):
+    monkeypatch.setattr("laktory.storage.delta._CHECKPOINT_EVERY", 1)
+    put(table, pl.DataFrame({"x": [1]}))
+    log = Path(table.path, "_delta_log")
+    of_another = log / f"{1:020d}.json#1"
+
+    def killed(path, version):
+        (log / f"{version:020d}.checkpoint.parquet#1").touch()
+        (log / "_last_checkpoint#12").touch()
+        of_another.touch()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("laktory.storage.delta._checkpoint", killed)
+        put(table, pl.DataFrame({"x": [2]}), "APPEND")
+    Locks.acquire([table], owner="next").release()
+    assert [path for path in log.iterdir() if "#" in path.name] == [of_another]
+    assert rows(table) == [{"x": 1}, {"x": 2}]
+
+
 def test_delta_schema():
     schema = nw.Schema(
         {

@@ -349,6 +349,7 @@ def _apply(change: Change, *, again: bool) -> Committed:
     files = tuple(f"{target.path}/{name}" for name in change.files)
     if target.kind == "delta":
         if again and (found := delta.version_of(target.path, (change.table or {})["id"])) is not None:
+            delta.tidy(target.path, killed=True)
             return Committed(target, files, change.rows, found)
         _move_in(change, again=again)
         version = delta.apply(target.path, change.mode, change.table or {}, again=again)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import narwhals as nw
 
-__all__ = ["ConflictError", "apply", "delta_schema", "holds", "prepare", "version_of"]
+__all__ = ["ConflictError", "apply", "delta_schema", "holds", "prepare", "tidy", "version_of"]
 
 _APP = "laktory"
 _TRIES = 20
@@ -115,7 +115,7 @@ def apply(path: str, mode: str, change: dict[str, Any], *, again: bool) -> int |
     """
     log = f"{path}/_delta_log"
     make_folders(log)
-    _remove_stale(log)
+    tidy(path, killed=again)
     for _ in range(_TRIES):
         state = _read(path)
         if again and state is not None and state.transaction >= change["transaction"]:
@@ -368,9 +368,12 @@ def _publish(log: str, version: int, actions: list[dict[str, Any]]) -> bool:
     return True
 
 
-def _remove_stale(log: str) -> None:
+def tidy(path: str, *, killed: bool) -> None:
+    """Remove what was being written to the log of a table, `killed`: also what its library had of a checkpoint."""
+    log = f"{path}/_delta_log"
+    stale = re.compile(r"\.laktory-[0-9a-f]{32}\.tmp" + (r"|.*checkpoint.*#\d+" if killed else ""))
     for name in os.listdir(log):  # noqa: PTH208
-        if re.fullmatch(r"\.laktory-[0-9a-f]{32}\.tmp", name):
+        if stale.fullmatch(name):
             remove(f"{log}/{name}")
 
 
