@@ -24,6 +24,8 @@ def main() -> None:
     try:
         app(prog_name="laktory")
     except SystemExit as end:
+        for number in (signal.SIGINT, signal.SIGTERM):  # Python would give up its handlers while it ends
+            signal.signal(number, signal.SIG_IGN)
         if end.code == 128 + signal.SIGINT:
             # Python sends itself a SIGINT at its end when the first one came while it made a dataclass
             atexit._run_exitfuncs()  # noqa: SLF001
