@@ -39,6 +39,7 @@ __all__ = [
     "TargetLockedError",
     "UnsupportedError",
     "UnsupportedNameError",
+    "shortened",
     "within",
 ]
 
@@ -56,7 +57,7 @@ class LaktoryError(Exception):
     path: tuple[str | int, ...] = ()
 
     def __str__(self) -> str:
-        return _shortened(super().__str__())
+        return shortened(super().__str__())
 
 
 MAX_LINES = 10
@@ -64,7 +65,8 @@ MAX_CHARACTERS = 1200
 """Nobody reads more of one error."""
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
+    """The beginning of a text, at most `MAX_LINES` and `MAX_CHARACTERS` of it."""
     lines = text.splitlines()
     if len(lines) > MAX_LINES:
         text = "\n".join([*lines[: MAX_LINES - 1], f"… and {len(lines) - MAX_LINES + 1} more lines"])
@@ -148,7 +150,7 @@ class RunError(LaktoryError, RuntimeError):
         self.told: str | None = None
 
     def __str__(self) -> str:
-        return _shortened(self.told) if self.told else super().__str__()
+        return shortened(self.told) if self.told else super().__str__()
 
 
 class SourceError(RunError):

@@ -350,3 +350,11 @@ def test_long_messages_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
 def test_log_level_of_the_user_is_kept(project: Path) -> None:
     logging.getLogger("laktory").setLevel("ERROR")
     assert call("run").output.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["version", "versoin", "plan"])
+def test_an_argument_of_any_length_is_quoted_in_part(command: str) -> None:
+    result = call(command, *["a/" * 3000] * 2)
+    assert result.exit_code == 2
+    assert result.stderr.strip()
+    assert len(result.stderr) <= 1_400

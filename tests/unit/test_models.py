@@ -192,6 +192,7 @@ BAD = [
         "backend 'PYSPARK' is not supported by this version",
         "POLARS, DUCKDB",
     ),
+    ({"name": "p", "dataframe_backend": object()}, "a object is not a dataframe backend", "valid: POLARS"),
     ({"name": "p", "dataframe_backend": "POLAR"}, "'POLAR' is not a dataframe backend", "did you mean 'POLARS'?"),
     (
         {"name": "p", "nodes": [node("a", sinks=[{"path": "x", "format": "CSV", "mode": "overwite"}])]},

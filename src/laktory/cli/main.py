@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from laktory.cli import console, options
 from laktory.cli.stopping import leave, stoppable
 from laktory.diagnostics import closest
+from laktory.errors import shortened
 
 __all__ = ["COMMANDS", "app"]
 
@@ -75,6 +76,8 @@ class _Commands(TyperGroup):
             raise typer.Exit(console.BROKEN_PIPE) from None
         except Exception as error:
             if type(error).__module__.startswith("typer."):
+                if isinstance(message := getattr(error, "message", None), str):
+                    vars(error)["message"] = shortened(message)  # it may quote an argument of any length
                 raise
             if stops:  # an engine made an error of its own of it
                 leave(console.report_stop(stops[0]))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.diagnostics import closest
 from laktory.models.base import is_variable
-from laktory.models.problems import describe, problem_error
+from laktory.models.problems import describe, problem_error, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,7 +48,7 @@ def refuse_unknown_kind(
             message = f"{what} of type {kind!r} is not supported by this version of Laktory: {planned[kind]}"
             raise problem_error(message, valid=list(types), key="type" if "type" in value else "")
         if "type" in value:
-            message = f"{value['type']!r} is not a type of {what}"
+            message = f"{shown(value['type'])} is not a type of {what}"
             raise problem_error(message, valid=list(types), hint=closest(value["type"], [*types, *planned]), key="type")
         ways = ", ".join(f"'{key}'" for key in dict.fromkeys(keys))
         guess = next((found for key in value if (found := closest(key, keys))), None)

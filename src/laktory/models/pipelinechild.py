@@ -10,7 +10,7 @@ from laktory.diagnostics import closest
 from laktory.engines.capabilities import ENGINES
 from laktory.enums import DataFrameBackends
 from laktory.models.base import BaseModel, is_variable
-from laktory.models.problems import problem_error
+from laktory.models.problems import problem_error, shown
 
 __all__ = ["PipelineChild", "Upper"]
 
@@ -32,7 +32,7 @@ def _known_backend(value: Any) -> Any:
     if isinstance(value, str) and value.upper() in DataFrameBackends.__members__:
         name = value.upper()
         raise problem_error(f"backend {name!r} is not supported by this version of Laktory", valid=valid)
-    raise problem_error(f"{value!r} is not a dataframe backend", valid=valid, hint=closest(value, valid))
+    raise problem_error(f"{shown(value)} is not a dataframe backend", valid=valid, hint=closest(value, valid))
 
 
 Backend = Annotated[DataFrameBackends | None, BeforeValidator(_known_backend)]

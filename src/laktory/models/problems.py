@@ -27,6 +27,7 @@ __all__ = [
     "problems_error",
     "problems_of",
     "raise_located",
+    "shown",
     "unique_spelling",
     "unknown_field",
 ]
@@ -144,12 +145,12 @@ def _problem(owner: type[pydantic.BaseModel] | None, path: Path, item: Any) -> P
         return Problem(_missing(str(path[-1])), path[:-1], hint=f"add {path[-1]!r}")
     if kind in ("literal_error", "enum"):
         valid = _literals(context["expected"])
-        return Problem(f"{_show(item['input'])} is not valid here", path, valid, closest(item["input"], valid))
+        return Problem(f"{shown(item['input'])} is not valid here", path, valid, closest(item["input"], valid))
     if kind in _EXPECTED:
         return Problem(f"expected {_EXPECTED[kind]}, found {describe(item['input'])}", path)
     if kind == "value_error":
         return Problem(str(context["error"]), path)
-    return Problem(f"{_show(item['input'])} is not valid here", path)
+    return Problem(f"{shown(item['input'])} is not valid here", path)
 
 
 def unknown_field(owner: type[pydantic.BaseModel] | None, path: Path) -> Problem:
@@ -343,7 +344,8 @@ def _literals(expected: str) -> list[str]:
     )
 
 
-def _show(value: object) -> str:
+def shown(value: object) -> str:
+    """A value in one short line: as it is written, or what it is."""
     text = repr(value) if isinstance(value, (str, int, float, bool)) else describe(value)
     return text if len(text) <= 80 else text[:79] + "…"
 
