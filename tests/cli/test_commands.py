@@ -358,3 +358,7 @@ def test_an_argument_of_any_length_is_quoted_in_part(command: str) -> None:
     assert result.exit_code == 2
     assert result.stderr.strip()
     assert len(result.stderr) <= 1_400
+
+
+def test_a_value_that_is_nested_without_end_is_a_text() -> None:
+    assert variables_of([f"x={'[' * 5000}"], None) == {"x": "[" * 5000}

@@ -81,6 +81,7 @@ VALUES = [
     ("'z' not in vars.name", True),
     ("vars.none is None", True),
     ("vars.x is not None", True),
+    ("(vars.x > 2) is True", True),
     ("'prod' if vars.env == 'prod' else 'test'", "test"),
     ("vars.items", [1, 2, 3]),
     ("vars.items[0]", 1),
@@ -447,6 +448,7 @@ MESSAGES = [
     ("'é' + (1 / 0)", "division by zero", 7),
     ("1 +\n 1 / 0", "division by zero", 5),
     ("vars.x + \n  vars.zz", "'zz' is not defined", 12),
+    ("vars.x is 257", "'is' asks for None, True or False only; use '=='", 0),
     ("1 << 2", "'<<' is not available", 0),
     ("[1, lambda: 2]", "functions cannot be defined", 4),
     ("(1 + ", "was never closed", 0),
@@ -560,3 +562,17 @@ def test_any_text_gives_a_value_or_an_expression_error(text: str) -> None:
     with suppress(DefinitionError):
         evaluate(text, NAMES)
     looks_like_code(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["pl.int_range(10**12)", "pl.int_range(0, -(10**12), -1)", "pl.int_range(5, 10**9, 3)"]
+)
+def test_a_range_without_end_is_refused(text: str) -> None:
+    with pytest.raises(ExpressionError, match="int_range is too large: at most 10,000,000 rows"):
+        evaluate(text, scope("NATIVE"))
+
+
+@pytest.mark.parametrize("text", ["pl.int_range(pl.len())", "pl.int_range(1, 4)", "pl.int_range(3, dtype=pl.Int32)"])
+def test_other_ranges_are_those_of_polars(text: str) -> None:
+    frame = pl.DataFrame({"x": [1, 2, 3]})
+    assert frame.select(evaluate(text, scope("NATIVE"))).to_series().len() == 3

@@ -194,6 +194,6 @@ def _scalar(text: str) -> Any:
 
     try:
         value = yaml.safe_load(text) if text.strip() else text
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, RecursionError):  # nested without end: no single value
         return text
     return text if isinstance(value, (dict, list, set, bytes)) else value

@@ -302,6 +302,8 @@ class _Interpreter:
                 raise self.error(node, "comparisons of column expressions cannot be chained; use .is_between() or &")
             if vocal and isinstance(operator, (ast.In, ast.NotIn, ast.Is, ast.IsNot)):
                 raise self.error(node, "'in' and 'is' do not work on column expressions; use .is_in() or .is_null()")
+            if isinstance(operator, (ast.Is, ast.IsNot)) and not any(isinstance(x, bool | None) for x in (left, right)):
+                raise self.error(node, "'is' asks for None, True or False only; use '==' for values")
             result = self.operate(node, operator, left, right)
             if index + 1 < len(node.ops) and not result:
                 return result

@@ -47,6 +47,8 @@ _NAMES = {
     ("NATIVE", "POLARS"): ("pl", "col", "lit", "sql_expr"),
 }
 
+_MAX_RANGE = 10_000_000
+
 _TAKES_PYTHON = frozenset(
     {
         *("map", "map_batches", "map_elements", "map_fields", "pipe", "pipe_with_dtype", "rolling_map"),
@@ -140,13 +142,25 @@ def _polars() -> dict[str, object]:
     import polars as pl
     from polars import selectors
 
-    members = _members(pl, f"{_DTYPES} {_POLARS}")
+    members = _members(pl, f"{_DTYPES} {_POLARS}") | {"int_range": _int_range}
     members["selectors"] = Vocabulary("pl.selectors", _members(selectors, _POLARS_SELECTORS))
     when = pl.when(pl.lit(value=True))
     chained = when.then(1).when(pl.lit(value=True))
     begun = (type(when), type(chained))
     vocabulary = Vocabulary("pl", members, (pl.Expr, *begun), (pl.DataType, pl.Field), _TAKES_PYTHON, begun)
     return {"pl": vocabulary, "col": pl.col, "lit": pl.lit, "sql_expr": pl.sql_expr}
+
+
+def _int_range(start: Any = 0, end: Any = None, step: int = 1, **options: Any) -> Any:
+    """As Polars has it, no longer than a column that somebody could want."""
+    import polars as pl
+
+    first, last = (0, start) if end is None else (start, end)
+    known = all(isinstance(bound, int) for bound in (first, last, step))
+    if known and step and (last - first) // step > _MAX_RANGE:
+        msg = f"int_range is too large: at most {_MAX_RANGE:,} rows"
+        raise ExpressionError(msg)
+    return pl.int_range(start, end, step, **options)
 
 
 def _members(module: Any, names: str) -> dict[str, Any]:
