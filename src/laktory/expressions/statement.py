@@ -38,6 +38,8 @@ __all__ = [
 T = TypeVar("T", bound="Hashable")
 
 _PLACEHOLDER = re.compile(r"\{([^\W\d][\w .@$|\[\]-]*)\}")
+_NOT_BARE = re.compile(r"['\"`#$]|--|/\*|//|\{[{%#]")
+"""Where quotes, comments and templates may begin: without them every placeholder is one."""
 _PIECES = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|--[^\n]*|/\*.*?\*/|/\*|.", re.DOTALL)
 _QUOTED = re.compile(r"[\"'`](\w+)[\"'`]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]|\r(?!\n)")
@@ -156,6 +158,8 @@ def placeholders(text: str) -> tuple[Placeholder, ...]:
     found = [Placeholder(match[1], match.start(), match.end()) for match in _PLACEHOLDER.finditer(text)]
     if not found:
         return ()
+    if not _NOT_BARE.search(text):
+        return tuple(found)
     # names of nodes may hold '--' or spaces: the tokenizer sees a plain word of the same length instead
     filled = _PLACEHOLDER.sub(lambda match: "{" + "_" * (len(match[0]) - 2) + "}", text)
     tokens = tokens_of(filled)
@@ -340,7 +344,9 @@ def _tree_problems(
     try:
         # statements that it does not know become Commands, which are refused with a message of ours
         with silence():
-            trees = reader(dialect).parse(statement.sql, error_level=ErrorLevel.IMMEDIATE)
+            read = reader(dialect)
+            read_before = tokens if read is reader() else read.tokenize(statement.sql)
+            trees = read.parser(error_level=ErrorLevel.IMMEDIATE).parse(read_before, statement.sql)
     except (SqlglotError, RecursionError) as error:
         return [_not_understood(statement, error)]
     roots = [tree for tree in trees if tree is not None and not isinstance(tree, exp.Semicolon)]
