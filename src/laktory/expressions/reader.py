@@ -24,7 +24,7 @@ _silent: ContextVar[bool] = ContextVar("silent", default=False)
 
 
 @lru_cache(maxsize=8)
-def reader(dialect: str = "duckdb") -> Dialect:
+def reader(dialect: str) -> Dialect:
     """Dialect of sqlglot to read with; those of the engines that run here are one, which also quotes with backticks."""
     if dialect == "postgres":
         return reader("duckdb")
@@ -48,7 +48,7 @@ def tokens_of(sql: str) -> list[Token] | None:
     from sqlglot.errors import SqlglotError
 
     try:
-        return list(reader().tokenize(sql))
+        return list(reader("duckdb").tokenize(sql))
     except SqlglotError:
         return None
 

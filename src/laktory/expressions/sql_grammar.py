@@ -108,7 +108,7 @@ def _parsed(text: str) -> exp.Expr:
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
 
-    dialect = reader()
+    dialect = reader("duckdb")
     try:
         tokens = dialect.tokenize(text)
         trees = dialect.parser().parse_into(exp.Expr, tokens, text)

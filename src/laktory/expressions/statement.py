@@ -345,7 +345,7 @@ def _tree_problems(
         # statements that it does not know become Commands, which are refused with a message of ours
         with silence():
             read = reader(dialect)
-            read_before = tokens if read is reader() else read.tokenize(statement.sql)
+            read_before = tokens if read is reader("duckdb") else read.tokenize(statement.sql)
             trees = read.parser(error_level=ErrorLevel.IMMEDIATE).parse(read_before, statement.sql)
     except (SqlglotError, RecursionError) as error:
         return [_not_understood(statement, error)]
