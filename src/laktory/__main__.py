@@ -6,6 +6,7 @@ import atexit
 import os
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def main() -> None:
     try:
         app(prog_name="laktory")
     except SystemExit as end:
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - a signal ends the wait for threads of users
         for number in (signal.SIGINT, signal.SIGTERM):  # Python would give up its handlers while it ends
             signal.signal(number, signal.SIG_IGN)
         if end.code == 128 + signal.SIGINT:

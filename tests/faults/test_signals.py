@@ -175,3 +175,21 @@ def test_random_moments(tmp_path):
             print("WRONG", wrong[-1])
     print(f"signals: {count} runs, {stopped} stopped, slowest {slowest:.2f} s, {len(wrong)} wrong")
     assert not wrong
+
+
+@pytest.mark.parametrize("number", list(CODES))
+def test_a_thread_that_a_reader_left_does_not_outlive_a_signal(tmp_path, number):
+    """The run is over, Python waits for the thread, and must not do so for ever."""
+    code = "import threading, time\ndef read():\n    threading.Thread(target=time.sleep, args=(60,)).start()\n"
+    (tmp_path / "leaves.py").write_text(f"{code}    return {{'x': [1]}}\n")
+    sink = {"path": "out.parquet", "format": "PARQUET"}
+    node = {"name": "a", "source": {"custom_reader": "leaves.read"}, "sinks": [sink]}
+    (tmp_path / "pipeline.yaml").write_text(json.dumps({"name": "p", "imports": ["leaves"], "nodes": [node]}))
+    process = start(
+        tmp_path, "run", PYTHONPATH=os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    )
+    wait_for(process, lambda: statuses(tmp_path) == ["succeeded"])
+    time.sleep(0.5)
+    assert process.poll() is None
+    code, err, seconds = stop(process, number)
+    assert (code, seconds < SECONDS) == (CODES[number], True), (code, err, seconds)

@@ -13,6 +13,7 @@ from laktory.engines._duckdb.failures import message_of, statement_failure
 from laktory.engines._duckdb.storing import columns_of
 from laktory.engines._duckdb.types import identifier
 from laktory.errors import StepError
+from laktory.expressions.reader import tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -161,10 +162,7 @@ def _column(statement: str, line: int, place: re.Match[str]) -> int:
 
 def _without_end(statement: str) -> str:
     """The statement without a semicolon at its end; comments after it go too."""
-    from sqlglot.dialects.duckdb import DuckDB
-
     if ";" not in statement:
         return statement
-    tokens = DuckDB.Tokenizer().tokenize(statement)
-    ends = [token for token in tokens if token.text == ";" and token.token_type.name == "SEMICOLON"]
+    ends = [token for token in tokens_of(statement) or () if token.text == ";" and token.token_type.name == "SEMICOLON"]
     return statement[: ends[0].start] if ends else statement

@@ -191,18 +191,16 @@ def _write(
     target = str(Path(output.path).absolute()) if many else _file(output)
     columns = _columns(output, relation)
     options = ", ".join(f"{name} {value}" for name, value in _options(output, many=many).items())
-    name = "laktory_frame"
+    source = "laktory_frame" if text is None else f"({text})"
     if text is None:
         # around the relation itself: nothing is rendered as text and parsed again
-        con.register(name, relation)
+        con.register(source, relation)
     try:
-        con.execute(
-            f"COPY (SELECT {columns} FROM {name if text is None else f'({text})'}) TO {literal(target)} ({options})"
-        )
+        con.execute(f"COPY (SELECT {columns} FROM {source}) TO {literal(target)} ({options})")
         [(rows, files)] = con.fetchall()
     finally:
         if text is None:
-            con.unregister(name)
+            con.unregister(source)
     return Staged(
         name_parts(output.path, output.stem, output.format) if many else tuple(map(str, files or (target,))), int(rows)
     )
