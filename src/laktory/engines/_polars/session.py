@@ -14,6 +14,7 @@ from laktory.engines._polars.memory import leave_room
 from laktory.engines._polars.methods import METHODS
 from laktory.engines._polars.readers import reader_arguments, reader_methods, scan_files
 from laktory.engines._polars.sql import query, syntax_error
+from laktory.engines._polars.widening import aggregates, widened
 from laktory.engines._polars.writers import stage_outputs, writer_arguments
 from laktory.engines.capabilities import POLARS
 from laktory.engines.errors import reason
@@ -104,7 +105,13 @@ class PolarsSession:
         StepError
             The statement cannot be planned; unknown columns may show only when it is computed.
         """
-        return nw.from_native(query(statement, {name: nw.to_native(frame) for name, frame in frames.items()}))
+        natives: dict[str, pl.LazyFrame] = {name: nw.to_native(frame) for name, frame in frames.items()}
+        if aggregates(statement):
+            with translated(self._reads):
+                statement = self._run(
+                    lambda: widened(statement, {name: frame.collect_schema() for name, frame in natives.items()})
+                )
+        return nw.from_native(query(statement, natives))
 
     def check_sql(self, statement: str) -> tuple[str, int | None, int | None] | None:
         """Syntax error as ``(message, line, column)`` or None."""

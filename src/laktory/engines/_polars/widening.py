@@ -1,0 +1,129 @@
+"""Aggregates in SQL over types in which Polars lets them overflow or lose digits: calculated in wider ones.
+
+Polars adds Int32 up in Int32, and wraps around. What an argument is only Polars knows, so it is asked: for the type
+of the argument over the FROM clause of its query, with frames that have no rows.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import polars as pl
+
+from laktory.errors import StepError
+from laktory.expressions.calls import calls
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from laktory.expressions.calls import Call
+
+__all__ = ["aggregates", "widened"]
+
+_LONG = 60
+
+
+class _Wider(NamedTuple):
+    """SQL types: of the argument, and of the result where it is not what comes out."""
+
+    argument: str
+    result: str | None = None
+
+
+_OF_FRACTIONS: Mapping[Any, _Wider] = {pl.Float32: _Wider("DOUBLE")}
+_OF_SUMS = {
+    **_OF_FRACTIONS,
+    **dict.fromkeys((pl.Null, pl.Boolean, pl.Int32, pl.UInt32), _Wider("BIGINT")),
+    # what does not fit stops the run, when it is cast back
+    **dict.fromkeys((pl.Int64, pl.UInt64), _Wider("HUGEINT", "BIGINT")),
+}
+_WIDER: Mapping[str, Mapping[Any, _Wider]] = {
+    "SUM": _OF_SUMS,
+    **dict.fromkeys(("AVG", "STDDEV", "STDDEV_SAMP", "VARIANCE", "VAR_SAMP"), _OF_FRACTIONS),
+}
+_NAMES = frozenset(_WIDER)
+_MENTIONED = re.compile(rf"\b(?:{'|'.join(_WIDER)})\b", re.IGNORECASE)
+
+
+def aggregates(statement: str) -> bool:
+    """Whether `widened` may have something to do."""
+    return _MENTIONED.search(statement) is not None
+
+
+def widened(statement: str, schemas: Mapping[str, pl.Schema]) -> str:
+    """The statement with the arguments of its aggregates cast to types that hold the result.
+
+    Parameters
+    ----------
+    schemas : of the frames, by the names the statement has for them
+
+    Raises
+    ------
+    StepError
+        Polars takes the statement, but the type of an argument cannot be told.
+    """
+    empty = pl.SQLContext({name: pl.LazyFrame(schema=schema) for name, schema in schemas.items()})
+    text = _Text(statement)
+    for call in calls(statement, _NAMES):
+        dtype = _type_of(call, text, empty)
+        if dtype is None:
+            if _schema(statement, empty) is None:
+                return statement  # Polars says best why
+            found = statement[slice(*call.argument)]
+            shown = found if len(found) <= _LONG else found[: _LONG - 1] + "…"
+            msg = f"SQL: the type of '{shown}' in {call.name}(…) cannot be told where it stands"
+            raise StepError(f"{msg}; write {call.name}(CAST({shown} AS BIGINT)), or AS DOUBLE")
+        wider = _WIDER[call.name].get(dtype.base_type())
+        if wider is not None:
+            text.cast(*call.argument, wider.argument)
+            if wider.result is not None:
+                text.cast(*call.whole, wider.result)
+    return text.part(0, len(statement))
+
+
+class _Text:
+    """A text in which expressions are cast, those inside of others first."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.begun: dict[int, str] = {}
+        self.ended: dict[int, str] = {}
+
+    def cast(self, start: int, end: int, dtype: str) -> None:
+        self.begun[start] = "CAST(" + self.begun.get(start, "")
+        self.ended[end] = self.ended.get(end, "") + f" AS {dtype})"
+
+    def part(self, start: int, end: int) -> str:
+        parts, position = [], start
+        for place in sorted({start, end, *self.begun, *self.ended}):
+            if start <= place <= end:
+                parts.append(self.text[position:place])
+                parts.append(self.ended.get(place, "") if place > start else "")
+                parts.append(self.begun.get(place, "") if place < end else "")
+                position = place
+        return "".join(parts)
+
+
+def _type_of(call: Call, text: _Text, empty: pl.SQLContext[Any]) -> pl.DataType | None:
+    """Type of the argument of a call, None if it cannot be told."""
+    named = ", ".join(text.part(*definition) for definition in call.definitions)
+    rows = ["" if call.tables is None else text.part(*call.tables)]
+    if call.head is not None:
+        rows.append(f"FROM ({text.part(*call.head)}) AS laktory_query")
+    questions = [f"({text.part(*call.argument)}) AS laktory_type {tables}" for tables in rows]
+    if call.cast is not None:
+        questions.append(f"CAST(NULL AS {text.part(*call.cast)}) AS laktory_type")
+    for question in questions:
+        schema = _schema(f"{f'WITH {named} ' if named else ''}SELECT {question}", empty)
+        if schema is not None:
+            return schema.get("laktory_type")
+    return None
+
+
+def _schema(statement: str, empty: pl.SQLContext[Any]) -> pl.Schema | None:
+    """Columns of a query, None if Polars does not take it."""
+    try:
+        return empty.execute(statement, eager=False).collect_schema()
+    except pl.exceptions.PolarsError:
+        return None

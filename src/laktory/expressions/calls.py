@@ -1,0 +1,202 @@
+"""Calls of functions in a statement, each with the query that it belongs to.
+
+Pure functions on text. Names of tables and columns stay as they are written: what they mean, an engine says.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from laktory.expressions.reader import tokens_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlglot.tokenizer_core import Token
+
+__all__ = ["Call", "Span", "calls"]
+
+_UNITING = frozenset({"UNION", "INTERSECT", "EXCEPT"})
+_AFTER_ROWS = frozenset({"HAVING", "QUALIFY", "ORDER", "LIMIT", "OFFSET", "FETCH"})
+_AFTER_TABLES = _AFTER_ROWS | {"SELECT", "WHERE", "GROUP", "WINDOW", ";"}
+
+
+class Span(NamedTuple):
+    """``text[start:end]``."""
+
+    start: int
+    end: int
+
+
+class Call(NamedTuple):
+    """``name(argument)`` of one argument.
+
+    Attributes
+    ----------
+    name : upper case
+    whole : with the FILTER and OVER that belong to it
+    argument : without DISTINCT
+    cast : the type, where the argument is ``CAST(… AS type)``
+    tables : FROM clause of its query
+    head : its query up to HAVING, QUALIFY or ORDER BY, if it stands there and may use names of the SELECT list
+    definitions : those of WITH that its query may use
+    """
+
+    name: str
+    whole: Span
+    argument: Span
+    cast: Span | None
+    tables: Span | None
+    head: Span | None
+    definitions: tuple[Span, ...]
+
+
+@lru_cache(maxsize=1_000)
+def calls(sql: str, names: frozenset[str]) -> tuple[Call, ...]:
+    """Calls of the named functions, those first on which the types of others depend.
+
+    Empty when a quote or a bracket is not closed.
+    """
+    tokens = tokens_of(sql)
+    try:
+        return () if tokens is None else tuple(_Statement(sql, tokens).calls(names))
+    except (IndexError, KeyError):  # brackets that do not match
+        return ()
+
+
+class _Statement:
+    """Tokens with their brackets; -1 stands for a bracket around all."""
+
+    def __init__(self, sql: str, tokens: list[Token]) -> None:
+        self.sql, self.tokens = sql, tokens
+        self.closing = {-1: len(tokens)}
+        self.around: list[int] = []
+        opened = [-1]
+        for index, token in enumerate(tokens):
+            if sql[token.start] in ")]}":
+                self.closing[opened.pop()] = index
+            self.around.append(opened[-1])
+            if sql[token.start] in "([{":
+                opened.append(index)
+
+    def calls(self, names: frozenset[str]) -> list[Call]:
+        found = []
+        for index, token in enumerate(self.tokens[:-2]):
+            if token.text.upper() not in names or self.sql[token.start] == "'" or self.text(index + 1) != "(":
+                continue
+            last = self.closing[index + 1] - 1
+            first = index + 2 + (self.word(index + 2) in {"DISTINCT", "ALL"})
+            if first > last or self.text(index - 1) == ".":
+                continue
+            query = self.query_of(index)
+            call = Call(
+                token.text.upper(),
+                self.span(index, self.end_of_call(last + 1)),
+                self.span(first, last),
+                self.cast(first, last),
+                *self.rows_of(index, query),
+                tuple(self.definitions(index, query)),
+            )
+            found.append(((self.closing[query], last), call))
+        return [call for _, call in sorted(found, key=lambda item: item[0])]
+
+    # ---- looking at tokens -------------------------------------------------------------------------
+
+    def text(self, index: int) -> str:
+        """As it is written, quotes included."""
+        if not 0 <= index < len(self.tokens):
+            return ""
+        token = self.tokens[index]
+        return self.sql[token.start : token.end + 1]
+
+    def word(self, index: int) -> str:
+        """A word in upper case, if it may be one of the language; of several, the first."""
+        named = self.text(index - 1).upper() in {".", "AS"}
+        return "" if named else (self.text(index).upper().split() or [""])[0]
+
+    def span(self, first: int, last: int) -> Span:
+        return Span(self.tokens[first].start, self.tokens[last].end + 1)
+
+    def level(self, bracket: int) -> Iterator[int]:
+        """Tokens inside a bracket, without those in brackets of their own."""
+        index = bracket + 1
+        while index < self.closing[bracket]:
+            yield index
+            index = self.closing.get(index, index) + 1
+
+    def lifted(self, index: int, bracket: int) -> int:
+        """The token at the level of a bracket around it."""
+        while self.around[index] != bracket:
+            index = self.around[index]
+        return index
+
+    # ---- parts of a query --------------------------------------------------------------------------
+
+    def query_of(self, index: int) -> int:
+        bracket = self.around[index]
+        while bracket != -1 and not any(self.word(part) == "SELECT" for part in self.level(bracket)):
+            bracket = self.around[bracket]
+        return bracket
+
+    def end_of_call(self, index: int) -> int:
+        for word in ("FILTER", "OVER"):
+            if self.word(index + 1) == word:
+                index += 2
+                index = self.closing.get(index, index)
+        return index
+
+    def cast(self, first: int, last: int) -> Span | None:
+        if self.word(first) != "CAST" or self.closing.get(first + 1) != last:
+            return None
+        said = [part for part in self.level(first + 1) if self.text(part).upper() == "AS"]
+        return self.span(said[-1] + 1, last - 1) if said and said[-1] + 1 < last else None
+
+    def rows_of(self, index: int, bracket: int) -> tuple[Span | None, Span | None]:
+        """FROM clause of the SELECT around a token, and the SELECT up to the clause that the token is in."""
+        here = self.lifted(index, bracket)
+        before: list[int] = []
+        after: list[int] = []
+        for part in self.level(bracket):
+            if self.word(part) in _UNITING and self.text(part - 1) != "*":
+                if part > here:
+                    break
+                before = []
+            else:
+                (before if part < here else after).append(part)
+        parts = [*before, *after]
+        begun = next((part for part in parts if self.is_from(part)), None)
+        tables = head = None
+        if begun is not None:
+            tables = self.up_to(begun, parts, _AFTER_TABLES)
+        starts = next((part for part in parts if self.word(part) in {"SELECT", "FROM"}), None)
+        if starts is not None and any(self.word(part) in _AFTER_ROWS for part in before):
+            head = self.up_to(starts, parts, _AFTER_ROWS)
+        return tables, head
+
+    def up_to(self, first: int, parts: list[int], words: frozenset[str]) -> Span:
+        inside = [part for part in parts if part > first]
+        end = next((part for part in inside if self.word(part) in words), None)
+        last = max(part for part in [first, *inside] if end is None or part < end)
+        return self.span(first, self.closing.get(last, last))
+
+    def is_from(self, index: int) -> bool:
+        compared = self.word(index - 1) == "DISTINCT" and self.word(index - 2) in {"IS", "NOT"}
+        return self.word(index) == "FROM" and not compared
+
+    def definitions(self, index: int, bracket: int) -> list[Span]:
+        """Of WITH around a token, the outermost first; a definition sees those before it."""
+        outer = self.definitions(bracket, self.around[bracket]) if bracket != -1 else []
+        if self.word(bracket + 1) != "WITH":
+            return outer
+        here = self.lifted(index, bracket)
+        begun = bracket + 2 + (self.word(bracket + 2) == "RECURSIVE")
+        for part in self.level(bracket):
+            if self.text(part) == "(" and self.text(part - 1).upper() in {"AS", "MATERIALIZED"}:
+                if part == here:
+                    break
+                outer.append(self.span(begun, self.closing[part]))
+                begun = self.closing[part] + 2
+                if self.text(begun - 1) != ",":
+                    break
+        return outer

@@ -1,0 +1,175 @@
+"""Sums in SQL steps: one type and one value on every engine, whatever the width of what is added up."""
+
+from __future__ import annotations
+
+import importlib
+
+import narwhals as nw
+import polars as pl
+import pytest
+
+from laktory.engines.capabilities import ENGINES
+from laktory.errors import StepError
+from laktory.transforms.sql import run_statement
+
+TOP = 2**31 - 1
+ROWS = pl.DataFrame(
+    {
+        "g": [1, 1, 2, 2],
+        "k": [1, 2, 3, 4],
+        "i32": pl.Series([TOP, TOP, 1, None], dtype=pl.Int32),
+        "u32": pl.Series([2**32 - 1, 1, 1, None], dtype=pl.UInt32),
+        "i16": pl.Series([2**15 - 1] * 4, dtype=pl.Int16),
+        "big": pl.Series([2**62, 2**62 - 1, 1, None]),
+        "u64": pl.Series([2**62, 1, 1, None], dtype=pl.UInt64),
+        "f32": pl.Series([0.5, 2.0**24, 1.0, None], dtype=pl.Float32),
+        "d": pl.Series([1, 2, 3, 4]).cast(pl.Decimal(10, 2)),
+        "ok": [True, True, False, None],
+    }
+)
+WIDE = 2 * TOP + 1
+TWO = "SELECT g, SUM(i32) AS s FROM {df} GROUP BY g"
+
+
+SUMS: list[tuple[str, list[object]]] = [
+    ("SELECT SUM(i32) AS r FROM {df}", [WIDE]),
+    ("SELECT sum (u32) AS r FROM {df}", [2**32 + 1]),
+    ("SELECT SUM(i16) AS r FROM {df}", [4 * (2**15 - 1)]),
+    ("SELECT SUM(big) AS r FROM {df} WHERE k < 3", [2**63 - 1]),
+    ("SELECT SUM(u64) AS r FROM {df}", [2**62 + 2]),
+    ("SELECT SUM(ok) AS r FROM {df}", [2]),
+    ("SELECT SUM(CASE WHEN ok THEN 1 ELSE 0 END) AS r FROM {df}", [2]),
+    ("SELECT SUM(CASE WHEN ok THEN 2147483647 ELSE 0 END) AS r FROM {df}", [2 * TOP]),
+    ("SELECT SUM(1) AS r FROM {df}", [4]),
+    ("SELECT SUM(NULL) AS r FROM {df}", [None]),
+    ("SELECT SUM(i32) AS r FROM {df} WHERE k > 9", [None]),
+    ("SELECT SUM(i32) AS r FROM {df} WHERE k > 9 GROUP BY g", []),
+    ("SELECT SUM(i32) AS r FROM {df} GROUP BY g", [2 * TOP, 1]),
+    ("SELECT SUM(DISTINCT i32) AS r FROM {df}", [TOP + 1]),
+    ("SELECT SUM(ALL i32) AS r FROM {df}", [WIDE]),
+    ("SELECT SUM(i32) FILTER (WHERE ok) AS r FROM {df}", [2 * TOP]),
+    ("SELECT SUM(big) FILTER (WHERE NOT ok) AS r FROM {df}", [1]),
+    ("SELECT SUM(i32) OVER (PARTITION BY g) AS r FROM {df}", [2 * TOP, 2 * TOP, 1, 1]),
+    ("SELECT SUM(i32) OVER (ORDER BY k) AS r FROM {df}", [TOP, 2 * TOP, WIDE, WIDE]),
+    ("SELECT SUM(big) OVER (PARTITION BY g) AS r FROM {df}", [2**63 - 1, 2**63 - 1, 1, 1]),
+    (
+        "SELECT SUM(i32) OVER (ORDER BY k ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS r FROM {df}",
+        [TOP, 2 * TOP, WIDE, WIDE],
+    ),
+    ("SELECT SUM(i32) OVER w AS r FROM {df} WINDOW w AS (PARTITION BY g)", [2 * TOP, 2 * TOP, 1, 1]),
+    ("SELECT SUM(i32) + SUM(u32) + 1 AS r FROM {df}", [WIDE + 2**32 + 2]),
+    ("SELECT COALESCE(SUM(i32) * 2, 0) AS r FROM {df}", [2 * WIDE]),
+    ("SELECT SUM(-i32) AS r FROM {df}", [-WIDE]),
+    ("SELECT MAX(k) AS r FROM {df} GROUP BY g HAVING SUM(i32) > 3000000000", [2]),
+    ("SELECT k AS r FROM {df} QUALIFY SUM(i32) OVER (PARTITION BY g) > 3000000000", [1, 2]),
+    ("SELECT g AS r FROM {df} GROUP BY g ORDER BY SUM(i32) LIMIT 1", [2]),
+    ("SELECT i32 AS v, k AS r FROM {df} QUALIFY SUM(v) OVER (PARTITION BY g) > 3000000000", [1, 2]),
+    # the type of what is added up comes from another sum
+    ("SELECT SUM(SUM(i32)) OVER () AS r FROM {df} GROUP BY g", [WIDE, WIDE]),
+    (f"SELECT SUM(s) AS r FROM ({TWO}) AS t", [WIDE]),
+    (f"WITH a AS ({TWO}), b AS (SELECT s + s AS t FROM a) SELECT SUM(t) AS r FROM b", [2 * WIDE]),
+    (f"WITH b AS (WITH a AS ({TWO}) SELECT s FROM a) SELECT SUM(s) AS r FROM b", [WIDE]),
+    (f"WITH a AS ({TWO}) SELECT SUM(x.s) AS r FROM (SELECT SUM(a.s) AS s FROM a) AS x", [WIDE]),
+    ("SELECT SUM(i32) AS r FROM {df} UNION ALL SELECT SUM(u32) FROM {df}", [WIDE, 2**32 + 1]),
+    ("SELECT k AS r FROM {df} UNION ALL (SELECT SUM(i32) AS r FROM {df})", [1, 2, 3, 4, WIDE]),
+    ("SELECT k AS r FROM {df} EXCEPT SELECT SUM(i32) AS r FROM {df}", [1, 2, 3, 4]),
+    ("SELECT SUM(l.i32) AS r FROM {df} AS l JOIN {df} AS q ON l.k = q.k AND q.i32 IS DISTINCT FROM 0", [WIDE]),
+    ("SELECT SUM(l.i32 + q.k) AS r FROM {df} AS l, {df} AS q WHERE l.k = 3 AND q.k = 4", [5]),
+    ("SELECT k AS r FROM {df} WHERE k < (SELECT SUM(i32) FROM {df}) AND k > 3", [4]),
+    ("SELECT (SELECT SUM(i32) FROM {df}) AS r FROM {df} WHERE k = 1", [WIDE]),
+    ("SELECT SUM(column0) AS r FROM (VALUES (2147483647), (1)) AS t(column0)", [TOP + 1]),
+    # words that only look like it
+    ("SELECT SUM(i32 /* SUM(u32) FROM x */) AS r -- SUM(\nFROM {df}", [WIDE]),
+    ('SELECT "sum"("i32") AS r FROM {df}', [WIDE]),
+    ("SELECT LENGTH('SUM(x)') + SUM(i32) AS r FROM {df}", [WIDE + 6]),
+    ("SELECT SUM(sum) AS r FROM (SELECT i32 AS sum FROM {df}) AS t", [WIDE]),
+    ("SELECT SUM(t.from) AS r FROM (SELECT i32 AS from FROM {df}) AS t", [WIDE]),
+    ("SELECT SUM(EXTRACT(YEAR FROM DATE '2024-01-31')) AS r FROM {df}", [4 * 2024]),
+]
+
+
+FRACTIONS = [
+    ("SELECT SUM(f32) AS r FROM {df}", 2.0**24 + 1.5),
+    ("SELECT SUM(f32) OVER () AS r FROM {df} LIMIT 1", 2.0**24 + 1.5),
+    ("SELECT AVG(f32) AS r FROM {df} WHERE k < 3", 2.0**23 + 0.25),
+    ("SELECT VARIANCE(f32) AS r FROM {df} WHERE k < 3", (2.0**24 - 0.5) ** 2 / 2),
+    ("SELECT AVG(i32) AS r FROM {df} WHERE k < 3", float(TOP)),
+]
+
+OVERFLOWS = [
+    *(
+        "SUM(big)",
+        "SUM(DISTINCT big)",
+        "SUM(big) FILTER (WHERE k > 0)",
+        "SUM(big) OVER ()",
+        "SUM(big) OVER (ORDER BY k)",
+    ),
+    *("SUM(big + 1)", "SUM(u64 * 2)"),
+]
+
+
+@pytest.fixture(scope="module", params=list(ENGINES))
+def session(request, tmp_path_factory):
+    """One for all: nothing is left behind between two queries."""
+    module, _, name = ENGINES[request.param].entry.partition(":")
+    opened = getattr(importlib.import_module(module), name)(str(tmp_path_factory.mktemp("scratch")))
+    yield opened
+    opened.close()
+
+
+def summed(session, sql):
+    frame = run_statement(sql, session, {"df": session.adopt(ROWS)})
+    return session.schema(frame), session.collect(frame).collect("polars").to_native()
+
+
+@pytest.mark.parametrize(("sql", "wanted"), SUMS, ids=[sql for sql, _ in SUMS])
+def test_a_sum_of_whole_numbers_is_int64_and_right(session, sql, wanted):
+    schema, found = summed(session, sql)
+    assert schema["r"] == nw.Int64
+    assert sorted(found["r"].to_list(), key=str) == sorted(wanted, key=str)
+
+
+@pytest.mark.parametrize(("sql", "wanted"), FRACTIONS)
+def test_fractions_of_32_bits_are_added_up_in_64(session, sql, wanted):
+    schema, found = summed(session, sql)
+    assert schema["r"] == nw.Float64
+    assert found["r"].to_list() == [wanted]
+
+
+def test_a_sum_of_decimals_stays_one(session):
+    schema, found = summed(session, "SELECT SUM(d) AS r FROM {df}")
+    assert schema["r"] == nw.Decimal(38, 2)
+    assert str(found["r"][0]) == "10.00"
+
+
+@pytest.mark.parametrize("call", OVERFLOWS)
+def test_a_sum_that_does_not_fit_into_64_bits_stops_the_run(session, call):
+    with pytest.raises(StepError, match="is out of range of 64 bits; CAST to DOUBLE or DECIMAL"):
+        summed(session, f"SELECT {call} AS r FROM {{df}}")
+
+
+def test_columns_keep_their_names(session):
+    if session.capabilities.name == "POLARS":
+        assert summed(session, "SELECT SUM(i32), SUM(big) + 1, g FROM {df} GROUP BY g")[0].names() == [
+            "i32",
+            "big",
+            "g",
+        ]
+
+
+def test_what_the_engine_does_not_take_is_told_as_before(session):
+    with pytest.raises(StepError, match="nope"):
+        summed(session, "SELECT SUM(nope) AS r FROM {df}")
+    with pytest.raises(StepError, match="(?i)sum"):
+        summed(session, "SELECT SUM(CAST(k AS VARCHAR)) AS r FROM {df}")
+
+
+def test_a_sum_of_a_type_that_cannot_be_told_is_refused():
+    """Polars takes names of the SELECT list in QUALIFY, and a window that is named after it."""
+    from laktory.engines._polars.widening import widened
+
+    frames = {"t": ROWS.schema}
+    sql = "SELECT i32 AS v, SUM(k) OVER w AS s FROM t QUALIFY SUM({v}) OVER w > 3 WINDOW w AS (PARTITION BY g)"
+    with pytest.raises(StepError, match=r"the type of 'v' in SUM\(…\) cannot be told where it stands"):
+        widened(sql.format(v="v"), frames)
+    assert "SUM(CAST(CAST(v AS BIGINT) AS HUGEINT))" in widened(sql.format(v="CAST(v AS BIGINT)"), frames)
