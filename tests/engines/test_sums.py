@@ -68,6 +68,7 @@ SUMS: list[tuple[str, list[object]]] = [
     ("SELECT SUM(SUM(i32)) OVER () AS r FROM {df} GROUP BY g", [WIDE, WIDE]),
     (f"SELECT SUM(s) AS r FROM ({TWO}) AS t", [WIDE]),
     (f"WITH a AS ({TWO}), b AS (SELECT s + s AS t FROM a) SELECT SUM(t) AS r FROM b", [2 * WIDE]),
+    (f'WITH "a A" AS ({TWO}), "b""B"(t) AS (SELECT s FROM "a A") SELECT SUM(t) AS r FROM "b""B"', [WIDE]),
     (f"WITH b AS (WITH a AS ({TWO}) SELECT s FROM a) SELECT SUM(s) AS r FROM b", [WIDE]),
     (f"WITH a AS ({TWO}) SELECT SUM(x.s) AS r FROM (SELECT SUM(a.s) AS s FROM a) AS x", [WIDE]),
     ("SELECT SUM(i32) AS r FROM {df} UNION ALL SELECT SUM(u32) FROM {df}", [WIDE, 2**32 + 1]),

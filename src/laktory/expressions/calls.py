@@ -6,16 +6,15 @@ Pure functions on text. Names of tables and columns stay as they are written: wh
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from laktory.expressions.reader import tokens_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sqlglot.tokenizer_core import Token
 
-__all__ = ["Call", "Span", "calls"]
+__all__ = ["Call", "Definition", "Span", "calls"]
 
 _UNITING = frozenset({"UNION", "INTERSECT", "EXCEPT"})
 _AFTER_ROWS = frozenset({"HAVING", "QUALIFY", "ORDER", "LIMIT", "OFFSET", "FETCH"})
@@ -27,6 +26,13 @@ class Span(NamedTuple):
 
     start: int
     end: int
+
+
+class Definition(NamedTuple):
+    """``name AS (…)`` of a WITH."""
+
+    name: str
+    whole: Span
 
 
 class Call(NamedTuple):
@@ -49,7 +55,7 @@ class Call(NamedTuple):
     cast: Span | None
     tables: Span | None
     head: Span | None
-    definitions: tuple[Span, ...]
+    definitions: tuple[Definition, ...]
 
 
 @lru_cache(maxsize=1_000)
@@ -70,6 +76,11 @@ class _Statement:
 
     def __init__(self, sql: str, tokens: list[Token]) -> None:
         self.sql, self.tokens = sql, tokens
+        self.texts = [sql[token.start : token.end + 1] for token in tokens]
+        before = ["", *(text.upper() for text in self.texts)]
+        # of several words, such as GROUP BY, the first; a name is none of the language
+        self.words = ["" if previous in {".", "AS"} else word.split()[0] for previous, word in pairwise(before)]
+        self.levels: dict[int, list[int]] = {}
         self.closing = {-1: len(tokens)}
         self.around: list[int] = []
         opened = [-1]
@@ -83,7 +94,7 @@ class _Statement:
     def calls(self, names: frozenset[str]) -> list[Call]:
         found = []
         for index, token in enumerate(self.tokens[:-2]):
-            if token.text.upper() not in names or self.sql[token.start] == "'" or self.text(index + 1) != "(":
+            if token.text.upper() not in names or self.text(index + 1) != "(":
                 continue
             last = self.closing[index + 1] - 1
             first = index + 2 + (self.word(index + 2) in {"DISTINCT", "ALL"})
@@ -105,25 +116,24 @@ class _Statement:
 
     def text(self, index: int) -> str:
         """As it is written, quotes included."""
-        if not 0 <= index < len(self.tokens):
-            return ""
-        token = self.tokens[index]
-        return self.sql[token.start : token.end + 1]
+        return self.texts[index] if 0 <= index < len(self.texts) else ""
 
     def word(self, index: int) -> str:
-        """A word in upper case, if it may be one of the language; of several, the first."""
-        named = self.text(index - 1).upper() in {".", "AS"}
-        return "" if named else (self.text(index).upper().split() or [""])[0]
+        """In upper case, if it may be a word of the language."""
+        return self.words[index] if 0 <= index < len(self.words) else ""
 
     def span(self, first: int, last: int) -> Span:
         return Span(self.tokens[first].start, self.tokens[last].end + 1)
 
-    def level(self, bracket: int) -> Iterator[int]:
+    def level(self, bracket: int) -> list[int]:
         """Tokens inside a bracket, without those in brackets of their own."""
-        index = bracket + 1
-        while index < self.closing[bracket]:
-            yield index
-            index = self.closing.get(index, index) + 1
+        if bracket not in self.levels:
+            found, index = [], bracket + 1
+            while index < self.closing[bracket]:
+                found.append(index)
+                index = self.closing.get(index, index) + 1
+            self.levels[bracket] = found
+        return self.levels[bracket]
 
     def lifted(self, index: int, bracket: int) -> int:
         """The token at the level of a bracket around it."""
@@ -184,7 +194,7 @@ class _Statement:
         compared = self.word(index - 1) == "DISTINCT" and self.word(index - 2) in {"IS", "NOT"}
         return self.word(index) == "FROM" and not compared
 
-    def definitions(self, index: int, bracket: int) -> list[Span]:
+    def definitions(self, index: int, bracket: int) -> list[Definition]:
         """Of WITH around a token, the outermost first; a definition sees those before it."""
         outer = self.definitions(bracket, self.around[bracket]) if bracket != -1 else []
         if self.word(bracket + 1) != "WITH":
@@ -195,7 +205,7 @@ class _Statement:
             if self.text(part) == "(" and self.text(part - 1).upper() in {"AS", "MATERIALIZED"}:
                 if part == here:
                     break
-                outer.append(self.span(begun, self.closing[part]))
+                outer.append(Definition(self.tokens[begun].text, self.span(begun, self.closing[part])))
                 begun = self.closing[part] + 2
                 if self.text(begun - 1) != ",":
                     break

@@ -17,7 +17,7 @@ from laktory.expressions.calls import calls
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from laktory.expressions.calls import Call
+    from laktory.expressions.calls import Call, Definition
 
 __all__ = ["aggregates", "widened"]
 
@@ -63,12 +63,12 @@ def widened(statement: str, schemas: Mapping[str, pl.Schema]) -> str:
     StepError
         Polars takes the statement, but the type of an argument cannot be told.
     """
-    empty = pl.SQLContext({name: pl.LazyFrame(schema=schema) for name, schema in schemas.items()})
     text = _Text(statement)
+    types = _Types(text, {name: pl.LazyFrame(schema=schema) for name, schema in schemas.items()})
     for call in calls(statement, _NAMES):
-        dtype = _type_of(call, text, empty)
+        dtype = types.of(call)
         if dtype is None:
-            if _schema(statement, empty) is None:
+            if types.columns(statement) is None:
                 return statement  # Polars says best why
             found = statement[slice(*call.argument)]
             shown = found if len(found) <= _LONG else found[: _LONG - 1] + "…"
@@ -105,25 +105,41 @@ class _Text:
         return "".join(parts)
 
 
-def _type_of(call: Call, text: _Text, empty: pl.SQLContext[Any]) -> pl.DataType | None:
-    """Type of the argument of a call, None if it cannot be told."""
-    named = ", ".join(text.part(*definition) for definition in call.definitions)
-    rows = ["" if call.tables is None else text.part(*call.tables)]
-    if call.head is not None:
-        rows.append(f"FROM ({text.part(*call.head)}) AS laktory_query")
-    questions = [f"({text.part(*call.argument)}) AS laktory_type {tables}" for tables in rows]
-    if call.cast is not None:
-        questions.append(f"CAST(NULL AS {text.part(*call.cast)}) AS laktory_type")
-    for question in questions:
-        schema = _schema(f"{f'WITH {named} ' if named else ''}SELECT {question}", empty)
-        if schema is not None:
-            return schema.get("laktory_type")
-    return None
+class _Types:
+    """Types in a statement, as Polars tells them.
 
+    What WITH defines becomes an empty frame once it is known: otherwise each question would plan it anew.
+    """
 
-def _schema(statement: str, empty: pl.SQLContext[Any]) -> pl.Schema | None:
-    """Columns of a query, None if Polars does not take it."""
-    try:
-        return empty.execute(statement, eager=False).collect_schema()
-    except pl.exceptions.PolarsError:
+    def __init__(self, text: _Text, frames: Mapping[str, pl.LazyFrame]) -> None:
+        self.text = text
+        self.frames: dict[tuple[Definition, ...], Mapping[str, pl.LazyFrame]] = {(): frames}
+
+    def of(self, call: Call) -> pl.DataType | None:
+        """Type of the argument of a call, None if it cannot be told."""
+        rows = ["" if call.tables is None else self.text.part(*call.tables)]
+        if call.head is not None:
+            rows.append(f"FROM ({self.text.part(*call.head)}) AS laktory_query")
+        questions = [f"SELECT ({self.text.part(*call.argument)}) AS laktory_type {tables}" for tables in rows]
+        if call.cast is not None:
+            questions.append(f"SELECT CAST(NULL AS {self.text.part(*call.cast)}) AS laktory_type")
+        for question in questions:
+            schema = self.columns(question, call.definitions)
+            if schema is not None:
+                return schema.get("laktory_type")
         return None
+
+    def columns(self, query: str, definitions: tuple[Definition, ...] = ()) -> pl.Schema | None:
+        """Of a query that may use definitions of WITH; None if Polars does not take it."""
+        if definitions and definitions not in self.frames:
+            *before, (name, whole) = definitions
+            quoted = '"' + name.replace('"', '""') + '"'
+            defined = f"WITH {self.text.part(*whole)} SELECT * FROM {quoted}"  # noqa: S608 - the user's own query
+            schema = self.columns(defined, tuple(before))
+            if schema is None:
+                return None
+            self.frames[definitions] = {**self.frames[tuple(before)], name: pl.LazyFrame(schema=schema)}
+        try:
+            return pl.SQLContext(self.frames[definitions]).execute(query, eager=False).collect_schema()
+        except pl.exceptions.PolarsError:
+            return None
