@@ -1,4 +1,4 @@
-"""Sums in SQL steps: one type and one value on every engine, whatever the width of what is added up."""
+"""Sums in steps: one type and one value on every engine, whatever the width of what is added up."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 
 from laktory.engines.capabilities import ENGINES
 from laktory.errors import StepError
+from laktory.models.dataframe.dataframemethod import DataFrameMethod
+from laktory.transforms import apply
 from laktory.transforms.sql import run_statement
 
 TOP = 2**31 - 1
@@ -174,3 +176,66 @@ def test_a_sum_of_a_type_that_cannot_be_told_is_refused():
     with pytest.raises(StepError, match=r"the type of 'v' in SUM\(…\) cannot be told where it stands"):
         widened(sql.format(v="v"), frames)
     assert "SUM(CAST(CAST(v AS BIGINT) AS HUGEINT))" in widened(sql.format(v="CAST(v AS BIGINT)"), frames)
+
+
+METHODS: list[tuple[str, str, list[object]]] = [
+    ("select", "nw.col('i32').sum()", [WIDE]),
+    ("select", "nw.sum('u32')", [2**32 + 1]),
+    ("select", "nw.col('i16').sum()", [4 * (2**15 - 1)]),
+    ("select", "nw.when(nw.col('k') < 3).then(nw.col('big')).sum()", [2**63 - 1]),
+    ("select", "nw.col('ok').sum()", [2]),
+    ("select", "nw.when(nw.col('ok')).then(2147483647).otherwise(0).sum()", [2 * TOP]),
+    ("select", "(nw.col('i32') - 1).sum() + nw.col('u32').sum()", [WIDE - 3 + 2**32 + 1]),
+    ("select", "nw.col('i32').sum().cast(nw.Int64) * 2", [2 * WIDE]),
+    ("agg", "nw.col('i32').sum()", [2 * TOP, 1]),
+    ("agg", "nw.sum('big') - nw.col('big').min()", [2**62, 0]),
+    ("with_columns", "nw.col('i32').sum()", [WIDE] * 4),
+    ("with_columns", "nw.col('i32').sum().over('g')", [2 * TOP, 2 * TOP, 1, 1]),
+    ("with_columns", "nw.col('u64').sum().over('g')", [2**62 + 1, 2**62 + 1, 1, 1]),
+    ("with_columns", "nw.col('i32').cum_sum().over(order_by='k')", [TOP, 2 * TOP, WIDE, None]),
+    ("with_columns", "nw.col('i32').cum_sum(reverse=True).over('g', order_by='k')", [2 * TOP, TOP, 1, None]),
+    ("with_columns", "nw.col('i32').rolling_sum(2, min_samples=1).over(order_by='k')", [TOP, 2 * TOP, TOP + 1, 1]),
+]
+
+
+def applied(session, method, **expressions):
+    if method == "agg":
+        texts = [f"({text}).alias('{name}')" for name, text in expressions.items()]
+        arguments = {"groupby_columns": "g", "agg_expressions": texts}
+        step = DataFrameMethod(func_name="laktory.groupby_and_agg", func_kwargs=arguments)
+    else:
+        step = DataFrameMethod(func_name=method, func_kwargs=expressions)
+    frame = apply(session.adopt(ROWS), [step], session=session, frames={})
+    return session.schema(frame), session.collect(frame).collect("polars").to_native()
+
+
+@pytest.mark.parametrize(("method", "text", "wanted"), METHODS)
+def test_a_sum_in_a_method_is_int64_and_right(session, method, text, wanted):
+    schema, found = applied(session, method, r=text)
+    assert schema["r"] == nw.Int64
+    assert sorted(found["r"].to_list(), key=str) == sorted(wanted, key=str)
+
+
+def test_columns_of_several_types_are_summed_each_in_its_own(session):
+    step = DataFrameMethod(func_name="select", func_args=["nw.col('i32', 'ok', 'd', 'f32').sum()"])
+    frame = apply(session.adopt(ROWS), [step], session=session, frames={})
+    found = session.collect(frame).collect("polars").to_native()
+    assert list(session.schema(frame).values()) == [nw.Int64, nw.Int64, nw.Decimal(38, 2), nw.Float64]
+    assert [str(value) for value in found.row(0)] == [str(WIDE), "2", "10.00", str(2.0**24 + 1.5)]
+
+
+def test_methods_calculate_fractions_of_32_bits_in_64(session):
+    texts = {name: f"nw.col('f32').{name}()" for name in ("sum", "mean", "std", "var")}
+    schema, found = applied(session, "select", **texts)
+    assert set(schema.values()) == {nw.Float64}
+    assert found["sum"].to_list() == [2.0**24 + 1.5]
+    assert found["mean"].to_list() == [pytest.approx((2.0**24 + 1.5) / 3, rel=1e-12)]
+
+
+@pytest.mark.parametrize(
+    "text", ["nw.sum('big')", "nw.col('big').cum_sum().over(order_by='k')", "nw.sum('i32', 'big')"]
+)
+def test_a_sum_in_a_method_that_does_not_fit_stops_the_run(session, text):
+    step = DataFrameMethod(func_name="select", func_args=[text])
+    with pytest.raises(StepError, match="is out of range of 64 bits; CAST to DOUBLE or DECIMAL"):
+        session.collect(apply(session.adopt(ROWS), [step], session=session, frames={}))

@@ -11,7 +11,8 @@ import re
 import threading
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from laktory.diagnostics import closest, plain_words
@@ -63,6 +64,7 @@ class Vocabulary:
     dtypes : types of data types, which are values but have no attributes
     denied : attributes of `types` that take Python functions, evaluate or do I/O
     begun : those of `types` that are no expression yet: ``when(…)`` without ``then(…)``
+    methods : name → function called with the object first, in place of a method of `types`
     """
 
     name: str
@@ -71,6 +73,7 @@ class Vocabulary:
     dtypes: tuple[type, ...] = ()
     denied: frozenset[str] = frozenset()
     begun: tuple[type, ...] = ()
+    methods: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +194,7 @@ class _Interpreter:
         self.types = tuple(kind for vocabulary in self.vocabularies for kind in vocabulary.types)
         self.dtypes = tuple(kind for vocabulary in self.vocabularies for kind in vocabulary.dtypes)
         self.begun = tuple(kind for vocabulary in self.vocabularies for kind in vocabulary.begun)
+        self.methods = dict(item for vocabulary in self.vocabularies for item in vocabulary.methods.items())
         self.denied = frozenset().union(*(vocabulary.denied for vocabulary in self.vocabularies))
 
     # ---- values ------------------------------------------------------------------------------
@@ -379,7 +383,9 @@ class _Interpreter:
         if node.attr in self.denied:
             raise self.error(node, f".{node.attr} is not available in an expression")
         found = self.guarded_attribute(node, value)
-        return found if callable(found) else _Accessor(found)
+        if not callable(found):
+            return _Accessor(found)
+        return partial(self.methods[node.attr], value) if node.attr in self.methods else found
 
     def guarded_attribute(self, node: ast.Attribute, value: Any) -> Any:
         try:

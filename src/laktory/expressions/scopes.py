@@ -7,10 +7,13 @@ from inspect import isroutine
 from typing import TYPE_CHECKING, Any
 
 from laktory.errors import ExpressionError
+from laktory.expressions import sums
 from laktory.expressions.python import MAX_TEXT, Vocabulary, syntax
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+    import narwhals as nw
 
 __all__ = ["looks_like_code", "scope"]
 
@@ -58,7 +61,7 @@ _TAKES_PYTHON = frozenset(
 
 
 def scope(
-    api: str = "NARWHALS", backend: str = "POLARS", schema: Callable[[], Mapping[str, Any]] | None = None
+    api: str = "NARWHALS", backend: str = "POLARS", frame: nw.LazyFrame[Any] | nw.DataFrame[Any] | None = None
 ) -> Mapping[str, object]:
     """Names of an expression: for `evaluate`.
 
@@ -66,11 +69,11 @@ def scope(
     ----------
     api : ``NARWHALS``: nw, col, lit, sql_expr. ``NATIVE``: the words of the engine
     backend : engine. POLARS has pl, col, lit, sql_expr. DUCKDB has none: its methods take SQL texts
-    schema : gives the types of the frame that the expression is for, when it is known; SQL in it asks for them
+    frame : that the expression is for, when it is known; SQL and sums in it ask for types
     """
     names = _names(api, backend)
     if "nw" in names:
-        return _narwhals(schema)
+        return _narwhals(frame)
     return _polars() if "pl" in names else {}
 
 
@@ -117,16 +120,18 @@ def _root(node: ast.AST) -> str | None:
     return node.id if isinstance(node, ast.Name) else None
 
 
-def _narwhals(schema: Callable[[], Mapping[str, Any]] | None) -> dict[str, object]:
+def _narwhals(frame: nw.LazyFrame[Any] | nw.DataFrame[Any] | None) -> dict[str, object]:
     import narwhals as nw
     from narwhals import selectors
 
     from laktory.expressions.sql import compile_sql
 
     def sql_expr(sql: str) -> nw.Expr:
-        return compile_sql(sql, schema() if schema is not None else None)
+        return compile_sql(sql, None if frame is None else frame.collect_schema())
 
     members = _members(nw, f"{_DTYPES} {_NARWHALS}") | {"sql_expr": sql_expr}
+    if frame is not None:
+        members |= sums.functions(frame)
     members["selectors"] = Vocabulary("nw.selectors", _members(selectors, _NARWHALS_SELECTORS))
     if (functions := getattr(nw, "laktory", None)) is not None:
         public = " ".join(
@@ -134,7 +139,9 @@ def _narwhals(schema: Callable[[], Mapping[str, Any]] | None) -> dict[str, objec
         )
         members["laktory"] = Vocabulary("nw.laktory", _members(functions, public) | {"sql_expr": sql_expr})
     begun = (type(nw.when(nw.lit(value=True))),)
-    vocabulary = Vocabulary("nw", members, (nw.Expr, *begun), (nw.dtypes.DType, nw.Field), _TAKES_PYTHON, begun)
+    summing = {} if frame is None else sums.methods(frame)
+    types = (nw.dtypes.DType, nw.Field)
+    vocabulary = Vocabulary("nw", members, (nw.Expr, *begun), types, _TAKES_PYTHON, begun, summing)
     return {"nw": vocabulary, "col": nw.col, "lit": nw.lit, "sql_expr": sql_expr}
 
 

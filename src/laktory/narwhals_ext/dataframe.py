@@ -10,7 +10,7 @@ from laktory.diagnostics import closest
 from laktory.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     import narwhals as nw
 
@@ -116,7 +116,7 @@ class LaktoryFrame:
             If there is no expression.
         """
         items = agg_expressions if isinstance(agg_expressions, (list, tuple)) else [agg_expressions]
-        expressions = [as_aggregation(item, self._df.collect_schema) for item in items if item is not None]
+        expressions = [as_aggregation(item, self._df) for item in items if item is not None]
         if not expressions:
             msg = "groupby_and_agg: 'agg_expressions' is empty; give at least one, e.g. 'count(*) AS n'"
             raise DefinitionError(msg)
@@ -204,8 +204,8 @@ def _names(value: str | list[str] | None) -> list[str]:
     return [value] if isinstance(value, str) else list(value or [])
 
 
-def as_aggregation(value: Any, schema: Callable[[], Mapping[str, Any]] | None = None) -> nw.Expr:
-    """One of the `agg_expressions` of `LaktoryFrame.groupby_and_agg`; `schema` gives the types of its frame.
+def as_aggregation(value: Any, frame: Frame | None = None) -> nw.Expr:
+    """One of the `agg_expressions` of `LaktoryFrame.groupby_and_agg`; for its frame, if that is known.
 
     Raises
     ------
@@ -224,7 +224,7 @@ def as_aggregation(value: Any, schema: Callable[[], Mapping[str, Any]] | None = 
     if not isinstance(parts, dict):
         msg = f"groupby_and_agg: {value!r} is not an expression; write SQL, e.g. 'max(close) AS high'"
         raise DefinitionError(msg)
-    return DataFrameColumnExpr(**{"dataframe_api": "NARWHALS", **parts}).to_expr(schema)  # type: ignore[no-any-return]
+    return DataFrameColumnExpr(**{"dataframe_api": "NARWHALS", **parts}).to_expr(frame)  # type: ignore[no-any-return]
 
 
 def _same_columns(expected: nw.Schema, found: nw.Schema, position: int) -> None:

@@ -31,13 +31,13 @@ def resolve(
     read: Callable[[BaseDataSource], Frame],
     *,
     native: bool,
-    schema: Callable[[], Mapping[str, Any]] | None = None,
+    frame: Frame | None = None,
 ) -> tuple[list[Any], dict[str, Any]]:
     """Arguments a step's method is called with.
 
     Parameters
     ----------
-    schema : gives the columns and types of the flowing frame, for SQL expressions in the arguments
+    frame : the flowing one, for expressions in the arguments that ask for types
 
     Raises
     ------
@@ -45,7 +45,7 @@ def resolve(
         If a reference names no frame, or an expression cannot be read.
     """
     api = "NATIVE" if native else "NARWHALS"
-    names = scope(api, engine, schema)
+    names = scope(api, engine, frame)
 
     def value_of(value: Any, where: str) -> Any:
         if isinstance(value, BaseDataSource):
@@ -54,8 +54,8 @@ def resolve(
         if isinstance(value, str):
             key = reference(value)
             if key is not None:
-                frame = _frame(key, frames)
-                return frame.to_native() if native else frame
+                named = _frame(key, frames)
+                return named.to_native() if native else named
             return _evaluated(value, where, names) if looks_like_code(value, api, engine) else value
         if isinstance(value, (list, tuple)):
             return [value_of(item, f"{where}[{position}]") for position, item in enumerate(value)]

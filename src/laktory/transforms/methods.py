@@ -68,7 +68,7 @@ def call_method(
     else:
         kind = f"{engine} frame" if native else "frame"
         function = _find(step.func_name, target, kind, session.capabilities.native_methods if native else None)
-    args, kwargs = resolve(step, engine, frames, read, native=native, schema=frame.collect_schema)
+    args, kwargs = resolve(step, engine, frames, read, native=native, frame=frame)
     if native and session.capabilities.native_methods is not None:
         guard_fragments(step.func_name, [args, kwargs])
     _refuse_unknown_columns(step.func_name, frame, args, kwargs)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -11,6 +10,9 @@ from laktory.errors import DefinitionError
 from laktory.models.base import is_variable
 from laktory.models.pipelinechild import PipelineChild, Upper
 from laktory.models.problems import problem_error
+
+if TYPE_CHECKING:
+    import narwhals as nw
 
 __all__ = ["DataFrameColumnExpr"]
 
@@ -45,12 +47,12 @@ class DataFrameColumnExpr(PipelineChild):
     def _backend(self) -> str:
         return self.dataframe_backend.value
 
-    def to_expr(self, schema: Callable[[], Mapping[str, Any]] | None = None) -> Any:
+    def to_expr(self, frame: nw.LazyFrame[Any] | nw.DataFrame[Any] | None = None) -> Any:
         """As an expression of Narwhals, or of the engine when `dataframe_api` is NATIVE.
 
         Parameters
         ----------
-        schema : gives names and types of the columns of the frame it is for, if that is known, default None
+        frame : that it is for, if that is known, default None
 
         Raises
         ------
@@ -61,11 +63,11 @@ class DataFrameColumnExpr(PipelineChild):
             from laktory.expressions.python import evaluate
             from laktory.expressions.scopes import scope
 
-            return evaluate(self.expr.strip(), scope(self.dataframe_api, self._backend, schema))
+            return evaluate(self.expr.strip(), scope(self.dataframe_api, self._backend, frame))
         if self.dataframe_api == "NARWHALS":
             from laktory.expressions.sql import compile_sql
 
-            return compile_sql(self.expr.strip(), schema() if schema is not None else None)
+            return compile_sql(self.expr.strip(), None if frame is None else frame.collect_schema())
         from laktory.runtime.doors import engine_words
 
         return engine_words(self.dataframe_backend).native_sql(self.expr.strip())
