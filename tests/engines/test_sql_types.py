@@ -252,6 +252,28 @@ def test_values_of_several_kinds_are_refused_alike(text: str, adopted: Any) -> N
     assert REFUSED[text] in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("COALESCE(1, CAST(v AS INT))", [1, 1, 1]),
+        ("COALESCE(NULL, 1, CAST(v AS INT))", [1, 1, 1]),
+        ("COALESCE(k, CAST(v AS INT))", [1, 2, 7]),
+        ("COALESCE(k, CAST(v AS INT), 0)", [1, 2, 7]),
+        ("COALESCE(NULLIF(k, 9), -1, CAST(v AS INT))", [1, 2, -1]),
+        ("IFNULL(CAST(TRY_CAST(v AS INT) AS INT), k)", [1, 2, 7]),
+        ("CASE WHEN TRUE THEN 1 ELSE CAST(v AS INT) END", [1, 1, 1]),
+        ("CASE WHEN FALSE THEN CAST(v AS INT) ELSE k END", [1, 2, None]),
+        ("CASE WHEN v = 'bad' THEN k ELSE CAST(v AS INT) END", [1, 2, 7]),
+        ("IF(k IS NULL, CAST(v AS INT), k)", [1, 2, 7]),
+    ],
+)
+def test_what_a_row_does_not_take_does_not_stop_the_run(text: str, wanted: list[Any], session: Any) -> None:
+    frame = session.adopt(pl.DataFrame({"v": ["1", "bad", "7"], "k": [1, 2, None]}))
+    compiled = compile_sql(text, frame.collect_schema(), per_row=True)
+    for columns in (frame.with_columns(compiled.alias("r")), frame.select(compiled.alias("r"))):
+        assert values_of(session.collect(columns), session)["r"].to_list() == wanted
+
+
 def test_a_category_handed_on_stays_what_it_is(adopted: Any) -> None:
     schema = adopted.collect_schema()
     assert adopted.select(compile_sql("e AS x", schema)).collect_schema()["x"] == schema["e"]

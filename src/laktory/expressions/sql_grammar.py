@@ -214,6 +214,8 @@ def _size(tree: exp.Expr) -> float:
             below = sum(sizes[id(child)] * (1 if child.key == "dpipe" else 6) for child in node.iter_expressions())
         elif node.key == "case" and len(node.args["ifs"]) > MAX_BRANCHES:
             refuse(f"CASE has more than {MAX_BRANCHES} branches", node)
+        elif node.key == "coalesce":
+            below += sizes[id(node.this)] + len(node.expressions)
         elif node.key == "in" or (node.key == "case" and node.this is not None):
             below += sizes[id(node.this)] * len(node.args.get("ifs") or node.expressions)
         sizes[id(node)] = 1 + uses * below

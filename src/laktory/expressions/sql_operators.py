@@ -15,6 +15,7 @@ from laktory.expressions.sql_build import (
     kind,
     literal,
     refuse,
+    results_of,
     spelled_time,
     text_argument,
     untyped_column,
@@ -23,6 +24,7 @@ from laktory.expressions.sql_build import (
 )
 from laktory.expressions.sql_casts import as_text, clock_of, constant_of
 from laktory.expressions.sql_dates import shifted
+from laktory.expressions.sql_grammar import MAX_BRANCHES
 from laktory.expressions.sql_patterns import like
 from laktory.expressions.sql_types import calculated, choices, is_zoned, naive, refuse_mixed, unary
 
@@ -314,9 +316,30 @@ def _if(node: Any, compile_: Compile) -> Any:
 
 
 def _coalesce(node: Any, compile_: Compile) -> Any:
+    """As a CASE: of that, every engine computes what a row takes, of COALESCE some compute all for all rows.
+
+    What stands in it twice is computed for all rows again: the first argument is anyway, and columns are there.
+    """
     import narwhals as nw
 
-    return nw.coalesce(*choices(node, compile_))
+    nodes, values = results_of(node), choices(node, compile_)
+    begun = 1
+    while begun < min(len(nodes) - 1, MAX_BRANCHES) and _is_there(nodes[begun]):
+        begun += 1
+    first, rest = values[:begun], values[begun:]
+    result = nw.coalesce(*rest) if rest else first.pop()
+    for value in reversed(first):
+        result = when(value.is_null(), result, value)
+    return result
+
+
+def _is_there(node: Any) -> bool:
+    """Whether it is a column or a constant: nothing that could stop a run."""
+    from sqlglot import exp
+
+    if isinstance(node, (exp.Paren, exp.Neg, exp.Cast)):
+        return isinstance(node.this, exp.Literal)
+    return isinstance(node, (exp.Column, exp.Literal, exp.Boolean, exp.Null))
 
 
 def _nullif(node: Any, compile_: Compile) -> Any:
