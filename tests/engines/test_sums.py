@@ -27,6 +27,8 @@ ROWS = pl.DataFrame(
         "f32": pl.Series([0.5, 2.0**24, 1.0, None], dtype=pl.Float32),
         "d": pl.Series([1, 2, 3, 4]).cast(pl.Decimal(10, 2)),
         "ok": [True, True, False, None],
+        "l": pl.Series([[TOP, 1], [1, None], [], None], dtype=pl.List(pl.Int32)),
+        "bigs": [[2**62, 2**62 - 1], [1], [], None],
     }
 )
 WIDE = 2 * TOP + 1
@@ -188,6 +190,9 @@ METHODS: list[tuple[str, str, list[object]]] = [
     ("select", "(nw.col('i32') - 1).sum() + nw.col('u32').sum()", [WIDE - 3 + 2**32 + 1]),
     ("select", "nw.col('i32').sum().cast(nw.Int64) * 2", [2 * WIDE]),
     ("agg", "nw.col('i32').sum()", [2 * TOP, 1]),
+    ("with_columns", "nw.col('l').list.sum()", [TOP + 1, 1, 0, None]),
+    ("with_columns", "nw.col('bigs').list.sum()", [2**63 - 1, 1, 0, None]),
+    ("select", "nw.col('l').list.sum().sum()", [TOP + 2]),
     ("agg", "nw.sum('big') - nw.col('big').min()", [2**62, 0]),
     ("with_columns", "nw.col('i32').sum()", [WIDE] * 4),
     ("with_columns", "nw.col('i32').sum().over('g')", [2 * TOP, 2 * TOP, 1, 1]),

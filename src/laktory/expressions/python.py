@@ -64,7 +64,7 @@ class Vocabulary:
     dtypes : types of data types, which are values but have no attributes
     denied : attributes of `types` that take Python functions, evaluate or do I/O
     begun : those of `types` that are no expression yet: ``when(…)`` without ``then(…)``
-    methods : name → function called with the object first, in place of a method of `types`
+    methods : ``name`` or ``namespace.name`` → function that is called with the object first, in place of a method
     """
 
     name: str
@@ -81,6 +81,8 @@ class _Accessor:
     """A namespace of an expression, such as ``.str``: its methods may be called, nothing else."""
 
     value: Any
+    name: str
+    owner: Any
 
 
 def parse(text: str) -> ast.Expression:
@@ -384,8 +386,12 @@ class _Interpreter:
             raise self.error(node, f".{node.attr} is not available in an expression")
         found = self.guarded_attribute(node, value)
         if not callable(found):
-            return _Accessor(found)
-        return partial(self.methods[node.attr], value) if node.attr in self.methods else found
+            return _Accessor(found, node.attr, value)
+        return self.own(node.attr, value, found)
+
+    def own(self, name: str, value: Any, found: Callable[..., Any]) -> Callable[..., Any]:
+        """The method that a vocabulary has in place of the one found."""
+        return partial(self.methods[name], value) if name in self.methods else found
 
     def guarded_attribute(self, node: ast.Attribute, value: Any) -> Any:
         try:
@@ -425,7 +431,7 @@ class _Interpreter:
         base = self.reach(node.value)
         if isinstance(base, _Accessor):
             if node.attr not in self.denied and callable(method := self.guarded_attribute(node, base.value)):
-                return method  # type: ignore[no-any-return]
+                return self.own(f"{base.name}.{node.attr}", base.owner, method)
             raise self.error(node, f".{node.attr} is not available in an expression")
         if isinstance(base, (Vocabulary, *self.types)):
             found = self.member(node, base) if isinstance(base, Vocabulary) else self.of_expression(node, base)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["functions", "methods"]
 
-_OF_WHOLE = ("sum", "cum_sum", "rolling_sum")
-_OF_FRACTIONS = ("mean", "std", "var", "rolling_mean", "rolling_std", "rolling_var")
+_OF_WHOLE = ("sum", "cum_sum", "rolling_sum", "list.sum")
+_OF_FRACTIONS = ("mean", "std", "var", "rolling_mean", "rolling_std", "rolling_var", "list.mean")
 
 
 def methods(frame: Frame) -> Mapping[str, Callable[..., Any]]:
@@ -41,28 +41,30 @@ def functions(frame: Frame) -> Mapping[str, Callable[..., Any]]:
 def _called(frame: Frame, name: str, value: Any, *args: Any, **kwargs: Any) -> Any:
     import narwhals as nw
 
-    found = _types(frame, value)
-    whole = name in _OF_WHOLE
+    def cast(dtype: Any) -> Any:
+        return value.cast(nw.List(dtype) if of_lists else dtype)
+
+    of_lists, whole, result = name.startswith("list."), name in _OF_WHOLE, None
+    found = _types(frame, value.list if of_lists else value)
     narrow, long, fraction = {nw.Int32(), nw.UInt32()}, {nw.Int64(), nw.UInt64()}, {nw.Float32()}
-    result: Any = None
     if found and found <= fraction:
-        value = value.cast(nw.Float64)
+        value = cast(nw.Float64)
     elif whole and found and found <= narrow:
-        value = value.cast(nw.Int64)
+        value = cast(nw.Int64)
     elif whole and found and found <= narrow | long:
         # what does not fit stops the run, when it is cast back
-        value, result = value.cast(nw.Int128), nw.Int64
+        value, result = cast(nw.Int128), nw.Int64
     elif whole and found & (narrow | fraction):
-        if nw.UInt64() in found:
-            msg = "columns of UInt64 are added up beside others; choose columns of one type, and sum the rest apart"
+        if of_lists or nw.UInt64() in found:
+            msg = "columns of several types are added up; choose those of one type, and sum the rest apart"
             raise ExpressionError(msg)
         value = value + nw.lit(0, dtype=nw.Int64)
-    calculated = getattr(value, name)(*args, **kwargs)
+    calculated = getattr(value.list if of_lists else value, name.removeprefix("list."))(*args, **kwargs)
     return calculated if result is None else calculated.cast(result)
 
 
 def _types(frame: Frame, value: Any) -> set[Any]:
-    """Types of the sums of an expression; none if the frame does not take it, which the call itself tells best."""
+    """Types of the sums of a value; none if the frame does not take it, which the call itself tells best."""
     try:
         return set(frame.select(value.sum()).collect_schema().values())
     except Exception:  # noqa: BLE001 - of any library
