@@ -1,7 +1,8 @@
-"""Sums in steps: one type and one value on every engine, whatever the width of what is added up."""
+"""Sums, lengths and parts of dates in steps: one type and one value on every engine, whatever the width there."""
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 
 import narwhals as nw
@@ -28,6 +29,8 @@ ROWS = pl.DataFrame(
         "d": pl.Series([1, 2, 3, 4]).cast(pl.Decimal(10, 2)),
         "ok": [True, True, False, None],
         "l": pl.Series([[TOP, 1], [1, None], [], None], dtype=pl.List(pl.Int32)),
+        "s": ["a-b", "abc", "", None],
+        "t": [dt.datetime.fromisoformat("2024-12-31T23:59:58.123456")] * 3 + [None],
         "bigs": [[2**62, 2**62 - 1], [1], [], None],
     }
 )
@@ -93,6 +96,27 @@ SUMS: list[tuple[str, list[object]]] = [
 ]
 
 
+# of types that hold a length or a month, and not what is calculated of it
+COUNTS: list[tuple[str, list[object]]] = [
+    ("SELECT LENGTH(s) - 10 AS r FROM {df}", [-7, -7, -10, None]),
+    ("SELECT CHAR_LENGTH(s) - 10 AS r FROM {df}", [-7, -7, -10, None]),
+    ("SELECT BIT_LENGTH(s) - 100 AS r FROM {df}", [-76, -76, -100, None]),
+    ("SELECT STRPOS(s, '-') - 3 AS r FROM {df} WHERE k < 4", [-1, -3, -3]),
+    ("SELECT POSITION('-' IN s) - 3 AS r FROM {df} WHERE k < 4", [-1, -3, -3]),
+    ("SELECT ARRAY_LENGTH(l) - 3 AS r FROM {df} WHERE k < 3", [-1, -1]),
+    ("SELECT EXTRACT(MONTH FROM t) * 100 + EXTRACT(DAY FROM t) AS r FROM {df}", [1231, 1231, 1231, None]),
+    ("SELECT YEAR(t) * 100000000 + MONTH(t) * 1000 AS r FROM {df} WHERE k = 1", [202400012000]),
+    ("SELECT DATE_PART('hour', t) * 3600 AS r FROM {df} WHERE k = 1", [82800]),
+    ("SELECT EXTRACT(minutes FROM t) * 60 AS r FROM {df} WHERE k = 1", [3540]),
+    ("SELECT DAYOFYEAR(t) * QUARTER(t) * 1000 AS r FROM {df} WHERE k = 1", [1464000]),
+    ("SELECT LENGTH(s) AS r FROM {df} GROUP BY LENGTH(s) ORDER BY LENGTH(s) NULLS LAST", [0, 3, None]),
+    ("SELECT SUM(LENGTH(s) - 10) AS r FROM {df}", [-24]),
+    ("SELECT k AS r FROM {df} WHERE LENGTH(s) - 1 < 0", [3]),
+    ("SELECT k AS r FROM {df} WHERE LEFT(s, STRPOS(s, '-') - 1) = 'ab'", [2]),
+    ("WITH year (a) AS (SELECT k FROM {df}) SELECT a * 1 AS r FROM year", [1, 2, 3, 4]),
+    ("WITH sum (a, b) AS (SELECT i32, k FROM {df}) SELECT SUM(a) AS r FROM sum", [WIDE]),
+    ("SELECT q.length AS r FROM (SELECT k FROM {df}) AS q(length)", [1, 2, 3, 4]),
+]
 FRACTIONS = [
     ("SELECT SUM(f32) AS r FROM {df}", 2.0**24 + 1.5),
     ("SELECT SUM(f32) OVER () AS r FROM {df} LIMIT 1", 2.0**24 + 1.5),
@@ -127,8 +151,8 @@ def summed(session, sql):
     return session.schema(frame), session.collect(frame).collect("polars").to_native()
 
 
-@pytest.mark.parametrize(("sql", "wanted"), SUMS, ids=[sql for sql, _ in SUMS])
-def test_a_sum_of_whole_numbers_is_int64_and_right(session, sql, wanted):
+@pytest.mark.parametrize(("sql", "wanted"), SUMS + COUNTS, ids=[sql for sql, _ in SUMS + COUNTS])
+def test_whole_numbers_are_int64_and_right(session, sql, wanted):
     schema, found = summed(session, sql)
     assert schema["r"] == nw.Int64
     assert sorted(found["r"].to_list(), key=str) == sorted(wanted, key=str)
@@ -173,7 +197,7 @@ def test_a_sum_of_a_type_that_cannot_be_told_is_refused():
     """Polars takes names of the SELECT list in QUALIFY, and a window that is named after it."""
     from laktory.engines._polars.widening import widened
 
-    frames = {"t": ROWS.schema}
+    frames = {"t": ROWS.lazy()}
     sql = "SELECT i32 AS v, SUM(k) OVER w AS s FROM t QUALIFY SUM({v}) OVER w > 3 WINDOW w AS (PARTITION BY g)"
     with pytest.raises(StepError, match=r"the type of 'v' in SUM\(…\) cannot be told where it stands"):
         widened(sql.format(v="v"), frames)
@@ -190,6 +214,17 @@ METHODS: list[tuple[str, str, list[object]]] = [
     ("select", "(nw.col('i32') - 1).sum() + nw.col('u32').sum()", [WIDE - 3 + 2**32 + 1]),
     ("select", "nw.col('i32').sum().cast(nw.Int64) * 2", [2 * WIDE]),
     ("agg", "nw.col('i32').sum()", [2 * TOP, 1]),
+    ("select", "nw.len() - 10", [-6]),
+    ("agg", "nw.len() - 10", [-8, -8]),
+    ("with_columns", "nw.len().over('g') - 10", [-8] * 4),
+    ("select", "nw.col('s').count() - 10", [-7]),
+    ("agg", "nw.col('s').n_unique() - nw.col('s').null_count() - 5", [-3, -4]),
+    ("with_columns", "nw.col('k').rank('ordinal').over('g') - 5", [-4, -3, -4, -3]),
+    ("with_columns", "nw.col('s').str.len_chars() - 10", [-7, -7, -10, None]),
+    ("with_columns", "nw.col('bigs').list.len() - 10", [-8, -9, -10, None]),
+    ("with_columns", "nw.col('t').dt.month() * 100 + nw.col('t').dt.day()", [1231, 1231, 1231, None]),
+    ("with_columns", "nw.col('t').dt.year() * 100_000_000", [202400000000] * 3 + [None]),
+    ("with_columns", "nw.col('t').dt.microsecond() * 1_000_000", [123456000000] * 3 + [None]),
     ("with_columns", "nw.col('l').list.sum()", [TOP + 1, 1, 0, None]),
     ("with_columns", "nw.col('bigs').list.sum()", [2**63 - 1, 1, 0, None]),
     ("select", "nw.col('l').list.sum().sum()", [TOP + 2]),
@@ -215,7 +250,7 @@ def applied(session, method, **expressions):
 
 
 @pytest.mark.parametrize(("method", "text", "wanted"), METHODS)
-def test_a_sum_in_a_method_is_int64_and_right(session, method, text, wanted):
+def test_whole_numbers_in_a_method_are_int64_and_right(session, method, text, wanted):
     schema, found = applied(session, method, r=text)
     assert schema["r"] == nw.Int64
     assert sorted(found["r"].to_list(), key=str) == sorted(wanted, key=str)

@@ -98,7 +98,7 @@ class _Statement:
                 continue
             last = self.closing[index + 1] - 1
             first = index + 2 + (self.word(index + 2) in {"DISTINCT", "ALL"})
-            if first > last or self.text(index - 1) == ".":
+            if first > last or not self.word(index) or self.is_definition(last + 1):
                 continue
             query = self.query_of(index)
             call = Call(
@@ -148,6 +148,13 @@ class _Statement:
         while bracket != -1 and not any(self.word(part) == "SELECT" for part in self.level(bracket)):
             bracket = self.around[bracket]
         return bracket
+
+    def is_definition(self, closing: int) -> bool:
+        """Whether ``name (columns)`` begins one of WITH."""
+        following = closing + 1
+        while self.text(following).upper() in {"AS", "NOT", "MATERIALIZED"}:
+            following += 1
+        return following > closing + 1 and self.text(following) == "("
 
     def end_of_call(self, index: int) -> int:
         for word in ("FILTER", "OVER"):

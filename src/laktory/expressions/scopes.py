@@ -7,7 +7,7 @@ from inspect import isroutine
 from typing import TYPE_CHECKING, Any
 
 from laktory.errors import ExpressionError
-from laktory.expressions import sums
+from laktory.expressions import widening
 from laktory.expressions.python import MAX_TEXT, Vocabulary, syntax
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _narwhals(frame: nw.LazyFrame[Any] | nw.DataFrame[Any] | None) -> dict[str, 
 
     members = _members(nw, f"{_DTYPES} {_NARWHALS}") | {"sql_expr": sql_expr}
     if frame is not None:
-        members |= sums.functions(frame)
+        members |= widening.functions(frame)
     members["selectors"] = Vocabulary("nw.selectors", _members(selectors, _NARWHALS_SELECTORS))
     if (functions := getattr(nw, "laktory", None)) is not None:
         public = " ".join(
@@ -139,7 +139,7 @@ def _narwhals(frame: nw.LazyFrame[Any] | nw.DataFrame[Any] | None) -> dict[str, 
         )
         members["laktory"] = Vocabulary("nw.laktory", _members(functions, public) | {"sql_expr": sql_expr})
     begun = (type(nw.when(nw.lit(value=True))),)
-    summing = {} if frame is None else sums.methods(frame)
+    summing = {} if frame is None else widening.methods(frame)
     types = (nw.dtypes.DType, nw.Field)
     vocabulary = Vocabulary("nw", members, (nw.Expr, *begun), types, _TAKES_PYTHON, begun, summing)
     return {"nw": vocabulary, "col": nw.col, "lit": nw.lit, "sql_expr": sql_expr}

@@ -14,7 +14,7 @@ from laktory.engines._polars.memory import leave_room
 from laktory.engines._polars.methods import METHODS
 from laktory.engines._polars.readers import reader_arguments, reader_methods, scan_files
 from laktory.engines._polars.sql import query, syntax_error
-from laktory.engines._polars.widening import aggregates, widened
+from laktory.engines._polars.widening import is_narrow, widened
 from laktory.engines._polars.writers import stage_outputs, writer_arguments
 from laktory.engines.capabilities import POLARS
 from laktory.engines.errors import reason
@@ -106,11 +106,9 @@ class PolarsSession:
             The statement cannot be planned; unknown columns may show only when it is computed.
         """
         natives: dict[str, pl.LazyFrame] = {name: nw.to_native(frame) for name, frame in frames.items()}
-        if aggregates(statement):
+        if is_narrow(statement):
             with translated(self._reads):
-                statement = self._run(
-                    lambda: widened(statement, {name: frame.collect_schema() for name, frame in natives.items()})
-                )
+                statement = self._run(lambda: widened(statement, natives))
         return nw.from_native(query(statement, natives))
 
     def check_sql(self, statement: str) -> tuple[str, int | None, int | None] | None:

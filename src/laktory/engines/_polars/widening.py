@@ -1,7 +1,9 @@
-"""Aggregates in SQL over types in which Polars lets them overflow or lose digits: calculated in wider ones.
+"""Calls in SQL whose types are so narrow on Polars that they overflow, or lose digits: calculated in wider ones.
 
 Polars adds Int32 up in Int32, and wraps around. What an argument is only Polars knows, so it is asked: for the type
 of the argument over the FROM clause of its query, with frames that have no rows.
+
+A length is UInt32 and a month Int8, so that ``LENGTH(s) - 10`` and ``MONTH(t) * 100`` wrap around.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from laktory.expressions.calls import Call, Definition
 
-__all__ = ["aggregates", "widened"]
+__all__ = ["is_narrow", "widened"]
 
 _LONG = 60
 
@@ -42,21 +44,35 @@ _WIDER: Mapping[str, Mapping[Any, _Wider]] = {
     "SUM": _OF_SUMS,
     **dict.fromkeys(("AVG", "STDDEV", "STDDEV_SAMP", "VARIANCE", "VAR_SAMP"), _OF_FRACTIONS),
 }
-_NAMES = frozenset(_WIDER)
-_MENTIONED = re.compile(rf"\b(?:{'|'.join(_WIDER)})\b", re.IGNORECASE)
+_PARTS = frozenset(
+    {
+        "YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "QUARTER", "WEEK", "ISOWEEK", "DOW", "DAYOFWEEK", "ISODOW",
+        "DOY", "DAYOFYEAR", "ISOYEAR", "DECADE", "CENTURY", "MILLENNIUM",
+    }
+)  # fmt: skip
+_LENGTHS = frozenset(
+    {
+        "LENGTH", "CHAR_LENGTH", "CHARACTER_LENGTH", "BIT_LENGTH", "OCTET_LENGTH", "STRPOS", "POSITION", "ARRAY_LENGTH",
+    }
+)  # fmt: skip
+_OF_PARTS = frozenset({"EXTRACT", "DATE_PART"})
+_PART = re.compile(r"'?(\w+?)s?\b", re.IGNORECASE)
+_COUNTS = _LENGTHS | _PARTS | _OF_PARTS
+_NAMES = frozenset(_WIDER) | _COUNTS
+_MENTIONED = re.compile(rf"\b(?:{'|'.join(sorted(_NAMES))})\b", re.IGNORECASE)
 
 
-def aggregates(statement: str) -> bool:
+def is_narrow(statement: str) -> bool:
     """Whether `widened` may have something to do."""
     return _MENTIONED.search(statement) is not None
 
 
-def widened(statement: str, schemas: Mapping[str, pl.Schema]) -> str:
-    """The statement with the arguments of its aggregates cast to types that hold the result.
+def widened(statement: str, frames: Mapping[str, pl.LazyFrame]) -> str:
+    """The statement with lengths and parts of dates, and what its aggregates take, cast to types that hold the result.
 
     Parameters
     ----------
-    schemas : of the frames, by the names the statement has for them
+    frames : by the names the statement has for them; only their types are asked for, if at all
 
     Raises
     ------
@@ -64,8 +80,13 @@ def widened(statement: str, schemas: Mapping[str, pl.Schema]) -> str:
         Polars takes the statement, but the type of an argument cannot be told.
     """
     text = _Text(statement)
-    types = _Types(text, {name: pl.LazyFrame(schema=schema) for name, schema in schemas.items()})
+    types = _Types(text, frames)
     for call in calls(statement, _NAMES):
+        if call.name in _COUNTS:
+            part = _PART.match(statement, call.argument.start)
+            if call.name not in _OF_PARTS or (part is not None and part[1].upper() in _PARTS):
+                text.cast(*call.whole, "BIGINT")
+            continue
         dtype = types.of(call)
         if dtype is None:
             if types.columns(statement) is None:
@@ -112,8 +133,8 @@ class _Types:
     """
 
     def __init__(self, text: _Text, frames: Mapping[str, pl.LazyFrame]) -> None:
-        self.text = text
-        self.frames: dict[tuple[Definition, ...], Mapping[str, pl.LazyFrame]] = {(): frames}
+        self.text, self.full = text, frames
+        self.frames: dict[tuple[Definition, ...], Mapping[str, pl.LazyFrame]] = {}
 
     def of(self, call: Call) -> pl.DataType | None:
         """Type of the argument of a call, None if it cannot be told."""
@@ -131,7 +152,9 @@ class _Types:
 
     def columns(self, query: str, definitions: tuple[Definition, ...] = ()) -> pl.Schema | None:
         """Of a query that may use definitions of WITH; None if Polars does not take it."""
-        if definitions and definitions not in self.frames:
+        if definitions not in self.frames and not definitions:
+            self.frames[()] = {name: pl.LazyFrame(schema=frame.collect_schema()) for name, frame in self.full.items()}
+        elif definitions not in self.frames:
             *before, (name, whole) = definitions
             quoted = '"' + name.replace('"', '""') + '"'
             defined = f"WITH {self.text.part(*whole)} SELECT * FROM {quoted}"  # noqa: S608 - the user's own query

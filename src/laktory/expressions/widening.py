@@ -1,11 +1,13 @@
-"""Sums of dataframe expressions over types in which an engine lets them overflow or lose digits, in wider ones.
+"""Calls in dataframe expressions whose types are so narrow on an engine that they overflow, or lose digits.
 
-What is too narrow the engine tells itself: by the type that it would give the sum.
+What is too narrow for a sum the engine tells itself: by the type that it would give it. Counts and parts of dates are
+Int64 on every engine: of an Int8, ``month() * 100`` would wrap around.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from laktory.errors import ExpressionError
@@ -21,21 +23,36 @@ __all__ = ["functions", "methods"]
 
 _OF_WHOLE = ("sum", "cum_sum", "rolling_sum", "list.sum")
 _OF_FRACTIONS = ("mean", "std", "var", "rolling_mean", "rolling_std", "rolling_var", "list.mean")
+_COUNTS = (
+    *("count", "n_unique", "null_count", "rank", "list.len", "str.len_chars"),
+    *("dt.year", "dt.month", "dt.day", "dt.hour", "dt.minute", "dt.second", "dt.ordinal_day", "dt.weekday"),
+    *("dt.millisecond", "dt.microsecond", "dt.nanosecond"),
+)
 
 
 def methods(frame: Frame) -> Mapping[str, Callable[..., Any]]:
     """Methods of an expression for a frame, in place of those of Narwhals; the expression comes first."""
-    return {name: partial(_called, frame, name) for name in (*_OF_WHOLE, *_OF_FRACTIONS)}
+    wide = {name: partial(_called, frame, name) for name in (*_OF_WHOLE, *_OF_FRACTIONS)}
+    return wide | {name: partial(_counted, name) for name in _COUNTS}
 
 
 def functions(frame: Frame) -> Mapping[str, Callable[..., Any]]:
-    """``nw.sum`` and ``nw.mean`` for a frame."""
+    """``nw.sum``, ``nw.mean`` and ``nw.len`` for a frame."""
     import narwhals as nw
 
     def of_columns(name: str, *columns: Any) -> Any:
         return _called(frame, name, nw.col(*columns))
 
-    return {name: partial(of_columns, name) for name in ("sum", "mean")}
+    wide: dict[str, Callable[..., Any]] = {name: partial(of_columns, name) for name in ("sum", "mean")}
+    return wide | {"len": lambda: nw.len().cast(nw.Int64)}
+
+
+def _counted(name: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+    import narwhals as nw
+
+    calculated = attrgetter(name)(value)(*args, **kwargs)
+    averaged = name == "rank" and (*args, kwargs.get("method", "average"))[0] == "average"
+    return calculated if averaged else calculated.cast(nw.Int64)
 
 
 def _called(frame: Frame, name: str, value: Any, *args: Any, **kwargs: Any) -> Any:
