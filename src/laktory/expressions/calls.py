@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from laktory.expressions.reader import tokens_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlglot.tokenizer_core import Token
 
 __all__ = ["Call", "Definition", "Span", "calls"]
@@ -71,6 +73,15 @@ def calls(sql: str, names: frozenset[str]) -> tuple[Call, ...]:
         return ()
 
 
+class _Select(NamedTuple):
+    """Parts of a SELECT; `last` and `head_ends` are tokens."""
+
+    last: int
+    tables: Span | None
+    head: Span | None
+    head_ends: int
+
+
 class _Statement:
     """Tokens with their brackets; -1 stands for a bracket around all."""
 
@@ -81,6 +92,7 @@ class _Statement:
         # of several words, such as GROUP BY, the first; a name is none of the language
         self.words = ["" if previous in {".", "AS"} else word.split()[0] for previous, word in pairwise(before)]
         self.levels: dict[int, list[int]] = {}
+        self.selects: dict[int, list[_Select]] = {}
         self.closing = {-1: len(tokens)}
         self.around: list[int] = []
         opened = [-1]
@@ -172,48 +184,56 @@ class _Statement:
     def rows_of(self, index: int, bracket: int) -> tuple[Span | None, Span | None]:
         """FROM clause of the SELECT around a token, and the SELECT up to the clause that the token is in."""
         here = self.lifted(index, bracket)
-        before: list[int] = []
-        after: list[int] = []
-        for part in self.level(bracket):
-            if self.word(part) in _UNITING and self.text(part - 1) != "*":
-                if part > here:
-                    break
-                before = []
-            else:
-                (before if part < here else after).append(part)
-        parts = [*before, *after]
-        begun = next((part for part in parts if self.is_from(part)), None)
-        tables = head = None
-        if begun is not None:
-            tables = self.up_to(begun, parts, _AFTER_TABLES)
-        starts = next((part for part in parts if self.word(part) in {"SELECT", "FROM"}), None)
-        if starts is not None and any(self.word(part) in _AFTER_ROWS for part in before):
-            head = self.up_to(starts, parts, _AFTER_ROWS)
-        return tables, head
+        if bracket not in self.selects:
+            self.selects[bracket] = list(self.united(bracket))
+        select = next(select for select in self.selects[bracket] if here <= select.last)
+        return select.tables, select.head if here > select.head_ends else None
 
-    def up_to(self, first: int, parts: list[int], words: frozenset[str]) -> Span:
-        inside = [part for part in parts if part > first]
-        end = next((part for part in inside if self.word(part) in words), None)
-        last = max(part for part in [first, *inside] if end is None or part < end)
-        return self.span(first, self.closing.get(last, last))
+    def united(self, bracket: int) -> Iterator[_Select]:
+        """The SELECTs at a level, between UNION and the like."""
+        parts: list[int] = []
+        for part in [*self.level(bracket), self.closing[bracket]]:
+            ends = part == self.closing[bracket] or (self.word(part) in _UNITING and self.text(part - 1) != "*")
+            if not ends:
+                parts.append(part)
+                continue
+            words = [(item, self.word(item)) for item in parts]
+            begun = next((item for item, word in words if word in {"SELECT", "FROM"}), None)
+            tables = next((item for item, word in words if word == "FROM" and not self.is_compared(item)), None)
+            head_ends = next((item for item, word in words if word in _AFTER_ROWS), part)
+            tables_end = next(
+                (item for item, word in words if tables is not None and item > tables and word in _AFTER_TABLES), part
+            )
+            yield _Select(
+                part,
+                None if tables is None else self.span(tables, tables_end - 1),
+                None if begun is None or begun >= head_ends else self.span(begun, head_ends - 1),
+                head_ends,
+            )
+            parts = []
 
-    def is_from(self, index: int) -> bool:
-        compared = self.word(index - 1) == "DISTINCT" and self.word(index - 2) in {"IS", "NOT"}
-        return self.word(index) == "FROM" and not compared
+    def is_compared(self, index: int) -> bool:
+        """Whether FROM is that of IS DISTINCT FROM."""
+        return self.word(index - 1) == "DISTINCT" and self.word(index - 2) in {"IS", "NOT"}
 
     def definitions(self, index: int, bracket: int) -> list[Definition]:
         """Of WITH around a token, the outermost first; a definition sees those before it."""
-        outer = self.definitions(bracket, self.around[bracket]) if bracket != -1 else []
-        if self.word(bracket + 1) != "WITH":
-            return outer
-        here = self.lifted(index, bracket)
+        found: list[list[Definition]] = []
+        while True:
+            if self.word(bracket + 1) == "WITH":
+                found.append(list(self.defined(self.lifted(index, bracket), bracket)))
+            if bracket == -1:
+                return [definition for level in reversed(found) for definition in level]
+            bracket = self.around[bracket]
+
+    def defined(self, here: int, bracket: int) -> Iterator[Definition]:
+        """By the WITH at the beginning of a bracket, before a token at its level."""
         begun = bracket + 2 + (self.word(bracket + 2) == "RECURSIVE")
         for part in self.level(bracket):
             if self.text(part) == "(" and self.text(part - 1).upper() in {"AS", "MATERIALIZED"}:
                 if part == here:
-                    break
-                outer.append(Definition(self.tokens[begun].text, self.span(begun, self.closing[part])))
+                    return
+                yield Definition(self.tokens[begun].text, self.span(begun, self.closing[part]))
                 begun = self.closing[part] + 2
                 if self.text(begun - 1) != ",":
-                    break
-        return outer
+                    return

@@ -9,6 +9,7 @@ A length is UInt32 and a month Int8, so that ``LENGTH(s) - 10`` and ``MONTH(t) *
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
@@ -134,7 +135,7 @@ class _Types:
 
     def __init__(self, text: _Text, frames: Mapping[str, pl.LazyFrame]) -> None:
         self.text, self.full = text, frames
-        self.frames: dict[tuple[Definition, ...], Mapping[str, pl.LazyFrame]] = {}
+        self.defined: dict[tuple[Definition, ...], Mapping[str, pl.LazyFrame]] = {}
 
     def of(self, call: Call) -> pl.DataType | None:
         """Type of the argument of a call, None if it cannot be told."""
@@ -150,19 +151,29 @@ class _Types:
                 return schema.get("laktory_type")
         return None
 
+    @cached_property
+    def empty(self) -> Mapping[str, pl.LazyFrame]:
+        """The frames without their rows."""
+        return {name: pl.LazyFrame(schema=frame.collect_schema()) for name, frame in self.full.items()}
+
     def columns(self, query: str, definitions: tuple[Definition, ...] = ()) -> pl.Schema | None:
         """Of a query that may use definitions of WITH; None if Polars does not take it."""
-        if definitions not in self.frames and not definitions:
-            self.frames[()] = {name: pl.LazyFrame(schema=frame.collect_schema()) for name, frame in self.full.items()}
-        elif definitions not in self.frames:
-            *before, (name, whole) = definitions
-            quoted = '"' + name.replace('"', '""') + '"'
-            defined = f"WITH {self.text.part(*whole)} SELECT * FROM {quoted}"  # noqa: S608 - the user's own query
-            schema = self.columns(defined, tuple(before))
-            if schema is None:
-                return None
-            self.frames[definitions] = {**self.frames[tuple(before)], name: pl.LazyFrame(schema=schema)}
-        try:
-            return pl.SQLContext(self.frames[definitions]).execute(query, eager=False).collect_schema()
-        except pl.exceptions.PolarsError:
-            return None
+        frames = self.empty
+        for count, (name, whole) in enumerate(definitions, start=1):
+            key = definitions[:count]
+            if key not in self.defined:
+                quoted = '"' + name.replace('"', '""') + '"'
+                text = f"WITH {self.text.part(*whole)} SELECT * FROM {quoted}"  # noqa: S608 - the user's own query
+                schema = _schema(text, frames)
+                if schema is None:
+                    return None
+                self.defined[key] = {**frames, name: pl.LazyFrame(schema=schema)}
+            frames = self.defined[key]
+        return _schema(query, frames)
+
+
+def _schema(query: str, frames: Mapping[str, pl.LazyFrame]) -> pl.Schema | None:
+    try:
+        return pl.SQLContext(frames).execute(query, eager=False).collect_schema()
+    except pl.exceptions.PolarsError:
+        return None
