@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from laktory.diagnostics import Problem, closest
 from laktory.expressions.misread import misread
+from laktory.expressions.names import repeated
 from laktory.expressions.reader import reader, silence, tokens_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from sqlglot import exp
     from sqlglot.tokenizer_core import Token
@@ -30,6 +31,7 @@ __all__ = [
     "bind",
     "fragment_problems",
     "named_twice",
+    "names_problem",
     "placeholders",
     "statement_problems",
     "substitute",
@@ -250,11 +252,20 @@ def _guarded(text: str, dialect: str, *, files: bool, misreads: frozenset[str]) 
     return tuple(problems or _tree_problems(statement, tokens, dialect, files=files, misreads=misreads))
 
 
-def fragment_problems(text: str) -> list[Problem]:
-    """What keeps a piece of SQL (a predicate, a list of columns) from being given to a method of an engine.
+def names_problem(statement: Statement, tables: Mapping[str, Sequence[str]]) -> Problem | None:
+    """A name that the result of a statement has twice, as the columns of its tables show.
 
-    It may hold no query of its own, and call nothing that reads files or state.
+    Parameters
+    ----------
+    statement : has no `statement_problems`
+    tables : table name → columns
     """
+    return next(iter(_repeated_names(reader("duckdb").parse(statement.sql)[0], statement, tables)), None)
+
+
+def fragment_problems(text: str) -> list[Problem]:
+    """What keeps a piece of SQL (a predicate, a list of columns) from being given to a method of an engine: a query in
+    it, and calls of what reads files or state."""
     if _CONTROL.search(text):
         return [Problem("the SQL text holds a control character that is not allowed")]
     statement = Statement(text, text, {})
@@ -370,7 +381,15 @@ def _tree_problems(
             message, hint, shown = wrong
             named = next((part for part in shown.walk() if "start" in part.meta), shown)
             problems.append(_at(message, _place(named, statement), hint))
-    return problems
+    return problems or _repeated_names(root, statement, {})
+
+
+def _repeated_names(root: exp.Expr | None, statement: Statement, tables: Mapping[str, Sequence[str]]) -> list[Problem]:
+    found = repeated(root, tables) if root is not None else None
+    if found is None:
+        return []
+    message, hint = statement.in_user_words(str(found)), statement.in_user_words(found.hint)
+    return [_at(message, _place(found.node, statement), hint)]
 
 
 def _node_problems(node: exp.Expr, statement: Statement, *, files: bool) -> Iterator[Problem]:

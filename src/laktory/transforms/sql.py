@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.diagnostics import render
 from laktory.errors import StepError
-from laktory.expressions.statement import bind, statement_problems
+from laktory.expressions.names import may_repeat
+from laktory.expressions.statement import bind, names_problem, statement_problems
 from laktory.transforms.errors import StatementError
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     import narwhals as nw
 
+    from laktory.diagnostics import Problem
     from laktory.engines.protocol import Session
     from laktory.expressions.statement import Statement
 
@@ -36,14 +38,21 @@ def run_statement(text: str, session: Session, frames: Mapping[str, Frame]) -> F
     engine = session.capabilities
     problems = statement_problems(text, engine.dialect, tuple(frames), files=files, misreads=engine.misreads)
     if problems:
-        first = problems[0]
-        raise StatementError(render(first), line=first.line, column=first.column, hint=first.hint)
+        raise _refused(problems[0])
     statement = bind(text)
     tables = {statement.names[key]: frames[key] for key in statement.names}
+    if may_repeat(statement.sql):
+        columns = {name: frame.collect_schema().names() for name, frame in tables.items()}
+        if (problem := names_problem(statement, columns)) is not None:
+            raise _refused(problem)
     try:
         return session.sql(statement.sql, tables)
     except StepError as error:
         raise _located(statement, session, error) from (error.__cause__ or error)
+
+
+def _refused(problem: Problem) -> StatementError:
+    return StatementError(render(problem), line=problem.line, column=problem.column, hint=problem.hint)
 
 
 def located(text: str, error: StepError) -> StatementError:
