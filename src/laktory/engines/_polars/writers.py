@@ -20,7 +20,7 @@ from laktory.errors import SinkError, UnsupportedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-__all__ = ["stage_outputs"]
+__all__ = ["exactly", "stage_outputs", "writer_arguments"]
 
 _TYPED = frozenset({"PARQUET", "IPC"})
 _THROUGH_ARROW = frozenset({"AVRO", "EXCEL"})
@@ -110,6 +110,39 @@ def writer_arguments(format: str, *, directory: bool = False) -> Collection[str]
         return arrow_files.writer_arguments(format)
     valid = [name for name in arrow_files.parameters(_SINKS[format]) if name not in _COMPUTED]
     return [*valid, "partition_by"] if directory else valid
+
+
+def exactly(frame: pl.LazyFrame, types: pl.Schema, path: str) -> pl.LazyFrame:
+    """The frame with other types; computing a value that loses nanoseconds by it is a `SinkError`."""
+    casts = []
+    for name, found in frame.collect_schema().items():
+        wanted, column = types[name], pl.col(name)
+        if _nanoseconds(found):
+            cut = partial(_cut, wanted, path)
+            casts.append(column.map_batches(cut, return_dtype=wanted, is_elementwise=True))
+        elif found != wanted:
+            casts.append(column.cast(wanted))
+    return frame.with_columns(casts)
+
+
+def _nanoseconds(dtype: Any) -> bool:
+    if isinstance(dtype, pl.Struct):
+        return any(_nanoseconds(field.dtype) for field in dtype.fields)
+    if isinstance(dtype, (pl.List, pl.Array)):
+        return _nanoseconds(dtype.inner)
+    return isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns"
+
+
+def _cut(wanted: pl.DataType, path: str, values: pl.Series) -> pl.Series:
+    made = values.cast(wanted)
+    lost = made.cast(values.dtype).ne_missing(values)
+    if lost.any():
+        first = values.filter(lost)[:1]
+        shown = "a value" if first.dtype.is_nested() else f"'{first.cast(pl.String).item()}'"
+        msg = f"{path!r}: DELTA cannot hold {shown} of column {values.name!r}: its times have microseconds"
+        msg = f"{msg}; cast it to Datetime('us'), or to text"
+        raise SinkError(msg)
+    return made
 
 
 def _check(output: Output, frame: pl.LazyFrame) -> None:
