@@ -13,6 +13,7 @@ import duckdb
 import narwhals as nw
 import polars as pl
 
+from laktory.engines._duckdb.expressions import mend
 from laktory.engines._duckdb.failures import translated
 from laktory.engines._duckdb.methods import METHODS
 from laktory.engines._duckdb.readers import call_methods, reader_arguments, reader_methods, refuse_names, scan_files
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from laktory.engines.protocol import FileRead, Output, Staged
 
 __all__ = ["DuckDBSession"]
+
+mend()
 
 
 class DuckDBSession:
