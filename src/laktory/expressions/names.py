@@ -27,7 +27,6 @@ class _Source(NamedTuple):
     hidden: frozenset[str] = frozenset()
 
 
-_FROM_FIRST = re.compile(r"(?:^|\()\s*from\b", re.IGNORECASE)
 _INVENTED = re.compile(r"(.+)(?:_|:)\w+")
 
 
@@ -46,10 +45,14 @@ class Repeated(Exception):  # noqa: N818 - found while reading a tree, told by t
         self.node = node
 
 
-def may_repeat(sql: str) -> bool:
+def may_repeat(root: exp.Expr) -> bool:
     """Whether `repeated` could find more in a statement once it is told the columns of the tables."""
-    stars = "*" in sql or _FROM_FIRST.search(sql) is not None
-    return stars and ("," in sql or "join" in sql.casefold())
+    from sqlglot import exp
+
+    return any(
+        any(item.is_star for item in select.expressions) and (len(select.expressions) > 1 or any(_joins(select)))
+        for select in root.find_all(exp.Select)
+    )
 
 
 def repeated(root: exp.Expr, tables: Mapping[str, Sequence[str]]) -> Repeated | None:

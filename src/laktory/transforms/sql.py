@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.diagnostics import render
 from laktory.errors import StepError
-from laktory.expressions.names import may_repeat
-from laktory.expressions.statement import bind, names_problem, statement_problems
+from laktory.expressions.placeholders import bind
+from laktory.expressions.statement import names_problem, statement_problems
 from laktory.transforms.errors import StatementError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from laktory.diagnostics import Problem
     from laktory.engines.protocol import Session
-    from laktory.expressions.statement import Statement
+    from laktory.expressions.placeholders import Statement
 
     Frame = nw.LazyFrame[Any]
 
@@ -36,15 +36,17 @@ def run_statement(text: str, session: Session, frames: Mapping[str, Frame]) -> F
 
     files: bool = settings.allow_sql_files
     engine = session.capabilities
-    problems = statement_problems(text, engine.dialect, tuple(frames), files=files, misreads=engine.misreads)
+    options: dict[str, Any] = {"files": files, "misreads": engine.misreads}
+    problems = statement_problems(text, engine.dialect, tuple(frames), **options)
     if problems:
         raise _refused(problems[0])
     statement = bind(text)
     tables = {statement.names[key]: frames[key] for key in statement.names}
-    if may_repeat(statement.sql):
-        columns = {name: frame.collect_schema().names() for name, frame in tables.items()}
-        if (problem := names_problem(statement, columns)) is not None:
-            raise _refused(problem)
+    problem = names_problem(
+        text, engine.dialect, lambda: {key: frames[key].collect_schema().names() for key in statement.names}, **options
+    )
+    if problem is not None:
+        raise _refused(problem)
     try:
         return session.sql(statement.sql, tables)
     except StepError as error:

@@ -28,7 +28,8 @@ from laktory.engines.errors import reason
 from laktory.engines.handover import in_memory
 from laktory.engines.scans import files_of
 from laktory.errors import ExpressionError, RunInterrupted, SourceError
-from laktory.expressions.statement import fragment_problems, named_twice
+from laktory.expressions.placeholders import named_twice
+from laktory.expressions.statement import fragment_problems
 from laktory.settings import settings
 
 if TYPE_CHECKING:

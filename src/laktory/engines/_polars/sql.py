@@ -10,7 +10,7 @@ import polars as pl
 from laktory.engines.errors import reason
 from laktory.errors import StepError
 from laktory.expressions.names import without_second_keys
-from laktory.expressions.statement import named_twice
+from laktory.expressions.placeholders import named_twice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
