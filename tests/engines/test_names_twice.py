@@ -75,6 +75,23 @@ def test_a_key_that_both_sides_share_is_one_column(sql, names, rows, session):
     assert sorted(found.rows(), key=str) == rows
 
 
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELECT * EXCLUDE (idd) FROM {a}", "EXCLUDE names 'idd', which is no column there.*did you mean 'id'"),
+        ("SELECT * EXCLUDE (x, ID) FROM {a}", "EXCLUDE names 'ID'.*did you mean 'id'"),
+        ("SELECT a.* EXCLUDE (y), b.y FROM {a} AS a JOIN {b} AS b USING (id)", "EXCLUDE names 'y'"),
+        ("SELECT * RENAME (z AS id2) FROM {a}", "RENAME names 'z', which is no column there"),
+        ("SELECT * REPLACE (1 AS z) FROM {a}", "REPLACE names 'z', which is no column there"),
+        ("SELECT * FROM (SELECT * EXCLUDE (z) FROM {a}) AS s", "EXCLUDE names 'z'"),
+    ],
+)
+def test_a_star_without_a_column_that_is_not_there(sql, message, session):
+    """A slip of the pen would keep the column that was to be left out."""
+    with pytest.raises(StepError, match=f"(?s){message}"):
+        run(session, sql)
+
+
 def test_names_that_the_text_has_twice_are_found_before_anything_runs(backend):
     pl.DataFrame(A).write_parquet("l.parquet")
     steps = ["SELECT x,\n  id AS x\nFROM {df}"]

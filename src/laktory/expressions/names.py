@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from laktory.diagnostics import closest
 from laktory.expressions.reader import reader
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from sqlglot import exp
 
-__all__ = ["Repeated", "may_repeat", "repeated", "without_second_keys"]
+__all__ = ["Misnamed", "misnamed", "needs_columns", "without_second_keys"]
 
 Names = list[str | None]
 """None stands for columns whose names or number cannot be told from the statement."""
@@ -30,33 +31,37 @@ class _Source(NamedTuple):
 _INVENTED = re.compile(r"(.+)(?:_|:)\w+")
 
 
-class Repeated(Exception):  # noqa: N818 - found while reading a tree, told by the caller
-    """A name is given twice, or a column is asked for by it.
+class Misnamed(Exception):  # noqa: N818 - found while reading a tree, told by the caller
+    """A name is given twice, a column is asked for by it, or ``*`` is told of one that is not there.
 
     Attributes
     ----------
     hint : what to write instead
-    node : the expression at fault
+    node : the expression at fault, or the part of it that knows its place
     """
 
     def __init__(self, message: str, hint: str, node: exp.Expr) -> None:
         super().__init__(message)
         self.hint = hint
-        self.node = node
+        self.node = next((part for part in node.walk() if "start" in part.meta), node)
 
 
-def may_repeat(root: exp.Expr) -> bool:
-    """Whether `repeated` could find more in a statement once it is told the columns of the tables."""
+def needs_columns(root: exp.Expr) -> bool:
+    """Whether `misnamed` could find more in a statement once it is told the columns of the tables."""
     from sqlglot import exp
 
     return any(
-        any(item.is_star for item in select.expressions) and (len(select.expressions) > 1 or any(_joins(select)))
+        any(
+            item.is_star and (len(select.expressions) > 1 or _told(item) or any(_joins(select)))
+            for item in select.expressions
+        )
         for select in root.find_all(exp.Select)
     )
 
 
-def repeated(root: exp.Expr, tables: Mapping[str, Sequence[str]]) -> Repeated | None:
-    """The first name that the result of a query has twice, or that it takes from a subquery which has it twice.
+def misnamed(root: exp.Expr, tables: Mapping[str, Sequence[str]]) -> Misnamed | None:
+    """The first name that the result of a query has twice, or that it takes from a subquery which has it twice, or that
+    EXCLUDE, RENAME or REPLACE name in vain: some engines pass over it, and keep the column that was meant.
 
     Parameters
     ----------
@@ -66,7 +71,7 @@ def repeated(root: exp.Expr, tables: Mapping[str, Sequence[str]]) -> Repeated | 
     known: dict[str, Names] = {name.casefold(): list(columns) for name, columns in tables.items()}
     try:
         _result(root, known)
-    except Repeated as found:
+    except Misnamed as found:
         return found
     return None
 
@@ -141,7 +146,7 @@ def _result(query: exp.Expr, known: Mapping[str, Names]) -> None:
         last = next((f"{table}.* " for table, _ in _right_tables(first)), "* ")
         naming = f"leave one of them out: {last}EXCLUDE ({twice[0]}), or name the columns instead of '*'"
         naming = f"join with USING ({', '.join(keys)}), or name the columns instead of '*'" if keys else naming
-    raise Repeated(message, naming, _culprit(first, twice[0]))
+    raise Misnamed(message, naming, _culprit(first, twice[0]))
 
 
 def _columns(query: exp.Expr, known: Mapping[str, Names]) -> Names:
@@ -257,12 +262,30 @@ def _expanded(star: exp.Expr, table: exp.Expr | None, sources: list[_Source]) ->
     without = {item.name.casefold() for item in star.args.get("except_") or ()}
     other = {item.this.name: item.alias for item in star.args.get("rename") or ()}
     found: Names = []
-    for alias, names, hidden in sources:
-        if table is not None and table.name.casefold() != alias:
-            continue
+    sources = [source for source in sources if table is None or table.name.casefold() == source.alias]
+    _refuse_missing(star, [name for source in sources for name in source.names])
+    for _, names, hidden in sources:
         left_out = without | (hidden if table is None else set())
         found += [name and other.get(name, name) for name in names if name is None or name.casefold() not in left_out]
     return found or [None]
+
+
+def _told(star: exp.Expr) -> list[tuple[str, exp.Expr]]:
+    """What EXCLUDE, RENAME and REPLACE of a star, with or without a table, are told of: word and name."""
+    args = star.args if type(star).__name__ == "Star" else star.this.args
+    renamed = [("RENAME", item.this) for item in args.get("rename") or ()]
+    replaced = [("REPLACE", item.args["alias"]) for item in args.get("replace") or ()]
+    return [*(("EXCLUDE", item) for item in args.get("except_") or ()), *renamed, *replaced]
+
+
+def _refuse_missing(star: exp.Expr, names: Names) -> None:
+    there = {name for name in names if name is not None}
+    if not names or None in names:
+        return
+    for word, item in _told(star):
+        if item.name not in there:
+            hint = closest(item.name, sorted(there)) or f"columns: {', '.join(sorted(there)[:20])}"
+            raise Misnamed(f"{word} names {item.name!r}, which is no column there", hint, item)
 
 
 def _renamed(named: exp.Expr, names: Names) -> Names:
@@ -296,10 +319,10 @@ def _refuse_ambiguous(select: exp.Select, sources: list[_Source]) -> None:
                 raise _ambiguous(column, name, alias)
 
 
-def _ambiguous(node: exp.Expr, name: str, alias: str) -> Repeated:
+def _ambiguous(node: exp.Expr, name: str, alias: str) -> Misnamed:
     where = f" of {alias!r}" if alias else ""
     hint = f"name the columns in the subquery, one of them as … AS {name}_2, or join there with USING"
-    return Repeated(f"two columns{where} are named {name!r}", hint, node)
+    return Misnamed(f"two columns{where} are named {name!r}", hint, node)
 
 
 def _own(select: exp.Expr) -> Iterator[exp.Expr]:
@@ -364,4 +387,4 @@ def _culprit(select: Any, name: str) -> exp.Expr:
     ]
     stars = [item for item in select.expressions if item.is_star]
     found: exp.Expr = (named or stars or select.expressions)[-1]
-    return next((part for part in found.walk() if "start" in part.meta), found)
+    return found

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.diagnostics import Problem, closest
 from laktory.expressions.misread import misread
-from laktory.expressions.names import may_repeat, repeated
+from laktory.expressions.names import misnamed, needs_columns
 from laktory.expressions.placeholders import Statement, bind, folded, line_column, placeholders
 from laktory.expressions.reader import reader, silence, tokens_of
 
@@ -120,13 +120,13 @@ def _guarded(
     if problems:
         return tuple(problems), False
     problems, root = _tree_problems(statement, tokens, dialect, files=files, misreads=misreads)
-    return tuple(problems), root is not None and not problems and may_repeat(root)
+    return tuple(problems), root is not None and not problems and needs_columns(root)
 
 
 def names_problem(
     text: str, dialect: str, columns: Callable[[], Mapping[str, Sequence[str]]], **options: Any
 ) -> Problem | None:
-    """A name that the result of a statement has twice, as the columns of its tables show.
+    """What is wrong with names of a statement's result, as the columns of its tables show.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def names_problem(
         return None
     statement = bind(text)
     tables = {statement.names[key]: names for key, names in columns().items()}
-    return next(iter(_repeated_names(reader("duckdb").parse(statement.sql)[0], statement, tables)), None)
+    return next(iter(_misnamed(reader("duckdb").parse(statement.sql)[0], statement, tables)), None)
 
 
 def fragment_problems(text: str) -> list[Problem]:
@@ -259,11 +259,11 @@ def _tree_problems(
             message, hint, shown = wrong
             named = next((part for part in shown.walk() if "start" in part.meta), shown)
             problems.append(_at(message, _place(named, statement), hint))
-    return problems or _repeated_names(root, statement, {}), root
+    return problems or _misnamed(root, statement, {}), root
 
 
-def _repeated_names(root: exp.Expr | None, statement: Statement, tables: Mapping[str, Sequence[str]]) -> list[Problem]:
-    found = repeated(root, tables) if root is not None else None
+def _misnamed(root: exp.Expr | None, statement: Statement, tables: Mapping[str, Sequence[str]]) -> list[Problem]:
+    found = misnamed(root, tables) if root is not None else None
     if found is None:
         return []
     message, hint = statement.in_user_words(str(found)), statement.in_user_words(found.hint)
