@@ -10,6 +10,8 @@ import pytest
 from building import node, pipeline
 from test_formats import read, refused
 
+from laktory.errors import SinkError
+
 
 def tree(*values, base="lake", kind="PARQUET", **columns):
     """One file for each folder `k=…`."""
@@ -142,3 +144,36 @@ def test_a_node_alone_reads_partitions_as_a_whole_run_does(backend, keys):
     made.execute(selects=["b"])
     assert pl.read_parquet("b.parquet").sort("v").equals(whole)
     assert pl.read_parquet("b.parquet").schema == whole.schema
+
+
+def partitioned(backend, keys, format_="PARQUET"):
+    pl.DataFrame({"v": list(range(len(keys))), "k": keys}).write_parquet("in.parquet")
+    sink = {"path": "lake/", "format": format_, "writer_kwargs": {"partition_by": ["k"]}}
+    pipeline(backend, node("a", "in.parquet", sink)).execute()
+
+
+@pytest.mark.parametrize("format_", ["PARQUET", "DELTA"])
+@pytest.mark.parametrize("dtype", [pl.String, pl.Categorical])
+@pytest.mark.parametrize("others", [[], [None]])
+def test_a_text_that_means_null_in_names_of_folders_is_refused(backend, format_, dtype, others):
+    """Beside a NULL, one of both rows would be overwritten."""
+    keys = pl.Series(["a", "__HIVE_DEFAULT_PARTITION__", *others], dtype=dtype)
+    with pytest.raises(SinkError, match="the column 'k' of 'partition_by' holds '__HIVE_DEFAULT_PARTITION__', which"):
+        partitioned(backend, keys, format_)
+    assert not list(Path().glob("lake/k=*"))
+
+
+def test_two_values_of_one_folder_lose_no_row(backend):
+    keys = pl.Series([1, 2, 1_000_000_001]).cast(pl.Time)  # nanoseconds
+    try:
+        partitioned(backend, keys)
+    except SinkError as error:
+        assert "two values of 'partition_by' have one folder, 'k=00:00:00'" in str(error)
+    else:
+        assert sorted(pl.read_parquet("lake/**/*.parquet", hive_partitioning=False)["v"]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("value", [b"a", [1], {"a": 1}])
+def test_types_that_no_name_of_a_folder_holds(backend, value):
+    with pytest.raises(SinkError, match="names the column 'k' of type .*, which no folder's name holds; cast it"):
+        partitioned(backend, pl.Series([value]))

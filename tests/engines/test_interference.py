@@ -127,6 +127,29 @@ def test_a_rename_that_did_not_come_about_is_known_after_a_run_of_something_else
     assert ids("a.csv") == [0, 1]
 
 
+def test_of_a_rename_whose_staged_file_others_removed_is_told_what_is_known(backend):
+    """Nobody can tell whether it came about; who says that rows were appended sends people to look for them."""
+    numbers(n=2)
+    first = pipeline(backend, node("a", "in.parquet", into("a.csv")), root_path_="state")
+    kill(first, 1)
+    elsewhere = {"dataframe_backend": backend, "root_path_": "elsewhere"}
+    models.Pipeline(name="q", nodes=[node("b", "in.parquet", into("a.csv"))], **elsewhere).execute()
+    with pytest.raises(RunError) as caught:
+        first.execute(resume=True)
+    assert "node 'a' wrote to 'a.csv', or was about to, when run" in str(caught.value)
+    assert "its rows may be there, or not; run without resuming" in str(caught.value)
+    assert ids("a.csv") == [0, 1]
+
+
+def test_of_a_rename_that_another_node_has_read_is_told_that_it_came_about(backend):
+    numbers(n=2)
+    first = pipeline(backend, node("a", "in.parquet", into("a.csv")), node("c", "a", "c.csv"), root_path_="state")
+    kill(first, 2)
+    Path("a.csv").write_text("id,x,s\n7,1.0,q\n")
+    with pytest.raises(RunError, match="node 'a' has appended rows, and what it wrote was changed or removed since"):
+        first.execute(resume=True)
+
+
 READER = """
 import os, shutil
 import polars as pl

@@ -60,6 +60,33 @@ def test_rows_need_no_order_to_be_joined_as_of(backend, arguments, found):
     assert joined["y"].to_list() == found
 
 
+@pytest.mark.parametrize("strategy", ["backward", "forward"])
+@pytest.mark.parametrize("by", [None, "k"])
+@pytest.mark.parametrize("descending", [False, True])
+def test_of_equal_times_the_nearest_in_the_order_of_rows_is_found(backend, strategy, by, descending):
+    """The last one at or before a time, the first one at or after it."""
+    left = pl.DataFrame({"t": range(0, 1000, 7), "k": [i % 3 for i in range(143)]})
+    right = pl.DataFrame({"t": [i * 7919 % 500 * 2 for i in range(5000)], "k": [i // 500 % 3 for i in range(5000)]})
+    right = right.with_columns(y=pl.int_range(5000)).sample(fraction=1, shuffle=True, seed=1)
+    ordered = [method("sort", "y", descending=descending)]
+    step = method("join_asof", "{nodes.right}", on="t", by=by, strategy=strategy)
+    right.write_parquet("r.parquet")
+    left.write_parquet("l.parquet")
+    nodes = [node("right", "r.parquet", steps=ordered), node("out", "l.parquet", "out.parquet", steps=[step])]
+    pipeline(backend, *nodes).execute()
+    last = (strategy == "backward") != descending
+    one = right.group_by("t", *([by] if by else [])).agg(pl.col("y").max() if last else pl.col("y").min())
+    wanted = left.sort("t").join_asof(one.sort("t"), on="t", by=by, strategy=strategy, check_sortedness=False)
+    assert pl.read_parquet("out.parquet").sort("t")["y"].to_list() == wanted["y"].to_list()
+
+
+def test_keys_without_a_partner(backend):
+    left = pl.DataFrame({"t": [1], "k": [1]})
+    step = method("join_asof", "{nodes.right}", on="t", by_left=["k"])
+    with pytest.raises(StepError, match="'by_left' names 1 column.s. and 'by_right' 0; each needs its partner"):
+        computed(backend, left, step, right=left)
+
+
 def test_the_time_that_was_found_stays(backend):
     left = pl.DataFrame({"t": [5, 1], "k": ["a", "b"]})
     right = pl.DataFrame({"u": [4, 1], "key": ["a", "b"], "k": [7, 8]})

@@ -26,6 +26,7 @@ MISREAD = [
     ("SELECT id, b IS TRUE AS t FROM {df}", [(1, True), (2, False), (3, False), (4, True)]),
     (USING, JOINED),
     ("SELECT id, w FROM {df} AS l RIGHT JOIN {nodes.r} AS r USING (id)", [(2, 20), (9, 90)]),
+    ("SELECT v FROM {df} AS t(v, id, k, b)", [(1,), (2,), (3,), (4,)]),
 ]
 UNDERSTOOD = [
     ("SELECT id FROM {df} WHERE (v IS DISTINCT FROM 1) AND k IS NOT NULL", [(3,)]),
@@ -37,6 +38,7 @@ UNDERSTOOD = [
     ("SELECT id FROM {df} WHERE COALESCE(b, TRUE)", [(1,), (3,), (4,)]),
     ("SELECT id, w FROM {df} AS l LEFT JOIN {nodes.r} AS r USING (id)", JOINED[:4]),
     (ON, JOINED),
+    ("SELECT v FROM (SELECT id, v FROM {df}) AS t(v, w)", [(1,), (2,), (3,), (4,)]),
 ]
 
 

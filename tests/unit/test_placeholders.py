@@ -5,7 +5,8 @@ import re
 import pytest
 
 from laktory.errors import DefinitionError
-from laktory.expressions.statement import bind, fragment_problems, placeholders, statement_problems, substitute
+from laktory.expressions.placeholders import bind, placeholders, substitute
+from laktory.expressions.statement import fragment_problems, statement_problems
 from laktory.models.dataframe.dataframeexpr import DataFrameExpr
 
 # ---- where placeholders are ----------------------------------------------------------------------

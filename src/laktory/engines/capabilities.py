@@ -130,7 +130,7 @@ POLARS = Capabilities(
     parallel=True,
     scratch="IPC",
     native_frame="polars:LazyFrame",
-    misreads=frozenset({"DISTINCT FROM", "IS TRUE", "OUTER USING"}),
+    misreads=frozenset({"DISTINCT FROM", "IS TRUE", "OUTER USING", "TABLE COLUMNS"}),
 )
 
 DUCKDB = Capabilities(

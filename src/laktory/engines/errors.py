@@ -15,16 +15,14 @@ from laktory.errors import SinkError, SourceError
 from laktory.storage.files import os_number, system_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
-    from laktory.engines.protocol import Output
     from laktory.errors import RunError
 
 __all__ = [
     "Conversion",
     "check_arguments",
     "check_compression",
-    "check_partitions",
     "conversion",
     "conversion_fault",
     "in_words",
@@ -182,24 +180,6 @@ def check_arguments(given: Iterable[str], valid: Iterable[str], what: str, kind:
             hint = closest(name, valid) or f"valid: {', '.join(valid)}"
             msg = f"{what} has no argument {name!r}; {hint}"
             raise kind(msg)
-
-
-def check_partitions(output: Output, columns: Collection[str]) -> None:
-    """Refuse to partition by a column that is not there, or by all there are.
-
-    Raises
-    ------
-    SinkError
-        With the closest one.
-    """
-    if output.partition_by and set(columns) <= set(output.partition_by):
-        msg = f"{output.path!r}: 'partition_by' names every column, which leaves none for the files"
-        raise SinkError(msg)
-    for name in output.partition_by:
-        if name not in columns:
-            hint = closest(name, columns) or f"columns: {', '.join(columns)}"
-            msg = f"{output.path!r}: 'partition_by' names the column {name!r}, which does not exist; {hint}"
-            raise SinkError(msg)
 
 
 def check_compression(

@@ -11,23 +11,64 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from laktory.diagnostics import closest
 from laktory.engines.schemas import declared_schema, from_text
-from laktory.errors import SourceError
+from laktory.errors import SinkError, SourceError
 from laktory.paths import before_pattern, local_path, path_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import narwhals as nw
     import polars as pl
 
-    from laktory.engines.protocol import FileRead
+    from laktory.engines.protocol import FileRead, Output
 
-__all__ = ["key_names", "key_types", "keys_of", "refuse_conflicts", "value_of"]
+__all__ = [
+    "NULL_TEXT",
+    "check_partitions",
+    "key_names",
+    "key_types",
+    "keys_of",
+    "null_text_problem",
+    "refuse_conflicts",
+    "value_of",
+]
 
-_NULL = "__HIVE_DEFAULT_PARTITION__"
+NULL_TEXT = "__HIVE_DEFAULT_PARTITION__"
+"""What stands for NULL in names of folders."""
+
 _INT = re.compile("-?(?:0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def null_text_problem(path: str, column: str) -> str:
+    """Says that a partition column holds the text that stands for NULL."""
+    means = f"holds {NULL_TEXT!r}, which is NULL in names of folders"
+    return f"{path!r}: the column {column!r} of 'partition_by' {means}; replace it, or partition by another column"
+
+
+def check_partitions(output: Output, columns: nw.Schema) -> None:
+    """Refuse to partition by a column that is not there, or that no text stands for, or by all there are.
+
+    Raises
+    ------
+    SinkError
+        With the closest one.
+    """
+    if output.partition_by and set(columns) <= set(output.partition_by):
+        msg = f"{output.path!r}: 'partition_by' names every column, which leaves none for the files"
+        raise SinkError(msg)
+    for name in output.partition_by:
+        if name not in columns:
+            hint = closest(name, columns) or f"columns: {', '.join(columns)}"
+            msg = f"{output.path!r}: 'partition_by' names the column {name!r}, which does not exist; {hint}"
+            raise SinkError(msg)
+        if (kind := type(columns[name]).__name__) in {"Array", "Binary", "List", "Struct"}:
+            msg = f"{output.path!r}: 'partition_by' names the column {name!r} of type {kind}, which no folder's name"
+            msg = f"{msg} holds; cast it to text"
+            raise SinkError(msg)
 
 
 def keys_of(read: FileRead, files: Sequence[str]) -> dict[str, dict[str, str | None]]:
@@ -166,7 +207,7 @@ def _base(path: str) -> str | None:
 
 def _values(folder: PurePath) -> dict[str, str | None]:
     pairs = (part.partition("=") for part in folder.parts if "=" in part)
-    return {unquote(name): None if value == _NULL else unquote(value) for name, _, value in pairs}
+    return {unquote(name): None if value == NULL_TEXT else unquote(value) for name, _, value in pairs}
 
 
 def _is_int(text: str) -> bool:

@@ -142,6 +142,11 @@ class Session(Protocol):
         """Columns and types of a frame, nothing computed. What cannot be planned is a `StepError` or `SourceError`."""
         ...
 
+    def exactly(self, frame: nw.LazyFrame[Any], types: nw.Schema, path: str) -> nw.LazyFrame[Any]:
+        """The frame with the types that a Delta table at `path` has for its columns. A value that would lose
+        nanoseconds by it is a `SinkError` when it is computed."""
+        ...
+
     def collect(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """Compute a small frame now and give it back as an in-memory lazy frame."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from laktory.diagnostics import closest
 from laktory.errors import SourceError
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from laktory.engines.protocol import FileRead
 
-__all__ = ["check_declared", "declared_schema", "fit", "from_text", "unite_schemas", "whole_limit"]
+__all__ = ["check_declared", "declared_schema", "fit", "from_text", "rounds", "unite_schemas", "whole_limit"]
 
 _DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _DAY_LENGTH = 10
@@ -100,7 +100,7 @@ def fit(frame: pl.LazyFrame, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
     if list(found.items()) == list(schema.items()):
         return frame
     columns = [
-        (pl.col(name) if found[name] == dtype else _cast(pl.col(name), found[name], dtype))
+        (pl.col(name) if found[name] == dtype else _cast(pl.col(name), found[name], dtype).alias(name))
         if name in found
         else pl.lit(None, dtype).alias(name)
         for name, dtype in schema.items()
@@ -126,16 +126,35 @@ def whole_limit(found: pl.DataType | DataTypeClass, dtype: pl.DataType | DataTyp
     return None if found in {*within, pl.Int32, pl.UInt32} else 2**53
 
 
+def rounds(found: Any, dtype: Any) -> bool:
+    """Whether a type, or one inside it, has numbers that the other only holds a neighbour of."""
+    import polars as pl
+
+    if isinstance(found, pl.Struct) and isinstance(dtype, pl.Struct):
+        inner = {field.name: field.dtype for field in found.fields}
+        return any(field.name in inner and rounds(inner[field.name], field.dtype) for field in dtype.fields)
+    if isinstance(found, (pl.List, pl.Array)) and isinstance(dtype, (pl.List, pl.Array)):
+        return rounds(found.inner, dtype.inner)
+    return whole_limit(found, dtype) is not None or (found == pl.Float64 and dtype == pl.Float32)
+
+
 def _cast(column: pl.Expr, found: pl.DataType | DataTypeClass, dtype: pl.DataType | DataTypeClass) -> pl.Expr:
     import polars as pl
 
     made = column.cast(dtype)
+    if not rounds(found, dtype):
+        return made
+    if isinstance(found, pl.Struct) and isinstance(dtype, pl.Struct):
+        inner = {field.name: field.dtype for field in found.fields}
+        fields = [_cast(column.struct.field(name), inner[name], kind).alias(name) for name, kind in dtype]
+        return pl.when(column.is_not_null()).then(pl.struct(fields))
+    if isinstance(found, (pl.List, pl.Array)) and isinstance(dtype, (pl.List, pl.Array)):
+        items = column.arr.to_list() if isinstance(found, pl.Array) else column
+        return items.list.eval(_cast(pl.element(), found.inner, dtype.inner)).cast(dtype)
     if (limit := whole_limit(found, dtype)) is not None:
         fits = column.is_between(-limit, limit) if found.is_signed_integer() else column <= limit
-    elif found == pl.Float64 and dtype == pl.Float32:
-        fits = made.is_finite() | ~column.is_finite()
     else:
-        return made
+        fits = made.is_finite() | ~column.is_finite()
     fault = pl.when(~fits).then(column).cast(pl.String) + "\N{NO-BREAK SPACE}"
     return pl.coalesce(fault.cast(dtype), made)
 

@@ -30,6 +30,9 @@ def misread(node: exp.Expr, constructs: Collection[str]) -> tuple[str, str, exp.
         word = node.expression.sql()
         message = f"this engine gives NULL for NULL IS {word}, which is FALSE (and TRUE for IS NOT {word})"
         return message, "write COALESCE(…, FALSE) or COALESCE(…, TRUE)", node
+    if "TABLE COLUMNS" in constructs and isinstance(node, exp.Table) and (columns := node.alias_column_names):
+        message = f"this engine passes over the names of columns in {node.alias} ({', '.join(columns)})"
+        return message, f"name them in a subquery: (SELECT … AS {columns[0]} FROM …) AS {node.alias}", node  # noqa: S608 - shown only
     if not ("OUTER USING" in constructs and isinstance(node, exp.Join) and (using := node.args.get("using"))):
         return None
     if node.side not in {"RIGHT", "FULL"}:

@@ -1,47 +1,31 @@
-"""SQL statements of transformer steps: placeholders, and the guard that lets only plain queries through.
+"""SQL statements of transformer steps: the guard that lets only plain queries through.
 
-Pure functions on text. Placeholders are found by the tokenizer and replaced by their spans, so quoted
-text, comments and struct literals are never touched. What sqlglot and an engine could read differently
+Pure functions on text. What sqlglot and an engine could read differently
 is refused: otherwise a part of the statement that the guard takes for a text could be code for the engine.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from laktory.diagnostics import Problem, closest
 from laktory.expressions.misread import misread
+from laktory.expressions.names import misnamed, needs_columns
+from laktory.expressions.placeholders import Statement, bind, folded, line_column, placeholders
 from laktory.expressions.reader import reader, silence, tokens_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlglot import exp
     from sqlglot.tokenizer_core import Token
 
-__all__ = [
-    "Placeholder",
-    "Statement",
-    "bind",
-    "fragment_problems",
-    "named_twice",
-    "placeholders",
-    "statement_problems",
-    "substitute",
-]
+__all__ = ["fragment_problems", "names_problem", "statement_problems"]
 
-T = TypeVar("T", bound="Hashable")
-
-_PLACEHOLDER = re.compile(r"\{([^\W\d][\w .@$|\[\]-]*)\}")
-_NOT_BARE = re.compile(r"['\"`#$]|--|/\*|//|\{[{%#]")
-"""Where quotes, comments and templates may begin: without them every placeholder is one."""
 _PIECES = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|--[^\n]*|/\*.*?\*/|/\*|.", re.DOTALL)
-_QUOTED = re.compile(r"[\"'`](\w+)[\"'`]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]|\r(?!\n)")
 _DOUBTFUL = {
     "/*!": "a comment that begins with '/*!' is code for some engines; begin it with '/*'",
@@ -89,123 +73,6 @@ _RESERVED_NAME = re.compile(rf"{_PATH_MARK.pattern}|(?i:^(laktory_|__))")
 _FILES_HINT = "declare the file as a source and write {sources.name}"
 
 
-class Placeholder(NamedTuple):
-    """``{key}`` at ``text[start:end]``."""
-
-    key: str
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """A statement whose placeholders were replaced by table names.
-
-    Attributes
-    ----------
-    text : as the user wrote it
-    sql : what the engine receives
-    names : placeholder key → table name
-    """
-
-    text: str
-    sql: str
-    names: Mapping[str, str]
-    _spans: tuple[Placeholder, ...] = field(default=(), repr=False)
-
-    def place(self, offset: int) -> tuple[int, int]:
-        """1-based line and column in `text` of a 0-based offset in `sql`."""
-        shift = 0
-        for key, start, end in self._spans:
-            begin = start + shift
-            if offset < begin:
-                break
-            if offset < begin + len(self.names[key]):
-                return _line_column(self.text, start)
-            shift += len(self.names[key]) - (end - start)
-        return _line_column(self.text, offset - shift)
-
-    def place_of(self, line: int, column: int) -> tuple[int, int]:
-        """1-based line and column in `text` of a 1-based line and column in `sql`."""
-        lines = self.sql.splitlines(keepends=True)
-        return self.place(sum(len(text) for text in lines[: line - 1]) + column - 1)
-
-    def place_named(self, message: str) -> tuple[int, int] | None:
-        """Place in `text` of what a message names first, in quotes: a column, a function, a table."""
-        from sqlglot.tokenizer_core import TokenType
-
-        named = _QUOTED.search(message)
-        tokens = (tokens_of(self.sql) or ()) if named else ()
-        found = next(
-            (t for t in tokens if named and _folded(t.text) == _folded(named[1]) and t.token_type != TokenType.STRING),
-            None,
-        )
-        return None if found is None else self.place(found.start)
-
-    def in_user_words(self, message: str) -> str:
-        """A message of an engine with placeholders instead of table names."""
-        for key, name in self.names.items():
-            message = re.sub(rf"(?i)\"?\b{re.escape(name)}\b\"?", f"{{{key}}}".replace("\\", r"\\"), message)
-        return message
-
-
-# ---- placeholders --------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=2048)
-def placeholders(text: str) -> tuple[Placeholder, ...]:
-    """Every placeholder of a statement, in order. Empty when the text cannot be tokenized."""
-    found = [Placeholder(match[1], match.start(), match.end()) for match in _PLACEHOLDER.finditer(text)]
-    if not found:
-        return ()
-    if not _NOT_BARE.search(text):
-        return tuple(found)
-    # names of nodes may hold '--' or spaces: the tokenizer sees a plain word of the same length instead
-    filled = _PLACEHOLDER.sub(lambda match: "{" + "_" * (len(match[0]) - 2) + "}", text)
-    tokens = tokens_of(filled)
-    starts = {token.start for token in tokens or () if token.text == "{"}
-    return tuple(item for item in found if item.start in starts)
-
-
-def substitute(text: str, names: Mapping[str, str]) -> str:
-    """`text` with the placeholders that `names` has replaced by their spans."""
-    parts, position = [], 0
-    for key, start, end in placeholders(text):
-        if key in names:
-            parts += [text[position:start], names[key]]
-            position = end
-    return "".join([*parts, text[position:]])
-
-
-def bind(text: str) -> Statement:
-    """Give every placeholder a table name that is safe on every engine and occurs nowhere else in the text."""
-    spans = placeholders(text)
-    taken = text.casefold()
-    names: dict[str, str] = {}
-    for key, _, _ in spans:
-        if key in names:
-            continue
-        stem = name = f"__{re.sub('[^0-9A-Za-z_]', '_', key)}__"
-        number = 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{stem}{number}__"
-        names[key] = name
-        taken += f" {name.casefold()}"
-    return Statement(text, substitute(text, names), names, spans)
-
-
-def named_twice(statement: str, tables: Mapping[str, T]) -> set[T]:
-    """Those of the tables (by the names a statement has for them) that it reads more than once.
-
-    A name before a point belongs to a column.
-    """
-    found: Counter[T] = Counter()
-    for name, table in tables.items():
-        found[table] += len(re.findall(rf"(?<!\w){re.escape(name)}(?!\w|\s*\.)", statement, re.IGNORECASE))
-    return {table for table, count in found.items() if count > 1}
-
-
 # ---- the guard -----------------------------------------------------------------------------------
 
 
@@ -232,29 +99,50 @@ def statement_problems(
     control = _CONTROL.search(text)
     if control:
         message = f"the SQL text holds a control character, {control[0]!r}, that is not allowed"
-        return [_at(message, _line_column(text, control.start()))]
+        return [_at(message, line_column(text, control.start()))]
     problems = [] if available is None else _unknown_placeholders(text, available)
-    return problems or list(_guarded(text, dialect, files=files, misreads=misreads))
+    return problems or list(_guarded(text, dialect, files=files, misreads=misreads)[0])
 
 
 @lru_cache(maxsize=10_000)  # the plan judges a statement, and the run that follows
-def _guarded(text: str, dialect: str, *, files: bool, misreads: frozenset[str]) -> tuple[Problem, ...]:
+def _guarded(
+    text: str, dialect: str, *, files: bool = False, misreads: frozenset[str] = frozenset()
+) -> tuple[tuple[Problem, ...], bool]:
+    """What is wrong, and whether more can be once the columns of the tables are known."""
     statement = bind(text)
     tokens = tokens_of(statement.sql)
     if tokens is None:
-        return (_unclosed(text),)
+        return (_unclosed(text),), False
     problems = [*_doubts(statement, tokens), *_denied_calls(statement, tokens, files=files)]
     # before it is parsed: compiled sqlglot runs out of stack
     if not problems and _brackets(statement.sql, tokens) > MAX_SQL_DEPTH:
         problems = [_too_deep()]
-    return tuple(problems or _tree_problems(statement, tokens, dialect, files=files, misreads=misreads))
+    if problems:
+        return tuple(problems), False
+    problems, root = _tree_problems(statement, tokens, dialect, files=files, misreads=misreads)
+    return tuple(problems), root is not None and not problems and needs_columns(root)
+
+
+def names_problem(
+    text: str, dialect: str, columns: Callable[[], Mapping[str, Sequence[str]]], **options: Any
+) -> Problem | None:
+    """What is wrong with names of a statement's result, as the columns of its tables show.
+
+    Parameters
+    ----------
+    text : has no `statement_problems` with the same dialect and options
+    columns : gives the columns of each placeholder, where they are needed
+    """
+    if not _guarded(text, dialect, **options)[1]:
+        return None
+    statement = bind(text)
+    tables = {statement.names[key]: names for key, names in columns().items()}
+    return next(iter(_misnamed(reader("duckdb").parse(statement.sql)[0], statement, tables)), None)
 
 
 def fragment_problems(text: str) -> list[Problem]:
-    """What keeps a piece of SQL (a predicate, a list of columns) from being given to a method of an engine.
-
-    It may hold no query of its own, and call nothing that reads files or state.
-    """
+    """What keeps a piece of SQL (a predicate, a list of columns) from being given to a method of an engine: a query in
+    it, and calls of what reads files or state."""
     if _CONTROL.search(text):
         return [Problem("the SQL text holds a control character that is not allowed")]
     statement = Statement(text, text, {})
@@ -272,7 +160,7 @@ def fragment_problems(text: str) -> list[Problem]:
 def _unclosed(text: str) -> Problem:
     """Where the quote or comment begins that is not closed."""
     begun = next((found for found in _PIECES.finditer(text) if found[0] in ("'", '"', "`", "/*")), None)
-    place = None if begun is None else _line_column(text, begun.start())
+    place = None if begun is None else line_column(text, begun.start())
     return _at("the SQL text cannot be read: a quote or a comment is not closed", place)
 
 
@@ -282,7 +170,7 @@ def _unknown_placeholders(text: str, available: Collection[str]) -> list[Problem
         if key in available:
             continue
         shown = [f"{{{name}}}" for name in available] or "no frame: the node has no source"
-        line, column = _line_column(text, start)
+        line, column = line_column(text, start)
         hint = closest(f"{{{key}}}", [f"{{{name}}}" for name in available])
         problems.append(Problem(f"nothing is named {{{key}}} here", (), shown, hint, line=line, column=column))
     return problems
@@ -337,7 +225,7 @@ def _denied_calls(statement: Statement, tokens: list[Token], *, files: bool) -> 
 
 def _tree_problems(
     statement: Statement, tokens: list[Token], dialect: str, *, files: bool, misreads: frozenset[str]
-) -> list[Problem]:
+) -> tuple[list[Problem], exp.Expr | None]:
     from sqlglot import ErrorLevel, exp
     from sqlglot.errors import SqlglotError
 
@@ -348,29 +236,38 @@ def _tree_problems(
             read_before = tokens if read is reader("duckdb") else read.tokenize(statement.sql)
             trees = read.parser(error_level=ErrorLevel.IMMEDIATE).parse(read_before, statement.sql)
     except (SqlglotError, RecursionError) as error:
-        return [_not_understood(statement, error)]
+        return [_not_understood(statement, error)], None
     roots = [tree for tree in trees if tree is not None and not isinstance(tree, exp.Semicolon)]
     if len(roots) != 1:
         found = f"{len(roots)} statements" if roots else "only comments"
         ends = [index for index, token in enumerate(tokens[:-1]) if token.text == ";"] if roots else []
         place = statement.place(tokens[ends[0] + 1].start) if ends else None
         hint = "write one step per query, or use WITH"
-        return [_at(f"a step holds exactly one query, found {found}", place, hint)]
+        return [_at(f"a step holds exactly one query, found {found}", place, hint)], None
     (root,) = roots
     if _depth(root) > MAX_SQL_DEPTH:
-        return [_too_deep()]
+        return [_too_deep()], None
     if not isinstance(root, (exp.Query, exp.Values, exp.Pivot)) or isinstance(root, _forbidden()):
         first = statement.sql[tokens[0].start : tokens[0].end + 1]
         found = f"{statement.in_user_words(first)!r}" if first in statement.names.values() else f"{first.upper()!r}"
         place = statement.place(tokens[0].start) if "\n" in statement.text else None
-        return [_at(f"a step is one query, which begins with SELECT, WITH, FROM or VALUES; found {found}", place)]
+        message = f"a step is one query, which begins with SELECT, WITH, FROM or VALUES; found {found}"
+        return [_at(message, place)], None
     problems = [problem for node in root.walk() for problem in _node_problems(node, statement, files=files)]
     for each in root.walk() if misreads else ():
         if (wrong := misread(each, misreads)) is not None:
             message, hint, shown = wrong
             named = next((part for part in shown.walk() if "start" in part.meta), shown)
             problems.append(_at(message, _place(named, statement), hint))
-    return problems
+    return problems or _misnamed(root, statement, {}), root
+
+
+def _misnamed(root: exp.Expr | None, statement: Statement, tables: Mapping[str, Sequence[str]]) -> list[Problem]:
+    found = misnamed(root, tables) if root is not None else None
+    if found is None:
+        return []
+    message, hint = statement.in_user_words(str(found)), statement.in_user_words(found.hint)
+    return [_at(message, _place(found.node, statement), hint)]
 
 
 def _node_problems(node: exp.Expr, statement: Statement, *, files: bool) -> Iterator[Problem]:
@@ -457,7 +354,7 @@ def _table_problems(table: exp.Table, statement: Statement, *, files: bool) -> I
         return
     written = ".".join(part.name for part in table.parts)
     if not table.args.get("db"):
-        if name.name in statement.names.values() or _folded(name.name) in _ctes_in_scope(table):
+        if name.name in statement.names.values() or folded(name.name) in _ctes_in_scope(table):
             return
         if files and name.args.get("quoted") and re.search(r"[./\\]", written):
             return
@@ -492,15 +389,15 @@ def _ctes_in_scope(table: exp.Expr) -> set[str]:
         if isinstance(parent, exp.With):
             for cte in parent.expressions:
                 if cte is not passed[-1]:
-                    names.add(_folded(cte.alias))
+                    names.add(folded(cte.alias))
                     continue
                 if parent.args.get("recursive") and any(node is _step_of(cte) for node in passed):
-                    names.add(_folded(cte.alias))
+                    names.add(folded(cte.alias))
                 break
         else:
             clause = parent.args.get("with_")
             if clause is not None and clause is not passed[-1]:
-                names.update(_folded(cte.alias) for cte in clause.expressions)
+                names.update(folded(cte.alias) for cte in clause.expressions)
         passed.append(parent)
     return names
 
@@ -511,11 +408,6 @@ def _step_of(cte: exp.Expr) -> exp.Expr | None:
 
     body = cte.this
     return body.expression if isinstance(body, exp.Union) and not body.args.get("by_name") else None
-
-
-def _folded(name: str) -> str:
-    """As engines compare names: only the letters A to Z have a case."""
-    return re.sub("[A-Z]+", lambda match: match[0].lower(), name)
 
 
 def _is_file_function(node: Any) -> bool:
@@ -572,8 +464,3 @@ def _place(node: Any, statement: Statement) -> tuple[int, int] | None:
 def _at(message: str, place: tuple[int, int] | None, hint: str | None = None) -> Problem:
     line, column = place or (None, None)
     return Problem(message, hint=hint, line=line, column=column)
-
-
-def _line_column(text: str, offset: int) -> tuple[int, int]:
-    before = text[:offset]
-    return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1

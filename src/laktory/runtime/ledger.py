@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from laktory.runtime.record import RunFolder
 
 __all__ = [
-    "LEDGER", "committed", "custom_key", "file_sinks", "is_there", "is_whole",
+    "LEDGER", "committed", "custom_key", "done_line", "file_sinks", "is_there", "is_whole",
     "keep_scratch", "path_key", "read_again", "rows_read", "scratch_line",
     "settled", "sink_target", "target_keys", "targets_of", "undone_line", "write_line",
 ]  # fmt: skip
@@ -178,19 +178,24 @@ def settled(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Ledger lines without those of commits that did not come about.
 
     The line of a commit that is one rename is written ahead of it and names the staged file. Whoever finds that still
-    staged says so with another line, before it is removed.
+    staged, or gone from the folder for it, says so with another line, before the folder is removed.
     """
     undone = {line["node"] for line in lines if "undone" in line}
     return [
         {key: value for key, value in line.items() if key != "ahead"}
         for line in lines
-        if "undone" not in line and not ("ahead" in line and line["node"] in undone)
+        if not line.keys() & {"done", "undone"} and not ("ahead" in line and line["node"] in undone)
     ]
 
 
 def undone_line(node: str | None) -> str:
     """Says that the rename which the line of a node announced did not come about."""
     return json.dumps({"node": node, "undone": True})
+
+
+def done_line(node: str) -> str:
+    """Says that the rename which the line of a node announced came about."""
+    return json.dumps({"node": node, "done": True})
 
 
 def keep_scratch(entry: Mapping[str, Any], before: RunFolder, now: RunFolder) -> None:

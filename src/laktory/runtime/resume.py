@@ -26,6 +26,7 @@ from laktory.runtime.ledger import (
     LEDGER,
     committed,
     custom_key,
+    done_line,
     file_sinks,
     is_whole,
     keep_scratch,
@@ -131,16 +132,21 @@ def _named(killed: RunFolder, root: Path) -> list[Target]:
 
 
 def _settle(killed: RunFolder, plan: Plan, root: Path) -> None:
-    """Note which renames of a killed run did not come about, as long as what it had staged tells."""
+    """Note which renames of a killed run came about and which did not, as long as where it staged tells."""
     with suppress(RunError):  # damaged: told when it is resumed
-        ahead = [line for line in killed.lines() if "ahead" in line]
+        lines = killed.lines()
+        judged = {line["node"] for line in lines if line.keys() & {"done", "undone"}}
+        ahead = [line for line in lines if "ahead" in line and line["node"] not in judged]
         targets = targets_of(plan, root) if ahead else {}
         for target in _named(killed, root) if ahead else ():
             targets |= dict.fromkeys(target_keys(target, root), target)
         for line in ahead:
             places = {targets[key] for key in line["writes"][0]["target"] if key in targets}
-            if any(Path(f"{staging_folder(place)}/{line['ahead']}").exists() for place in places):
+            folders = [Path(staging_folder(place)) for place in places]
+            if any((folder / line["ahead"]).exists() for folder in folders):
                 append_line(killed.ledger, undone_line(line["node"]))
+            elif any(folder.is_dir() for folder in folders):
+                append_line(killed.ledger, done_line(line["node"]))
 
 
 def _points_at(target: Target, path: Path) -> bool:
@@ -181,6 +187,15 @@ class _Resumption:
         self.entries = {line["node"]: line for line in self.lines if "read" in line}
         self.through = {line["node"] for line in self.lines if "custom_writers" in line}
         self.kept: dict[str, dict[str, Any]] = {}
+        self.unsure = self._announced()
+
+    def _announced(self) -> set[str]:
+        """Nodes whose rename is told by nothing but the line ahead of it, as others have removed what was staged."""
+        lines = self.before.lines() if self.before.was_cut_off() else []
+        begun = {line["node"] for line in lines if "read" in line}
+        read = {name for node in self.plan.nodes if node.name in begun for name in _read_nodes(node)}
+        done = {line["node"] for line in lines if "done" in line}
+        return {line["node"] for line in lines if "ahead" in line} - read - done
 
     def job(self, folder: RunFolder, sessions: Sessions) -> Job:
         reasons = {name: self._reason(name, entry) for name, entry in self.entries.items() if name in self.nodes}
@@ -239,6 +254,9 @@ class _Resumption:
                 if key in cut_off:
                     msg = f"node {other!r} of run {run_id} was stopped while it wrote to {what}, and what it had staged"
                     msg = f"{msg} is gone: its rows may be there, or not"
+                elif run_id == self.before.run_id and other == name and name in self.unsure:
+                    msg = f"node {name!r} wrote to {what}, or was about to, when run {run_id} was stopped, and it is"
+                    msg = f"{msg} not there as it was: its rows may be there, or not"
                 elif run_id == self.before.run_id and other == name:
                     done = "appended rows" if mode == "APPEND" else "written rows"
                     msg = f"node {name!r} has {done}, and {reasons[name]}"

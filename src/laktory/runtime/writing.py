@@ -268,7 +268,7 @@ def _begin(
     if sink.format == "DELTA":
         held = delta_schema(schema)
         if held != schema:
-            frame, schema, typed = _cast(frame, schema, held), held, False
+            frame, schema, typed = session.exactly(frame, held, sink.path), held, False
     ending = PurePath(sink.path).suffix.lower()
     compressed = ending if ending in COMPRESSION and target.kind == "file" else ""
     if compressed and mode == "APPEND":

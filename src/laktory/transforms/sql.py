@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.diagnostics import render
 from laktory.errors import StepError
-from laktory.expressions.statement import bind, statement_problems
+from laktory.expressions.placeholders import bind
+from laktory.expressions.statement import names_problem, statement_problems
 from laktory.transforms.errors import StatementError
 
 if TYPE_CHECKING:
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 
     import narwhals as nw
 
+    from laktory.diagnostics import Problem
     from laktory.engines.protocol import Session
-    from laktory.expressions.statement import Statement
+    from laktory.expressions.placeholders import Statement
 
     Frame = nw.LazyFrame[Any]
 
@@ -34,16 +36,25 @@ def run_statement(text: str, session: Session, frames: Mapping[str, Frame]) -> F
 
     files: bool = settings.allow_sql_files
     engine = session.capabilities
-    problems = statement_problems(text, engine.dialect, tuple(frames), files=files, misreads=engine.misreads)
+    options: dict[str, Any] = {"files": files, "misreads": engine.misreads}
+    problems = statement_problems(text, engine.dialect, tuple(frames), **options)
     if problems:
-        first = problems[0]
-        raise StatementError(render(first), line=first.line, column=first.column, hint=first.hint)
+        raise _refused(problems[0])
     statement = bind(text)
     tables = {statement.names[key]: frames[key] for key in statement.names}
+    problem = names_problem(
+        text, engine.dialect, lambda: {key: frames[key].collect_schema().names() for key in statement.names}, **options
+    )
+    if problem is not None:
+        raise _refused(problem)
     try:
         return session.sql(statement.sql, tables)
     except StepError as error:
         raise _located(statement, session, error) from (error.__cause__ or error)
+
+
+def _refused(problem: Problem) -> StatementError:
+    return StatementError(render(problem), line=problem.line, column=problem.column, hint=problem.hint)
 
 
 def located(text: str, error: StepError) -> StatementError:

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
     from laktory.engines._duckdb.streams import Source
 
-__all__ = ["SOURCE_MARK", "message_of", "statement_failure", "translated"]
+__all__ = ["SINK_MARK", "SOURCE_MARK", "message_of", "statement_failure", "translated"]
 
 SOURCE_MARK = "source: "
 """Beginning of what queries over files raise themselves."""
+
+SINK_MARK = "sink: "
+"""Beginning of what casts for a sink raise themselves."""
 
 _KIND = re.compile(r"^(?:[A-Z][A-Za-z]* |of )+?(?:Error|Exception): |^Error: ")
 _LINE = re.compile(r"\s*\n+LINE \d+:.*", re.DOTALL)
@@ -121,6 +124,8 @@ def _failure(
     text = _LINE.sub("", str(error))
     if SOURCE_MARK in text:
         return SourceError(_misfit(message_of(error).partition(SOURCE_MARK)[2], reads))
+    if SINK_MARK in text:
+        return SinkError(message_of(error).partition(SINK_MARK)[2])
     if stream := _STREAM.search(text):
         return _stream_failure(error, reads.get(stream[1]))
     if isinstance(error, duckdb.OutOfMemoryException):

@@ -13,6 +13,7 @@ import narwhals as nw
 
 from laktory.diagnostics import closest
 from laktory.engines._duckdb.types import identifier
+from laktory.engines.asof import asof_keys, names
 from laktory.errors import StepError
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ __all__ = ["METHODS"]
 
 
 def _top_k(frame: Frame, k: int, *, by: str | Iterable[str], reverse: bool | Sequence[bool] = False) -> Frame:
-    names = [by] if isinstance(by, str) else list(by)
-    _require(frame, "top_k", names)
-    flags = [reverse] * len(names) if isinstance(reverse, bool) else list(reverse)
-    return frame.sort(*names, descending=[not flag for flag in flags], nulls_last=True).head(k)
+    keys = [by] if isinstance(by, str) else list(by)
+    _require(frame, "top_k", keys)
+    flags = [reverse] * len(keys) if isinstance(reverse, bool) else list(reverse)
+    return frame.sort(*keys, descending=[not flag for flag in flags], nulls_last=True).head(k)
 
 
 def _rename(frame: Frame, mapping: Mapping[str, str]) -> Frame:
@@ -63,7 +64,7 @@ def _unique(
     order_by: str | Sequence[str] | None = None,
 ) -> Frame:
     # without duplicates there is no order to keep them in
-    order = None if keep == "none" else _names(order_by) or None
+    order = None if keep == "none" else names(order_by) or None
     return frame.unique(subset, keep=keep, order_by=order)
 
 
@@ -77,7 +78,7 @@ def _join(
     right_on: str | list[str] | None = None,
     suffix: str = "_right",
 ) -> Frame:
-    _refuse_other_kinds("join", frame, other, _names(on or left_on), _names(on or right_on))
+    _refuse_other_kinds("join", frame, other, names(on or left_on), names(on or right_on))
     return frame.join(other, on, how, left_on=left_on, right_on=right_on, suffix=suffix)
 
 
@@ -97,11 +98,7 @@ def _join_asof(
     if strategy not in {"backward", "forward"}:
         msg = f"method 'join_asof': the strategy {strategy!r} is not available on DUCKDB; 'backward' and 'forward' are"
         raise StepError(msg)
-    left, right = on or left_on, on or right_on
-    if left is None or right is None:
-        msg = "method 'join_asof': give 'on', or 'left_on' and 'right_on'"
-        raise StepError(msg)
-    lefts, rights = _names(by if by is not None else by_left), _names(by if by is not None else by_right)
+    left, right, lefts, rights = asof_keys(on, left_on, right_on, by, by_left, by_right)
     _require(frame, "join_asof", [left, *lefts])
     _require(other, "join_asof", [right, *rights])
     _refuse_other_kinds("join_asof", frame, other, [left, *lefts], [right, *rights])
@@ -117,10 +114,20 @@ def _join_asof(
         f"rhs.{identifier(name)} AS {identifier(name + suffix if name in columns else name)}" for name in added
     ]
     # relations have no method for it, so the other frame stands in the query as text
-    inner = nw.to_native(other).sql_query()
+    inner = _one_of_equals(nw.to_native(other), [right, *rights], last=strategy == "backward")
     query = f"SELECT {', '.join(selected)} FROM lhs ASOF LEFT JOIN (\n{inner}\n) AS rhs ON {condition}"  # noqa: S608
     joined: Frame = nw.from_native(nw.to_native(frame).query("lhs", query))
     return joined
+
+
+def _one_of_equals(relation: Any, keys: Sequence[str], *, last: bool) -> str:
+    """Of rows with equal keys the one nearest in the order of the frame, as a query: DuckDB would take any."""
+    number = "laktory_row"
+    while number in {name.casefold() for name in relation.columns}:
+        number += "_"
+    numbered = f"SELECT *, row_number() OVER () AS {number} FROM (\n{relation.sql_query()}\n)"  # noqa: S608
+    partition = f"PARTITION BY {', '.join(map(identifier, keys))} ORDER BY {number}{' DESC' if last else ''}"
+    return f"SELECT * EXCLUDE ({number}) FROM ({numbered}) QUALIFY row_number() OVER ({partition}) = 1"  # noqa: S608
 
 
 METHODS: Mapping[str, Callable[..., Frame]] = {
@@ -131,10 +138,6 @@ METHODS: Mapping[str, Callable[..., Frame]] = {
     "unique": _unique,
     "unpivot": _unpivot,
 }
-
-
-def _names(value: str | Sequence[str] | None) -> list[str]:
-    return [value] if isinstance(value, str) else list(value or [])
 
 
 def _require(frame: Frame, method: str, wanted: Iterable[str]) -> None:

@@ -18,7 +18,7 @@ from laktory.engines.errors import check_arguments, check_compression, reason
 from laktory.engines.hive import key_types, keys_of, refuse_conflicts
 from laktory.engines.inference import check_json_lines, infer_csv, infer_json_lines
 from laktory.engines.scans import check_text, checked_scan, csv_header, no_rows, scan_csv, scan_file, with_content
-from laktory.engines.schemas import check_declared, declared_schema, fit, unite_schemas, whole_limit
+from laktory.engines.schemas import check_declared, declared_schema, fit, rounds, unite_schemas, whole_limit
 from laktory.errors import SourceError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -344,18 +344,32 @@ def _parquet_column(name: str, found: Any, wanted: Any, *, inside: bool) -> str:
         raise SourceError(msg)
     if wanted is None or wanted in {found, pl.Null}:
         return f"{value} AS {column}"
-    made = nw.Schema.from_polars(pl.Schema({name: wanted}))[name]
+    return f"{_converted(value, found, wanted, name)} AS {column}"
+
+
+def _converted(value: str, found: Any, wanted: Any, where: str, depth: int = 0) -> str:
+    """A value of one type as another; a number that this only holds a neighbour of is an error."""
+    if isinstance(found, pl.Struct) and isinstance(wanted, pl.Struct) and rounds(found, wanted):
+        inner = {field.name: field.dtype for field in found.fields}
+        fields = [
+            f"{identifier(name)} := "
+            + _converted(f"struct_extract({value}, {literal(name)})", inner[name], dtype, f"{where}.{name}", depth)
+            for name, dtype in ((field.name, field.dtype) for field in wanted.fields)
+        ]
+        return f"CASE WHEN {value} IS NOT NULL THEN struct_pack({', '.join(fields)}) END"
+    if isinstance(found, (pl.List, pl.Array)) and isinstance(wanted, (pl.List, pl.Array)) and rounds(found, wanted):
+        item = _converted(f"x{depth}", found.inner, wanted.inner, f"{where}[]", depth + 1)
+        return f"list_transform({value}, lambda x{depth}: {item})"
+    made = nw.Schema.from_polars(pl.Schema({where: wanted}))[where]
     if isinstance(made, nw.Datetime) and isinstance(found, pl.Datetime) and _is_finer(found, made):
-        return f"{_cut(value, made)} AS {column}"
+        return _cut(_cut_nanoseconds(value) if found.time_unit == "ns" else value, made)
     kind, fits = duckdb_type(made), ""
     if found is not None and (limit := whole_limit(found, wanted)) is not None:
         fits = f"{value} BETWEEN {-limit} AND {limit}"
     elif found == pl.Float64 and wanted == pl.Float32:
         fits = f"TRY_CAST({value} AS {kind}) IS NOT NULL"
     cast = f"CAST({value} AS {kind})"
-    if fits:
-        cast = f"CASE WHEN {fits} OR {value} IS NULL THEN {cast} ELSE {_fault(value, made, name)} END"
-    return f"{cast} AS {column}"
+    return f"CASE WHEN {fits} OR {value} IS NULL THEN {cast} ELSE {_fault(value, made, where)} END" if fits else cast
 
 
 _SCANS: dict[str, Callable[[FileRead, Sequence[str], Any], str | pl.LazyFrame]] = {
@@ -371,7 +385,7 @@ _SCANS: dict[str, Callable[[FileRead, Sequence[str], Any], str | pl.LazyFrame]] 
 
 def _is_finer(found: pl.Datetime, wanted: nw.Datetime) -> bool:
     units = ("s", "ms", "us", "ns")
-    return wanted.time_zone is None and units.index(found.time_unit) > units.index(wanted.time_unit)
+    return units.index(found.time_unit) > units.index(wanted.time_unit)
 
 
 def _as_declared(frame: pl.LazyFrame, read: FileRead) -> pl.LazyFrame:
@@ -409,7 +423,7 @@ def _written(dtype: Any) -> str | None:
 def _as_datetime(value: str, dtype: nw.Datetime) -> str:
     """Text as datetime: in UTC if it has an offset, and cut to the declared unit."""
     if dtype.time_zone is not None:
-        return f"CAST({value} AS TIMESTAMPTZ)"
+        return _cut(f"CAST({value} AS TIMESTAMPTZ)", dtype)
     utc = f"(CAST({value} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')"
     if dtype.time_unit == "ns":
         has_offset = f"regexp_matches({value}, ':[0-9.]*[+-][0-9:]+$')"
@@ -419,8 +433,14 @@ def _as_datetime(value: str, dtype: nw.Datetime) -> str:
 
 def _cut(value: str, dtype: nw.Datetime) -> str:
     """A datetime in a coarser unit: cut, where DuckDB would round."""
-    unit = {"s": "second", "ms": "millisecond", "us": "microsecond"}[dtype.time_unit]
+    unit = {"s": "second", "ms": "millisecond", "us": "microsecond", "ns": "microsecond"}[dtype.time_unit]
     return f"CAST(date_trunc('{unit}', {value}) AS {duckdb_type(dtype)})"
+
+
+def _cut_nanoseconds(value: str) -> str:
+    """A datetime in nanoseconds as one in microseconds, earlier or the same; every cast of DuckDB would round."""
+    whole = f"epoch_ns({value})"
+    return f"make_timestamp(({whole} - ({whole} % 1000 + 1000) % 1000) // 1000)"
 
 
 def _strict(value: str, dtype: Any, where: str, depth: int = 0) -> str:

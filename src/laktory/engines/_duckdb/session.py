@@ -13,12 +13,13 @@ import duckdb
 import narwhals as nw
 import polars as pl
 
+from laktory.engines._duckdb.expressions import mend
 from laktory.engines._duckdb.failures import translated
 from laktory.engines._duckdb.methods import METHODS
 from laktory.engines._duckdb.readers import call_methods, reader_arguments, reader_methods, refuse_names, scan_files
 from laktory.engines._duckdb.sharing import is_plain_scan
 from laktory.engines._duckdb.sql import planner, query, refuse_equal_names, refuse_outside, syntax_error
-from laktory.engines._duckdb.storing import columns_of, stored, stored_schema
+from laktory.engines._duckdb.storing import columns_of, exactly, stored, stored_schema
 from laktory.engines._duckdb.streams import PolarsStream, Source
 from laktory.engines._duckdb.types import duckdb_type, identifier, literal
 from laktory.engines._duckdb.writers import stage_outputs, writer_arguments
@@ -27,7 +28,8 @@ from laktory.engines.errors import reason
 from laktory.engines.handover import in_memory
 from laktory.engines.scans import files_of
 from laktory.errors import ExpressionError, RunInterrupted, SourceError
-from laktory.expressions.statement import fragment_problems, named_twice
+from laktory.expressions.placeholders import named_twice
+from laktory.expressions.statement import fragment_problems
 from laktory.settings import settings
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from laktory.engines.protocol import FileRead, Output, Staged
 
 __all__ = ["DuckDBSession"]
+
+mend()
 
 
 class DuckDBSession:
@@ -193,6 +197,12 @@ class DuckDBSession:
             native = nw.to_native(frame)
             refuse_equal_names([name for name, _ in columns_of(native)])
             return stored_schema(native)
+
+    def exactly(self, frame: nw.LazyFrame[Any], types: nw.Schema, path: str) -> nw.LazyFrame[Any]:
+        """The frame with other types; computing a value that loses nanoseconds by it is a `SinkError`."""
+        with self._lock, translated(self._reads):
+            native = stored(nw.to_native(frame))
+            return nw.from_native(native.project(exactly(native, types, path)))
 
     def collect(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """Compute now, into a temporary table.

@@ -7,12 +7,13 @@ from weakref import WeakKeyDictionary
 
 import narwhals as nw
 
-from laktory.engines._duckdb.types import identifier, literal, stored_type
+from laktory.engines._duckdb.failures import SINK_MARK
+from laktory.engines._duckdb.types import duckdb_type, identifier, literal, stored_type
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["UNSTORABLE", "as_csv", "as_json", "columns_of", "stored", "stored_columns", "stored_schema"]
+__all__ = ["UNSTORABLE", "as_csv", "as_json", "columns_of", "exactly", "stored", "stored_columns", "stored_schema"]
 
 UNSTORABLE = frozenset({"interval", "time with time zone", "union", "bignum", "varint", "variant", "geometry"})
 """Ids of types that no file format gives back as they were."""
@@ -20,8 +21,15 @@ UNSTORABLE = frozenset({"interval", "time with time zone", "union", "bignum", "v
 _columns: WeakKeyDictionary[duckdb.DuckDBPyRelation, list[tuple[str, Any]]] = WeakKeyDictionary()
 _schemas: WeakKeyDictionary[duckdb.DuckDBPyRelation, nw.Schema] = WeakKeyDictionary()
 
-_ZONED = "timestamp with time zone"
-_FRACTIONS = {"timestamp_s": "", "timestamp_ms": ".%g", "timestamp": ".%f", _ZONED: ".%f", "timestamp_ns": ".%n"}
+_ZONED = frozenset({"timestamp with time zone", "timestamptz_ns"})
+_FRACTIONS = {
+    "timestamp_s": "",
+    "timestamp_ms": ".%g",
+    "timestamp": ".%f",
+    "timestamp with time zone": ".%f",
+    "timestamp_ns": ".%n",
+    "timestamptz_ns": ".%n",
+}
 
 
 def columns_of(relation: duckdb.DuckDBPyRelation) -> list[tuple[str, Any]]:
@@ -47,11 +55,43 @@ def stored_schema(relation: duckdb.DuckDBPyRelation) -> nw.Schema:
     """Columns and types of `stored`."""
     if relation not in _schemas:
         types = nw.from_native(stored(relation)).collect_schema()
-        # Narwhals does not know this one
-        _schemas[relation] = nw.Schema(
-            {name: nw.Time() if kind.id == "time_ns" else types[name] for name, kind in columns_of(relation)}
-        )
+        _schemas[relation] = nw.Schema({name: _known(kind, types[name]) for name, kind in columns_of(relation)})
     return _schemas[relation]
+
+
+def _known(dtype: Any, found: Any) -> Any:
+    """What Narwhals found, with the types it does not know."""
+    if dtype.id == "time_ns":
+        return nw.Time()
+    if dtype.id == "timestamptz_ns":
+        return nw.Datetime("ns", "UTC")
+    if isinstance(found, nw.List):
+        return nw.List(_known(dtype.children[0][1], found.inner))
+    if isinstance(found, nw.Struct):
+        fields = zip(dtype.children, found.fields, strict=True)
+        return nw.Struct({name: _known(inner, field.dtype) for (name, inner), field in fields})
+    return found
+
+
+def exactly(relation: duckdb.DuckDBPyRelation, types: nw.Schema, path: str) -> str:
+    """Columns of `stored` cast to other types as SQL text; a value that would lose nanoseconds is an error.
+
+    Parameters
+    ----------
+    path : what is written, for the error
+    """
+    columns = []
+    for name, dtype in columns_of(relation):
+        value, kind = identifier(name), duckdb_type(types[name])
+        made = f"CAST({value} AS {kind})"
+        if "_NS" in str(dtype):
+            shown = f"concat(chr(39), {value}, chr(39))" if dtype.id in _FRACTIONS else literal("a value")
+            start = literal(f"{SINK_MARK}{path!r}: DELTA cannot hold ")
+            end = literal(f" of column {name!r}: its times have microseconds; cast it to Datetime('us'), or to text")
+            lost = f"CAST({made} AS {dtype}) IS DISTINCT FROM {value}"
+            made = f"CASE WHEN {lost} THEN error(concat({start}, {shown}, {end})) ELSE {made} END"
+        columns.append(f"{made} AS {value}")
+    return ", ".join(columns)
 
 
 def as_csv(value: str, dtype: Any) -> str:
@@ -60,9 +100,9 @@ def as_csv(value: str, dtype: Any) -> str:
     if kind in {"float", "double"}:
         return f"CASE WHEN isnan({value}) THEN 'NaN' ELSE CAST({value} AS VARCHAR) END"
     if kind in _FRACTIONS:
-        local = f"({value} AT TIME ZONE 'UTC')" if kind == _ZONED else value
+        local = f"({value} AT TIME ZONE 'UTC')" if kind in _ZONED else value
         text = f"strftime({local}, '%Y-%m-%dT%H:%M:%S{_FRACTIONS[kind]}')"
-        return f"{text} || '+0000'" if kind == _ZONED else text
+        return f"{text} || '+0000'" if kind in _ZONED else text
     if kind in {"time", "time_ns"}:
         text = f"CAST({value} AS VARCHAR)"
         return f"rpad(CASE WHEN contains({text}, '.') THEN {text} ELSE {text} || '.' END, 18, '0')"
@@ -76,9 +116,9 @@ def as_json(value: str, dtype: Any, depth: int = 0) -> str:
         # 0.1 of 32 bits is not written as 0.10000000149
         shown = value if kind == "double" else f"CAST(CAST({value} AS VARCHAR) AS DOUBLE)"
         return f"CASE WHEN isfinite({value}) THEN {shown} END"
-    if kind in {"time", "time_ns"} or (kind in _FRACTIONS and kind != _ZONED):
+    if kind in {"time", "time_ns"} or (kind in _FRACTIONS and kind not in _ZONED):
         return _by_thousands(f"CAST({value} AS VARCHAR)")
-    if kind == _ZONED:
+    if kind in _ZONED:
         text = _by_thousands(f"CAST({value} AT TIME ZONE 'UTC' AS VARCHAR)")
         return f"replace({text}, ' ', 'T') || '+00:00'"
     if kind == "decimal":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 
 from laktory.engines import arrow_files
+from laktory.engines._duckdb.failures import SINK_MARK
 from laktory.engines._duckdb.sharing import share
 from laktory.engines._duckdb.storing import (
     UNSTORABLE,
@@ -22,8 +23,9 @@ from laktory.engines._duckdb.storing import (
     stored_schema,
 )
 from laktory.engines._duckdb.types import identifier, literal
-from laktory.engines.errors import check_arguments, check_compression, check_partitions
+from laktory.engines.errors import check_arguments, check_compression
 from laktory.engines.formats import compression_of, extension, name_parts, refuse_types
+from laktory.engines.hive import NULL_TEXT, check_partitions, null_text_problem
 from laktory.engines.protocol import Output, Staged
 from laktory.errors import SinkError, UnsupportedError
 from laktory.optional import require
@@ -163,7 +165,7 @@ def _check(output: Output, relation: duckdb.DuckDBPyRelation) -> None:
         check_compression(output.kwargs, _COMPRESSIONS[output.format], f"the {output.format} writer", SinkError)
     if output.format in _TEXT_FORMATS:
         compression_of(output.path, output.format)
-    check_partitions(output, [name for name, _ in columns])
+    check_partitions(output, stored_schema(relation))
 
 
 def _unstorable(dtype: Any, where: str) -> tuple[str, str] | None:
@@ -192,11 +194,12 @@ def _write(
     columns = _columns(output, relation)
     options = ", ".join(f"{name} {value}" for name, value in _options(output, many=many).items())
     source = "laktory_frame" if text is None else f"({text})"
+    query = _without_null_texts(output, relation, f"SELECT {columns} FROM {source}")
     if text is None:
         # around the relation itself: nothing is rendered as text and parsed again
         con.register(source, relation)
     try:
-        con.execute(f"COPY (SELECT {columns} FROM {source}) TO {literal(target)} ({options})")
+        con.execute(f"COPY ({query}) TO {literal(target)} ({options})")
         [(rows, files)] = con.fetchall()
     finally:
         if text is None:
@@ -204,6 +207,18 @@ def _write(
     return Staged(
         name_parts(output.path, output.stem, output.format) if many else tuple(map(str, files or (target,))), int(rows)
     )
+
+
+def _without_null_texts(output: Output, relation: duckdb.DuckDBPyRelation, query: str) -> str:
+    """The query, which fails at a text in a partition column that would be read as NULL."""
+    checks = []
+    for name in output.partition_by:
+        if stored_schema(relation)[name] == nw.String:
+            column, fault = identifier(name), literal(SINK_MARK + null_text_problem(output.path, name))
+            checks.append(
+                f"CASE WHEN {column} = {literal(NULL_TEXT)} THEN error({fault}) ELSE {column} END AS {column}"
+            )
+    return f"SELECT * REPLACE ({', '.join(checks)}) FROM ({query})" if checks else query
 
 
 def _columns(output: Output, relation: duckdb.DuckDBPyRelation) -> str:

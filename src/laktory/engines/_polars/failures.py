@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["translated"]
 
+_ADDED = "\n\nThis error occurred"
+
 
 @contextmanager
 def translated(
@@ -36,7 +38,8 @@ def translated(
     try:
         yield
     except RunError as error:
-        if (text := redact(str(error))) != str(error):
+        # Polars adds where in its plan a function of Python failed
+        if (text := redact(str(error).partition(_ADDED)[0])) != str(error):
             raise type(error)(text) from error.__cause__
         raise
     except BaseException as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import narwhals as nw
 
-from laktory.errors import StepError
+from laktory.engines.asof import asof_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,18 +49,15 @@ def _join_asof(
     strategy: Literal["backward", "forward", "nearest"] = "backward",
     suffix: str = "_right",
 ) -> Frame:
-    left, right = on or left_on, on or right_on
-    if left is None or right is None:
-        msg = "method 'join_asof': give 'on', or 'left_on' and 'right_on'"
-        raise StepError(msg)
-    lhs: pl.LazyFrame = nw.to_native(frame).sort(left, maintain_order=True)
-    rhs: pl.LazyFrame = nw.to_native(other).sort(right, maintain_order=True)
+    keys = asof_keys(on, left_on, right_on, by, by_left, by_right)
+    lhs: pl.LazyFrame = nw.to_native(frame).sort(keys.left, maintain_order=True)
+    rhs: pl.LazyFrame = nw.to_native(other).sort(keys.right, maintain_order=True)
     joined = lhs.join_asof(
         rhs,
-        left_on=left,
-        right_on=right,
-        by_left=by if by is not None else by_left,
-        by_right=by if by is not None else by_right,
+        left_on=keys.left,
+        right_on=keys.right,
+        by_left=keys.by_left or None,
+        by_right=keys.by_right or None,
         strategy=strategy,
         suffix=suffix,
         check_sortedness=False,

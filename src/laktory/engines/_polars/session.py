@@ -15,7 +15,7 @@ from laktory.engines._polars.methods import METHODS
 from laktory.engines._polars.readers import reader_arguments, reader_methods, scan_files
 from laktory.engines._polars.sql import query, syntax_error
 from laktory.engines._polars.widening import is_narrow, widened
-from laktory.engines._polars.writers import stage_outputs, writer_arguments
+from laktory.engines._polars.writers import exactly, stage_outputs, writer_arguments
 from laktory.engines.capabilities import POLARS
 from laktory.engines.errors import reason
 from laktory.engines.handover import in_memory
@@ -127,6 +127,10 @@ class PolarsSession:
         with translated(self._reads):
             self._run(native.collect_schema)
         return frame.collect_schema()
+
+    def exactly(self, frame: nw.LazyFrame[Any], types: nw.Schema, path: str) -> nw.LazyFrame[Any]:
+        """The frame with other types; computing a value that loses nanoseconds by it is a `SinkError`."""
+        return nw.from_native(exactly(nw.to_native(frame), types.to_polars(), path))
 
     def collect(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """Compute now, in memory.

@@ -9,7 +9,8 @@ import polars as pl
 
 from laktory.engines.errors import reason
 from laktory.errors import StepError
-from laktory.expressions.statement import named_twice
+from laktory.expressions.names import without_second_keys
+from laktory.expressions.placeholders import named_twice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,7 @@ __all__ = ["query", "syntax_error"]
 
 _PLACE = re.compile(r" at Line: (\d+), Column: (\d+)")
 _PARSER = "sql parser error: "
+_STARS = re.compile(r"\b(?:using|exclude)\b", re.IGNORECASE)
 
 
 def query(statement: str, frames: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
@@ -28,6 +30,7 @@ def query(statement: str, frames: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     StepError
         A table, column, function or the syntax is unknown.
     """
+    statement = _one_key(statement, frames)
     twice = named_twice(statement, {name: id(frame) for name, frame in frames.items()})
     once = {id(frame): frame.cache() for frame in frames.values() if id(frame) in twice}
     tables = {name: once.get(id(frame), frame) for name, frame in frames.items()}
@@ -35,6 +38,17 @@ def query(statement: str, frames: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
         return pl.SQLContext(tables).execute(statement, eager=False)
     except pl.exceptions.PolarsError as error:
         raise StepError(f"SQL: {reason(error).removeprefix(_PARSER)}") from error
+
+
+def _one_key(statement: str, frames: Mapping[str, pl.LazyFrame]) -> str:
+    """The statement, in which ``*`` leaves out what a join adds under names such as ``id:b``."""
+    if _STARS.search(statement) is None:
+        return statement
+    statement, out = without_second_keys(statement, "{0}:{1}".format)
+    if real := {name for frame in frames.values() for name in frame.collect_schema()}.intersection(out) if out else ():
+        msg = f"SQL: the column {min(real)!r} cannot be told from a key that the join has twice; rename it first"
+        raise StepError(msg)
+    return statement
 
 
 def syntax_error(statement: str) -> tuple[str, int | None, int | None] | None:

@@ -7,20 +7,22 @@ from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import narwhals as nw
 import polars as pl
 
 from laktory.engines import arrow_files
-from laktory.engines.errors import check_arguments, check_compression, check_partitions
+from laktory.engines.errors import check_arguments, check_compression
 from laktory.engines.formats import compression_of, extension, name_parts, refuse_types
+from laktory.engines.hive import NULL_TEXT, check_partitions, null_text_problem
 from laktory.engines.protocol import Output, Staged
 from laktory.errors import SinkError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-__all__ = ["stage_outputs"]
+__all__ = ["exactly", "stage_outputs", "writer_arguments"]
 
 _TYPED = frozenset({"PARQUET", "IPC"})
 _THROUGH_ARROW = frozenset({"AVRO", "EXCEL"})
@@ -44,12 +46,14 @@ _JSON = frozenset({"JSON", "JSONL", "NDJSON"})
 
 @dataclass(slots=True)
 class _Job:
-    """One output of one evaluation: the plan to compute, rows that went through it, a file of JSON lines on the way."""
+    """One output of one evaluation: the plan to compute, rows that went through it, a file of JSON lines on the way, a
+    file that two partitions share."""
 
     output: Output
     plan: pl.LazyFrame
     batches: list[int] = field(default_factory=list)
     lines: str = ""
+    merged: str = ""
 
 
 def stage_outputs(outputs: Sequence[Output], scratch: str, run: Callable[[Callable[[], Any]], Any]) -> list[Staged]:
@@ -112,6 +116,39 @@ def writer_arguments(format: str, *, directory: bool = False) -> Collection[str]
     return [*valid, "partition_by"] if directory else valid
 
 
+def exactly(frame: pl.LazyFrame, types: pl.Schema, path: str) -> pl.LazyFrame:
+    """The frame with other types; computing a value that loses nanoseconds by it is a `SinkError`."""
+    casts = []
+    for name, found in frame.collect_schema().items():
+        wanted, column = types[name], pl.col(name)
+        if _nanoseconds(found):
+            cut = partial(_cut, wanted, path)
+            casts.append(column.map_batches(cut, return_dtype=wanted, is_elementwise=True))
+        elif found != wanted:
+            casts.append(column.cast(wanted))
+    return frame.with_columns(casts)
+
+
+def _nanoseconds(dtype: Any) -> bool:
+    if isinstance(dtype, pl.Struct):
+        return any(_nanoseconds(field.dtype) for field in dtype.fields)
+    if isinstance(dtype, (pl.List, pl.Array)):
+        return _nanoseconds(dtype.inner)
+    return isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns"
+
+
+def _cut(wanted: pl.DataType, path: str, values: pl.Series) -> pl.Series:
+    made = values.cast(wanted)
+    lost = made.cast(values.dtype).ne_missing(values)
+    if lost.any():
+        first = values.filter(lost)[:1]
+        shown = "a value" if first.dtype.is_nested() else f"'{first.cast(pl.String).item()}'"
+        msg = f"{path!r}: DELTA cannot hold {shown} of column {values.name!r}: its times have microseconds"
+        msg = f"{msg}; cast it to Datetime('us'), or to text"
+        raise SinkError(msg)
+    return made
+
+
 def _check(output: Output, frame: pl.LazyFrame) -> None:
     if output.methods:
         msg = f"{output.path!r}: the Polars engine has no writer methods, only writer arguments"
@@ -125,7 +162,7 @@ def _check(output: Output, frame: pl.LazyFrame) -> None:
     if output.format in _THROUGH_ARROW:
         return
     check_compression(output.kwargs, _COMPRESSIONS[output.format], f"the {output.format} writer", SinkError)
-    check_partitions(output, schema)
+    check_partitions(output, nw.Schema.from_polars(schema))
 
 
 def _keeper(outputs: Sequence[Output]) -> Output | None:
@@ -142,10 +179,11 @@ def _job(output: Output, frame: pl.LazyFrame, new_file: Callable[[str], str]) ->
     if output.format == "JSON":
         target = job.lines = new_file(".jsonl")
     elif keys := list(output.partition_by):
+        frame = _without_null_texts(frame, output)
         # only typed formats get the columns back from the names of the folders
         target = pl.PartitionBy(output.path, key=keys, include_key=output.format not in _TYPED)
     if output.format in _TYPED:
-        kwargs["sinked_paths_callback"] = lambda done: job.batches.extend(path.num_rows for path in done.paths)
+        kwargs["sinked_paths_callback"] = partial(_note_files, job)
     else:
         frame = frame.map_batches(partial(_counted, job.batches), streamable=True, schema=frame.collect_schema())
         kwargs.setdefault("check_extension", False)
@@ -158,6 +196,30 @@ def _job(output: Output, frame: pl.LazyFrame, new_file: Callable[[str], str]) ->
         kwargs.setdefault("include_header", output.header)
     job.plan = _SINKS[output.format](frame, target, lazy=True, mkdir=bool(output.partition_by), **kwargs)
     return job
+
+
+def _without_null_texts(frame: pl.LazyFrame, output: Output) -> pl.LazyFrame:
+    """The frame, which fails at a text in a partition column that would be read as NULL."""
+    schema, texts = frame.collect_schema(), (pl.String, pl.Categorical, pl.Enum)
+    return frame.with_columns(
+        pl.col(name).map_batches(partial(_not_null_text, output.path), return_dtype=schema[name], is_elementwise=True)
+        for name in output.partition_by
+        if isinstance(schema[name], texts)
+    )
+
+
+def _not_null_text(path: str, values: pl.Series) -> pl.Series:
+    if (values.cast(pl.String) == NULL_TEXT).any():
+        raise SinkError(null_text_problem(path, values.name))
+    return values
+
+
+def _note_files(job: _Job, done: Any) -> None:
+    """Rows of the files that were written. Two with one name would be one, with the rows of the last."""
+    names = [path.path for path in done.paths]
+    if len({str(name) for name in names}) < len(names):
+        job.merged = next(str(name) for name in names if names.count(name) > 1)
+    job.batches.extend(path.num_rows for path in done.paths)
 
 
 def _with_whole_numbers(frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -189,6 +251,10 @@ def _finish(job: _Job, result: pl.DataFrame) -> Staged:
         return Staged((_file(output),), result.height)
     if output.format == "JSON":
         arrow_files.wrap_json_lines(job.lines, _file(output))
+    if job.merged:
+        folder = unquote(str(Path(job.merged).parent.relative_to(Path(output.path).absolute())))
+        msg = f"{output.path!r}: two values of 'partition_by' have one folder, {folder!r}; cast them to text"
+        raise SinkError(msg)
     files = name_parts(output.path, output.stem, output.format) if output.partition_by else (_file(output),)
     return Staged(files, sum(job.batches))
 

@@ -49,13 +49,13 @@ class DataFrameExpr(PipelineChild):
     @property
     def references(self) -> list[str]:
         """Keys of the frames that the text names, as often as it does: ``df``, ``nodes.NAME``."""
-        from laktory.expressions.statement import placeholders
+        from laktory.expressions.placeholders import placeholders
 
         return [item.key for item in placeholders(self.expr)]
 
     def place_of(self, name: str) -> tuple[Path, tuple[int | None, int | None]]:
         """Where the text names a node: path, line and column."""
-        from laktory.expressions.statement import placeholders
+        from laktory.expressions.placeholders import placeholders
 
         start = next(item.start for item in placeholders(self.expr) if item.key == f"nodes.{name}")
         line, column = self.expr.count("\n", 0, start) + 1, start - self.expr.rfind("\n", 0, start)
@@ -73,7 +73,7 @@ class DataFrameExpr(PipelineChild):
         ----------
         references : placeholder without braces (``df``, ``nodes.brz``) → table name; the others are left as they are
         """
-        from laktory.expressions.statement import substitute
+        from laktory.expressions.placeholders import substitute
 
         return substitute(self.expr, references or {})
 
