@@ -31,7 +31,7 @@ demo: $(READY) ## real stock prices from JSONL through bronze, silver and gold t
 test: check ## the checks, then the whole test suite
 	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak"
 
-soak: $(READY) ## faults in their long form, with numbers: signals, contention, kill -9 at every call; takes hours
+soak: $(READY) ## faults in their long form, with numbers: signals, contention, kill -9 at every call; takes two hours or so
 	@"$(BIN)/python" -m pytest -m soak -s
 	@"$(BIN)/python" tests/faults/soak.py
 
