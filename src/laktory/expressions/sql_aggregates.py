@@ -323,7 +323,9 @@ def _running(node: Any, compile_: Compile, partition: list[str], order: list[str
             "a running aggregate is written OVER (ORDER BY … ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)", node
         )
     function = node.this
-    if function.key not in {"sum", "count"} or function.this.key in {"star", "distinct", "literal"}:
+    if function.key == "count" and function.this.key in {"star", "literal"}:
+        return _row_number(function, compile_, partition, order, descending)
+    if function.key not in {"sum", "count"} or function.this.key == "distinct":
         refuse(f"{call_name(function)} cannot run over ordered rows; SUM(column) and COUNT(column) can", node)
     _column_argument(function)
     value = compile_(function.this)

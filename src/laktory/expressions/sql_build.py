@@ -35,6 +35,7 @@ __all__ = [
     "is_category",
     "is_narrow",
     "kind",
+    "kind_of_dtype",
     "literal",
     "poison",
     "refuse",
@@ -77,7 +78,7 @@ def call_name(node: Any) -> str:
 
     if isinstance(node, exp.Anonymous):
         return str(node.this).upper()
-    return node.sql_name() if isinstance(node, exp.Func) else node.key.upper()
+    return str(node.meta.get("written") or node.sql_name()) if isinstance(node, exp.Func) else node.key.upper()
 
 
 def literal(value: bool | float | str | dt.date | dt.time | None) -> nw.Expr:
@@ -239,12 +240,12 @@ def integer_argument(node: exp.Expr | None, call: exp.Expr, what: str) -> int:
 _KINDS = {
     "null": "null",
     "boolean": "boolean and or not is in between like ilike escape eq neq gt gte lt lte nullsafeeq nullsafeneq "
-    "isnan regexplike startswith endswith contains logicaland logicalor",
-    "integer": "length sign count countif rownumber rank denserank extract year quarter month day dayofmonth "
-    "dayofyear dayofweekiso hour minute second datediff",
+    "isnan isinf regexplike regexpilike arraycontains startswith endswith contains logicaland logicalor",
+    "integer": "length strposition arraysize sign count countif rownumber rank denserank extract year quarter month "
+    "week weekofyear day dayofmonth dayofyear dayofweek dayofweekiso hour minute second datediff",
     "float": "div pow sqrt cbrt exp ln log round ceil floor trunc pi avg median stddev stddevsamp stddevpop "
     "variance variancepop",
-    "text": "lower upper trim substring left right replace concat concatws dpipe regexpreplace splitpart",
+    "text": "lower upper trim pad substring left right replace concat concatws dpipe regexpreplace splitpart",
     "time": "currentdate currenttimestamp timestamptrunc datetrunc interval date tsordstodate",
 }
 _BY_KEY = {key: name for name, keys in _KINDS.items() for key in keys.split()}
@@ -260,7 +261,7 @@ def kind(node: Any) -> str | None:
 
     dtype = dtype_of(node)
     if dtype is not None:
-        return _kind_of_dtype(str(dtype))
+        return kind_of_dtype(dtype)
 
     if isinstance(node, exp.Literal):
         return "text" if node.is_string else ("integer" if str(node.this).isdecimal() else "float")
@@ -317,11 +318,15 @@ def results_of(node: Any) -> list[Any]:
 
 
 def dtype_of(node: Any) -> Any | None:
-    """The type of a column, a field or a list item, where the frame is known."""
+    """The type of a column, a field or a list item, where the frame is known, and of what SPLIT gives."""
     from sqlglot import exp
 
     if isinstance(node, exp.Bracket):
         return getattr(_dtype_within(node.this), "inner", None)
+    if isinstance(node, exp.Split):
+        import narwhals as nw
+
+        return nw.List(nw.String)
     if isinstance(node, exp.Dot):
         fields = getattr(_dtype_within(node.this), "fields", ())
         return next((field.dtype for field in fields if field.name == node.expression.name), None)
@@ -371,8 +376,9 @@ def widened(node: Any, value: Any) -> Any:
     return floating(value) if is_narrow(node) and not is_alone(node) else value
 
 
-def _kind_of_dtype(name: str) -> str | None:
-    stem = name.partition("(")[0]
+def kind_of_dtype(dtype: Any) -> str | None:
+    """What `kind` says of values of a narwhals type."""
+    stem = str(dtype).partition("(")[0]
     if stem.rstrip("0123456789") in {"Int", "UInt"}:
         return "integer"
     for result, names in (

@@ -308,12 +308,17 @@ def _try_cast(node: Any, compile_: Compile) -> Any:
     import narwhals as nw
 
     name, dtype = _dtype(node)
-    if name in {"Decimal", "Datetime"}:
-        known = "whole numbers, floats, booleans, dates and text"
+    if name == "Decimal":
+        known = "whole numbers, floats, booleans, dates, timestamps and text"
         refuse(f"TRY_CAST to {node.to.sql()} is not available; it can read {known}", node)
     if name == "String":
         return as_text(node.this, compile_)
-    text = _as_string(compile_(node.this))
+    value = compile_(node.this)
+    if name == "Datetime" and kind(node.this) == "time":
+        return value.cast(dtype)
+    text = _as_string(value)
+    if name == "Datetime":
+        return _parsed_time(when(~_valid_date(text).is_null(), text), name)
     if name in FLOATS:
         return when(text.str.contains(_FLOAT), text).cast(dtype)
     if name == "Boolean":

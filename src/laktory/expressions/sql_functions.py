@@ -9,9 +9,11 @@ from laktory.expressions.sql_build import (
     MAX_ROUNDED,
     call_name,
     direction,
+    dtype_of,
     floating,
     integer_argument,
     kind,
+    kind_of_dtype,
     literal,
     refuse,
     rounded,
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from laktory.expressions.sql_build import Compile, Handler
 
 __all__ = ["HANDLERS"]
+
+MAX_PADDED = 1000
 
 # ---- numbers ---------------------------------------------------------------------------------
 
@@ -120,14 +124,49 @@ def _text(function: Callable[[Any], Any]) -> Handler:
 
 def _text_of(node: Any, compile_: Compile) -> Any:
     if kind(node.this) not in {None, "text", "null"}:
-        refuse(f"{node.sql_name()} takes text; write CAST(… AS VARCHAR)", node)
+        refuse(f"{call_name(node)} takes text; write CAST(… AS VARCHAR)", node)
     return compile_(node.this)
 
 
-def _length(value: Any) -> Any:
+def _length(node: Any, compile_: Compile) -> Any:
+    """Characters of a text, or items of a list."""
+    return _size(node, compile_) if kind(node.this) == "list" else _characters(_text_of(node, compile_))
+
+
+def _characters(value: Any) -> Any:
     import narwhals as nw
 
     return value.str.len_chars().cast(nw.Int64)
+
+
+def _pad(node: Any, compile_: Compile) -> Any:
+    """To so many characters; a longer text loses what is behind them."""
+    name, left = call_name(node), bool(node.args.get("is_left"))
+    length = integer_argument(node.expression, node, "length")
+    filling = text_argument(node.args.get("fill_pattern"), node, "filling")
+    if not 0 <= length <= MAX_PADDED or len(filling) != 1:
+        refuse(f"{name} takes a length of 0 to {MAX_PADDED} and one character to fill with: {name}(x, 5, '0')", node)
+    value, missing = _text_of(node, compile_), literal(filling * length)
+    cut = value.str.slice(0, length)
+    if not left:
+        return _joined(value, missing).str.slice(0, length)
+    return when(_characters(value) < literal(length), _joined(missing, value).str.slice(-max(length, 1)), cut)
+
+
+def _joined(*parts: Any) -> Any:
+    import narwhals as nw
+
+    return nw.concat_str(*parts)
+
+
+def _position(node: Any, compile_: Compile) -> Any:
+    """Counts from 1; 0 where the text is not found."""
+    value, sought = _text_of(node, compile_), text_argument(node.args.get("substr"), node, "text to find")
+    if not sought:
+        refuse(f"{call_name(node)} looks for a text of at least one character", node)
+    found = value.str.contains(sought, literal=True)
+    before = _characters(value.str.split(sought).list.get(0))
+    return when(found, before + 1, when(~found, literal(0)))
 
 
 def _trim(node: Any, compile_: Compile) -> Any:
@@ -164,7 +203,7 @@ def _right(node: Any, compile_: Compile) -> Any:
 def _count(node: Any) -> int:
     count = integer_argument(node.expression, node, "count")
     if count < 0:
-        refuse(f"{node.sql_name()} takes no negative count", node)
+        refuse(f"{call_name(node)} takes no negative count", node)
     return count
 
 
@@ -200,11 +239,16 @@ def _affix(name: str) -> Handler:
 
 
 def _contains(node: Any, compile_: Compile) -> Any:
+    """A text in a text, or an item in a list."""
+    if kind(node.this) == "list" or kind(node.expression) in {"integer", "float", "boolean"}:
+        return _holds(node, compile_)
     return _text_of(node, compile_).str.contains(text_argument(node.expression, node, "text"), literal=True)
 
 
 def _regexp_like(node: Any, compile_: Compile) -> Any:
     flags = "" if node.args.get("flag") is None else text_argument(node.args["flag"], node, "flags")
+    if node.key == "regexpilike":
+        flags = "i"
     return _text_of(node, compile_).str.contains(regex(text_argument(node.expression, node, "pattern"), flags))
 
 
@@ -220,7 +264,7 @@ def _regexp_replace(node: Any, compile_: Compile) -> Any:
 def _separator(node: Any, argument: str) -> str:
     separator = text_argument(node.args.get(argument), node, "separator")
     if not separator:
-        refuse(f"{node.sql_name()} takes a separator of at least one character", node)
+        refuse(f"{call_name(node)} takes a separator of at least one character", node)
     return separator
 
 
@@ -239,6 +283,46 @@ def _split_part(node: Any, compile_: Compile) -> Any:
     return when(~value.is_null() & part.is_null(), literal(""), part)
 
 
+# ---- lists -----------------------------------------------------------------------------------
+
+_ITEMS = {"integer": "Int64", "float": "Float64", "text": "String", "boolean": "Boolean"}
+
+
+def _list_of(node: Any, compile_: Compile, item: Any = None) -> Any:
+    """A list, with items of the type `item`; as they are, where it is None."""
+    import narwhals as nw
+
+    if kind(node.this) not in {None, "list"}:
+        refuse(f"{call_name(node)} takes a list, not {node.this.sql()}", node)
+    dtype = dtype_of(node.this)
+    wanted = None if dtype is None else nw.List(dtype.inner if item is None else item)
+    return compile_(node.this) if dtype == wanted else compile_(node.this).cast(wanted)
+
+
+def _size(node: Any, compile_: Compile) -> Any:
+    import narwhals as nw
+
+    return _list_of(node, compile_).list.len().cast(nw.Int64)
+
+
+def _holds(node: Any, compile_: Compile) -> Any:
+    """Whether a list holds a constant. NULL among the items is none of them."""
+    import narwhals as nw
+
+    negative, sought = node.expression.key == "neg", str(kind(node.expression))
+    constant = node.expression.this if negative else node.expression
+    if constant.key not in {"literal", "boolean"} or (negative and kind(constant) not in {"integer", "float"}):
+        refuse(f"{call_name(node)} looks for a constant number, text or boolean", node)
+    held = kind_of_dtype(getattr(dtype_of(node.this), "inner", None)) if kind(node.this) == "list" else sought
+    if held not in _ITEMS or sought not in {held, "integer" if held == "float" else held}:
+        refuse(f"{call_name(node)} looks for {node.expression.sql()} among items of another kind ({held})", node)
+    value = constant.this
+    if held in {"integer", "float"}:
+        value = (int if held == "integer" else float)(value) * (-1 if negative else 1)
+        literal(value)  # refuses what does not fit
+    return _list_of(node, compile_, getattr(nw, _ITEMS[held])).list.contains(value)
+
+
 HANDLERS: dict[str, tuple[Handler, str]] = {
     "abs": (_abs, "this"),
     "ceil": (_number(lambda value: floating(value).ceil()), "this"),
@@ -253,10 +337,13 @@ HANDLERS: dict[str, tuple[Handler, str]] = {
     "log": (_log, "this expression"),
     "sign": (_number(_sign), "this"),
     "pi": (lambda *_: literal(math.pi), ""),
+    "isinf": (_number(lambda value: floating(value).abs() == literal(math.inf)), "this"),
     "isnan": (_number(lambda value: floating(value).is_nan()), "this"),
     "lower": (_text(lambda value: value.str.to_lowercase()), "this"),
     "upper": (_text(lambda value: value.str.to_uppercase()), "this"),
-    "length": (_text(_length), "this"),
+    "length": (_length, "this"),
+    "pad": (_pad, "this expression fill_pattern is_left"),
+    "strposition": (_position, "this substr"),
     "trim": (_trim, "this expression position"),
     "substring": (_substring, "this start length"),
     "left": (_left, "this expression"),
@@ -268,8 +355,11 @@ HANDLERS: dict[str, tuple[Handler, str]] = {
     "endswith": (_affix("ends_with"), "this expression"),
     "contains": (_contains, "this expression"),
     "regexplike": (_regexp_like, "this expression flag"),
+    "regexpilike": (_regexp_like, "this expression"),
     "regexpreplace": (_regexp_replace, "this expression replacement modifiers"),
     "split": (_split, "this expression"),
     "splitpart": (_split_part, "this delimiter part_index"),
+    "arraysize": (_size, "this"),
+    "arraycontains": (_holds, "this expression"),
 }
 """Key of a sqlglot node → how it is compiled, and the arguments that are understood."""

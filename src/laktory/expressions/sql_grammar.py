@@ -27,14 +27,27 @@ MAX_SIZE = 5_000
 """Parts of the compiled expression. Some operations need an operand several times."""
 
 _FUNCTIONS = (
-    "abs avg bool_and bool_or cast cbrt ceil ceiling char_length coalesce concat concat_ws contains count "
-    "count_if current_date current_timestamp date date_trunc datediff day dayofyear dense_rank ends_with exp "
-    "extract first_value floor greatest hour if ifnull is_nan isodow lag lead least left length ln log log10 log2 "
-    "lower ltrim max mean median min minute mod month now nullif nvl pi pow power quarter rank regexp_like "
-    "regexp_matches regexp_replace replace right round row_number rtrim second sign split split_part sqrt "
-    "starts_with stddev stddev_pop stddev_samp substr substring sum trim trunc try_cast upper var_pop var_samp "
-    "variance year"
+    "abs array_contains array_length avg bool_and bool_or cast cbrt ceil ceiling char_length coalesce concat "
+    "concat_ws contains count count_if current_date current_timestamp date date_diff date_part date_trunc datediff "
+    "day dayofmonth dayofweek dayofyear dense_rank ends_with exp extract first_value floor greatest hour if ifnull "
+    "instr is_inf is_nan isinf isnan isodow lag lead least left length list_contains ln log log10 log2 lower lpad "
+    "ltrim max mean median min minute mod month now nullif nvl pi position pow power quarter rank regexp_like "
+    "regexp_matches regexp_replace replace right round row_number rpad rtrim second sign split split_part sqrt "
+    "starts_with stddev stddev_pop stddev_samp strpos substr substring sum to_date trim trunc try_cast upper var_pop "
+    "var_samp variance week weekofyear year"
 )
+
+_INSTEAD = {
+    **dict.fromkeys(
+        ("adddate", "add_months", "dateadd", "date_add", "datesub", "date_sub"), "write … + INTERVAL 1 DAY"
+    ),
+    **dict.fromkeys(("date_format", "strftime", "to_char"), "EXTRACT and CAST(… AS VARCHAR) are"),
+    **dict.fromkeys(("strptime", "str_to_date", "to_timestamp"), "CAST(… AS TIMESTAMP) reads 2024-01-31 10:00:00"),
+    **dict.fromkeys(("decode", "nvl2", "nanvl"), "write CASE WHEN … THEN … ELSE … END"),
+    **dict.fromkeys(("last_value", "arg_max", "max_by"), "write FIRST_VALUE(x) OVER (… ORDER BY y DESC)"),
+    **dict.fromkeys(("regexp_full_match", "rlike"), "write x ~ '^pattern$'"),
+}
+"""Names that other dialects have for what is written in another way here."""
 
 _REFUSED = {
     "select": "an expression is expected, not a query",
@@ -47,6 +60,7 @@ _REFUSED = {
     "distinct": "DISTINCT is only available in COUNT(DISTINCT …)",
     "array": "lists in [ ] are not available in an expression",
     "struct": "'{…}' is not available in an expression",
+    "withingroup": "WITHIN GROUP is not available in an expression",
     "lambda": "functions cannot be defined in an expression",
 }
 # parts of other nodes, read by the node that holds them
@@ -55,6 +69,7 @@ _PARTS = frozenset({"identifier", "where", "order", "ordered", "windowspec", "da
 _NOTES = frozenset({"safe", "typed", "coalesce", "big_int", "ignore_nulls", "single_replace"})
 # functions sqlglot has no node for
 _ALIASES = {"mean": "avg", "every": "logicaland", "now": "currenttimestamp", "to_date": "date", "iff": "if"}
+_ALIASES |= {"is_inf": "isinf", **dict.fromkeys(("date_part", "datepart"), "extract")}
 # functions that only stand before OVER → arguments that are understood
 _WINDOW_ONLY = {
     "rownumber": "this",
@@ -70,7 +85,21 @@ _USES = {
         ("mod", "intdiv", "div", "bracket", "sum", "trunc", "is", "between", "nullif", "case", "timestamptrunc"), 2
     ),
     **dict.fromkeys(
-        ("sign", "max", "isnan", "splitpart", "nullsafeeq", "nullsafeneq", "greatest", "least", "extract"), 4
+        (
+            "sign",
+            "max",
+            "isnan",
+            "isinf",
+            "splitpart",
+            "strposition",
+            "pad",
+            "nullsafeeq",
+            "nullsafeneq",
+            "greatest",
+            "least",
+            "extract",
+        ),
+        4,
     ),
     **dict.fromkeys(("round", "log", "quarter", "window", "count", "concat", "concatws"), 6),
     **dict.fromkeys(("cast", "trycast", "cbrt", "datediff", "date"), 12),
@@ -123,11 +152,22 @@ def _parsed(text: str) -> exp.Expr:
     if tokens and tokens[-1].text.upper() == "AS":
         msg = "a name is missing after AS"
         raise ExpressionError(msg, offset=tokens[-1].start)
+    _refuse_order_of_nulls(tokens)
     found = [tree for tree in trees if tree is not None]
     if len(found) != 1:
         msg = "one expression is expected, but several are separated by ';'" if found else "the expression is empty"
         raise ExpressionError(msg, offset=max(text.find(";"), 0))
     return _renamed(found[0])
+
+
+def _refuse_order_of_nulls(tokens: Any) -> None:
+    """In the tree it cannot be told from no word about NULLs."""
+    for before, word, place in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if word.text.upper() == "NULLS" and place.text.upper() in {"FIRST", "LAST"}:
+            first, descending = place.text.upper() == "FIRST", before.text.upper() == "DESC"
+            if first == descending:
+                msg = "in ORDER BY, NULL is the smallest value on every engine: it is first, and with DESC last"
+                raise ExpressionError(msg, offset=word.start)
 
 
 def _located(error: Any, text: str) -> ExpressionError:
@@ -171,9 +211,11 @@ def _renamed(tree: exp.Expr) -> exp.Expr:
         arguments = list(node.expressions)
         if target == "if" and len(arguments) in {2, 3}:
             return exp.If(**dict(zip(("this", "true", "false"), arguments, strict=False)))
+        if target == "extract" and len(arguments) == 2 and arguments[0].is_string:
+            return exp.Extract(this=exp.Var(this=arguments[0].name), expression=arguments[1])
         if target == "currenttimestamp" and not arguments:
             return exp.CurrentTimestamp()
-        made = {"avg": exp.Avg, "logicaland": exp.LogicalAnd, "date": exp.Date}.get(target)
+        made = {"avg": exp.Avg, "logicaland": exp.LogicalAnd, "date": exp.Date, "isinf": exp.IsInf}.get(target)
         if made is None or len(arguments) != 1:
             refuse(f"{node.this.upper()} does not take {len(arguments)} arguments", node)
         return made(this=arguments[0])
@@ -190,6 +232,7 @@ def _check(tree: exp.Expr, text: str) -> None:
     while waiting:
         node, depth = waiting.pop()
         count += 1
+        _note_name(node, text)
         if count > MAX_NODES or depth > MAX_DEPTH:
             msg = f"the expression is too large: at most {MAX_NODES:,} parts, nested {MAX_DEPTH} deep"
             raise ExpressionError(msg, offset=_offset_of(node, text))
@@ -231,15 +274,13 @@ def _check_node(node: Any, text: str, known: dict[str, tuple[Handler, str]]) -> 
     if node.key in _PARTS or (isinstance(node, (exp.Star, exp.Distinct)) and isinstance(node.parent, exp.AggFunc)):
         return
     if node.key not in known and node.key not in _WINDOW_ONLY:
-        name = call_name(node)
-        if (
-            isinstance(node, exp.Func)
-            and node.key not in _REFUSED
-            and re.search(rf"(?i)\b{re.escape(name)}\s*\(", text)
-        ):
-            hint = closest(name, _FUNCTIONS.split()) or "an SQL step may have it"
+        name = _called(node, text)
+        if name is not None and node.key not in _REFUSED:
+            # what sqlglot knows was not misspelled
+            guess = closest(name, _FUNCTIONS.split()) if isinstance(node, exp.Anonymous) else None
+            hint = _INSTEAD.get(name.lower()) or guess or "an SQL step may have it"
             fail(f"the function {name} is not available in an SQL expression; {hint}")
-        fail(_REFUSED.get(node.key, f"{shortened(node.sql())!r} is not available in an SQL expression"))
+        fail(_REFUSED.get(node.key, f"{shortened(node.sql('duckdb'))!r} is not available in an SQL expression"))
     if node.key in _WINDOW_ONLY and not isinstance(node.parent, exp.Window):
         fail(f"{call_name(node)} needs OVER (…)")
     if isinstance(node, exp.Alias) and (node.parent is not None or not _has_as(node, text)):
@@ -250,6 +291,26 @@ def _check_node(node: Any, text: str, known: dict[str, tuple[Handler, str]]) -> 
     extra = [name for name, value in node.args.items() if value and name not in {*read.split(), *_NOTES}]
     if extra:
         fail(f"this form of {call_name(node)} is not available in an SQL expression ({extra[0].replace('_', ' ')})")
+
+
+def _called(node: Any, text: str) -> str | None:
+    """The name of a function that is called; None if the node is no call."""
+    from sqlglot import exp
+
+    if not isinstance(node, exp.Func):
+        return None
+    name = call_name(node)
+    return name if re.search(rf"(?i)\b{re.escape(name)}\s*\(", text) else None
+
+
+def _note_name(node: Any, text: str) -> None:
+    """Messages name a function as it was written; sqlglot may know it by another name."""
+    from sqlglot import exp
+
+    if isinstance(node, exp.Func) and not isinstance(node, exp.Anonymous) and "start" in node.meta:
+        written = text[node.meta["start"] : node.meta["end"] + 1]
+        if written.isidentifier():
+            node.meta["written"] = written.upper()
 
 
 def _has_as(node: Any, text: str) -> bool:
@@ -268,6 +329,8 @@ def _offset_of(node: Any, text: str) -> int | None:
         match = re.search(rf"(?i)\b(?:{'|'.join(map(re.escape, names))})\s*\(", text)
         if match:
             return match.start()
+        if "start" in node.meta:
+            return _visible(node.meta["start"], text)
     starts = [part.meta["start"] for part in node.find_all(exp.Identifier) if "start" in part.meta]
     return _visible(min(starts, default=None), text)
 
