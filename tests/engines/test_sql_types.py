@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -348,3 +349,21 @@ def test_rows_and_aggregates_are_not_mixed(options: dict[str, Any], message: str
     source = {"data": {"a": [1, 2, 3]}, **options}
     with pytest.raises(LaktoryError, match=re.escape(message)):
         models.Pipeline(name="p", dataframe_backend=backend, nodes=[{"name": "n", "source": source}]).execute()
+
+
+DIVIDED = [
+    ("x / 10", lambda x: x / 10),
+    ("x // 0.1", lambda x: float(math.trunc(x / 0.1))),
+    ("x % 0.1", lambda x: x - math.trunc(x / 0.1) * 0.1),
+    ("10 / x", lambda x: 10 / x),
+    ("x / MAX(x)", lambda x: x / 9.99),
+    ("ROUND(x, 1)", lambda x: math.copysign(math.floor(abs(x) * 10 + 0.5) / 10, x)),
+]
+
+
+@pytest.mark.parametrize(("text", "wanted"), DIVIDED, ids=[text for text, _ in DIVIDED])
+def test_division_by_a_constant_is_that_by_a_column_to_the_last_digit(text: str, wanted: Any, session: Any) -> None:
+    numbers = [number / 100 for number in range(-999, 1000) if number]
+    frame = session.adopt(pl.DataFrame({"x": numbers}))
+    result = frame.select("x", compile_sql(text, frame.collect_schema()).alias("r")).collect().to_dict(as_series=False)
+    assert result["r"] == [wanted(x) for x in result["x"]]

@@ -5,7 +5,7 @@ The meaning, where dialects or engines differ:
 - Whole numbers give Int64, and what does not fit stops the engine. Decimals are exact: ``+ - *`` keep all digits.
   Fractions of 32 bits are calculated and compared in Float64.
 - ``/`` divides in Float64; ``//`` and ``DIV`` cut towards zero; ``%`` has the sign of its left side;
-  dividing by zero gives NULL. ``//`` and ``%`` take no decimals.
+  dividing by zero gives NULL; ``%`` of fractions is what ``//`` leaves. ``//`` and ``%`` take no decimals.
 - A number, a text, a boolean and a date are not compared with each other, nor chosen between: CAST says what is meant.
 - Categories are compared as texts; timestamps with a zone count as UTC beside others, and as text.
 - NaN equals NaN and is greater than any number; MIN and MAX skip it unless there is nothing else.

@@ -24,6 +24,7 @@ __all__ = [
     "MAX_ROUNDED",
     "Compile",
     "Handler",
+    "beside",
     "by_dtype",
     "call_name",
     "compared_with_time",
@@ -111,6 +112,16 @@ def floating(value: nw.Expr) -> nw.Expr:
     return value.cast(nw.Float64)
 
 
+def beside(value: nw.Expr, divisor: nw.Expr) -> nw.Expr:
+    """A divisor as a column beside the value: an engine divides by a lone constant by multiplying with its inverse.
+
+    Where the value is NULL, it is another one.
+    """
+    import narwhals as nw
+
+    return divisor + value.is_null().cast(nw.Float64)
+
+
 def direction(value: nw.Expr) -> nw.Expr:
     """-1.0 for a Float64 below zero, else 1.0."""
     return when(value < literal(0.0), literal(-1.0), literal(1.0))
@@ -124,10 +135,11 @@ def truncated(value: nw.Expr) -> nw.Expr:
 def rounded(value: nw.Expr, digits: int) -> nw.Expr:
     """A Float64 with so many digits after the point, or zeros before it; halves go away from zero."""
     factor = literal(10.0 ** abs(digits))
-    scaled = (value * factor if digits >= 0 else value / factor).abs()
+    divisor = beside(value, factor)
+    scaled = (value * factor if digits >= 0 else value / divisor).abs()
     below = scaled.floor()
     whole = below + when(scaled - below >= literal(0.5), literal(1.0), literal(0.0))
-    result = whole / factor if digits >= 0 else whole * factor
+    result = whole / divisor if digits >= 0 else whole * factor
     return when(scaled < literal(_ALL_WHOLE), result * direction(value), value)
 
 

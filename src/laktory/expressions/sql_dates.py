@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING, Any
 
-from laktory.expressions.sql_build import call_name, floating, kind, literal, refuse
+from laktory.expressions.sql_build import beside, call_name, floating, kind, literal, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ def _part(name: str, value: Any) -> Any:
 
     if name == "EPOCH":
         seconds = floating(_count("SECOND", value) - _EPOCH_DAY * 86_400)
-        return seconds + floating(_part("MICROSECOND", value) % 1_000_000) / literal(1e6)
+        return seconds + floating(_part("MICROSECOND", value) % 1_000_000) / beside(value, literal(1e6))
 
     fields = _moment(value).dt
     sevenths = fields.weekday().cast(nw.Int64)

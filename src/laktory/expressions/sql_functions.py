@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.expressions.sql_build import (
     MAX_ROUNDED,
+    beside,
     call_name,
     direction,
     dtype_of,
@@ -100,7 +101,7 @@ def _log(node: Any, compile_: Compile) -> Any:
 def _logarithm(value: Any, base: float) -> Any:
     if base == math.e:
         return value.log()
-    exact = value.log() / literal(math.log(base))
+    exact = value.log() / beside(value, literal(math.log(base)))
     # powers of the base are exact
     near = when((exact - _nearest(exact)).abs() < literal(1e-12), _nearest(exact), exact)
     return when(exact.is_finite(), near, exact)

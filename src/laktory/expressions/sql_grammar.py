@@ -81,28 +81,11 @@ _WINDOW_ONLY = {
 }
 # how often the compiled form needs an operand, where it is more than once
 _USES = {
-    **dict.fromkeys(
-        ("mod", "intdiv", "div", "bracket", "sum", "trunc", "is", "between", "nullif", "case", "timestamptrunc"), 2
-    ),
-    **dict.fromkeys(
-        (
-            "sign",
-            "max",
-            "isnan",
-            "isinf",
-            "splitpart",
-            "strposition",
-            "pad",
-            "nullsafeeq",
-            "nullsafeneq",
-            "greatest",
-            "least",
-            "extract",
-        ),
-        4,
-    ),
-    **dict.fromkeys(("round", "log", "quarter", "window", "count", "concat", "concatws"), 6),
-    **dict.fromkeys(("cast", "trycast", "cbrt", "datediff", "date"), 12),
+    **dict.fromkeys(("div", "bracket", "sum", "trunc", "is", "between", "nullif", "case", "timestamptrunc"), 2),
+    **dict.fromkeys(("mod", "intdiv", "sign", "max", "isnan", "isinf", "splitpart", "strposition", "pad"), 4),
+    **dict.fromkeys(("nullsafeeq", "nullsafeneq", "greatest", "least", "extract"), 4),
+    **dict.fromkeys(("quarter", "window", "count", "concat", "concatws"), 6),
+    **dict.fromkeys(("round", "log", "cast", "trycast", "cbrt", "datediff", "date"), 12),
 }
 
 

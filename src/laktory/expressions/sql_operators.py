@@ -7,6 +7,7 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 from laktory.expressions.sql_build import (
+    beside,
     compared_with_time,
     dtype_of,
     floating,
@@ -18,6 +19,7 @@ from laktory.expressions.sql_build import (
     results_of,
     spelled_time,
     text_argument,
+    truncated,
     untyped_column,
     when,
     widened,
@@ -109,8 +111,12 @@ def _number(text: str) -> float:
 # ---- arithmetic ------------------------------------------------------------------------------
 
 
-def _arithmetic(function: Callable[[Any, Any], Any]) -> Handler:
+def _arithmetic(function: Callable[[Any, Any], Any], fractions: Callable[[Any, Any], Any] | None = None) -> Handler:
+    """An operator; `fractions` is what it does where one side is known to be a fraction."""
+
     def handler(node: Any, compile_: Compile) -> Any:
+        if fractions is not None and "float" in (kind(node.left), kind(node.right)):
+            return _arithmetic(fractions)(node, compile_)
         if node.key in {"add", "sub"} and (moved := shifted(node, compile_)) is not None:
             return moved
         symbol = _SYMBOLS[node.key]
@@ -136,7 +142,7 @@ def _not_zero(divisor: nw.Expr) -> nw.Expr:
 
 
 def _divided(left: nw.Expr, right: nw.Expr) -> nw.Expr:
-    return floating(left) / floating(_not_zero(right))
+    return floating(left) / beside(left, floating(_not_zero(right)))
 
 
 def _whole_quotient(left: nw.Expr, right: nw.Expr) -> nw.Expr:
@@ -147,6 +153,15 @@ def _whole_quotient(left: nw.Expr, right: nw.Expr) -> nw.Expr:
 def _remainder(left: nw.Expr, right: nw.Expr) -> nw.Expr:
     remainder = left.abs() % _not_zero(right.abs())
     return remainder * when(left < literal(0), literal(-1), literal(1))
+
+
+def _quotient_of_fractions(left: nw.Expr, right: nw.Expr) -> nw.Expr:
+    return truncated(_divided(left, right))
+
+
+def _remainder_of_fractions(left: nw.Expr, right: nw.Expr) -> nw.Expr:
+    """What the whole quotient leaves: engines round a remainder of their own differently."""
+    return floating(left) - _quotient_of_fractions(left, right) * floating(right)
 
 
 def _negated(node: Any, compile_: Compile) -> Any:
@@ -379,8 +394,8 @@ HANDLERS: dict[str, tuple[Handler, str]] = {
     "sub": (_arithmetic(operator.sub), "this expression"),
     "mul": (_arithmetic(operator.mul), "this expression"),
     "div": (_arithmetic(_divided), "this expression"),
-    "intdiv": (_arithmetic(_whole_quotient), "this expression"),
-    "mod": (_arithmetic(_remainder), "this expression"),
+    "intdiv": (_arithmetic(_whole_quotient, _quotient_of_fractions), "this expression"),
+    "mod": (_arithmetic(_remainder, _remainder_of_fractions), "this expression"),
     "neg": (_negated, "this"),
     "and": (_connector(operator.and_), "this expression"),
     "or": (_connector(operator.or_), "this expression"),
