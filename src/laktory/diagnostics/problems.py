@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from laktory.diagnostics.marks import Marks, Path, Position
 
-__all__ = ["MAX_SHOWN", "Problem", "closest", "closest_file", "placed", "raise_problems", "render"]
+__all__ = ["MAX_SHOWN", "Problem", "closest", "closest_file", "place_in", "placed", "raise_problems", "render"]
 
 MAX_SHOWN = 20
 """Problems shown of one definition; hints for more are not worth looking for."""
@@ -55,6 +55,13 @@ class Problem:
     column: int | None = None
     position: Position | None = None
     width: int = 1
+
+
+def place_in(text: str, offset: int | None) -> tuple[int, int | None]:
+    """Line and column, both from 1, of an offset in a text; where it is not known, the first line."""
+    if offset is None:
+        return 1, None
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 
 def closest(name: object, candidates: Iterable[str]) -> str | None:

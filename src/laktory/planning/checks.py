@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from laktory.diagnostics import Problem, closest
+from laktory.diagnostics import Problem, closest, place_in
 from laktory.engines.capabilities import ENGINES
 from laktory.errors import ExpressionError
 from laktory.models.base import is_variable
@@ -250,8 +250,8 @@ def _expression_problems(source: Any) -> Iterator[Problem]:
             compile_sql(text)
             tree = parse_sql(text)
         except ExpressionError as error:
-            column = None if error.offset is None else error.offset + 1
-            yield Problem(str(error), path, on_key=on_key, line=1, column=column)
+            line, column = place_in(text, error.offset)
+            yield Problem(str(error), path, on_key=on_key, line=line, column=column)
             continue
         if path[0] == "selects":
             name = source.selects[text] if on_key else output_name(tree)

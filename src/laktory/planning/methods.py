@@ -8,8 +8,8 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from laktory.diagnostics import Problem, closest
-from laktory.errors import ExpressionError, LaktoryError
+from laktory.diagnostics import Problem, closest, place_in
+from laktory.errors import LaktoryError
 from laktory.expressions.python import evaluate, parse
 from laktory.expressions.scopes import looks_like_code, scope
 from laktory.expressions.statement import fragment_problems
@@ -208,9 +208,11 @@ def _text_problems(
             else:
                 parse(text)
         except LaktoryError as error:
-            column = error.offset + 1 if isinstance(error, ExpressionError) and error.offset is not None else None
+            line, column = place_in(text, getattr(error, "offset", None))
             foreign = re.match(r"unknown name '(\w+)'", str(error))
-            yield Problem(str(error), path, hint=_OTHER_API.get(foreign[1]) if foreign else None, line=1, column=column)
+            yield Problem(
+                str(error), path, hint=_OTHER_API.get(foreign[1]) if foreign else None, line=line, column=column
+            )
     elif api == "NATIVE" and engine.native_methods is not None:
         for problem in fragment_problems(text)[:1]:
             yield Problem(problem.message, path, hint=problem.hint)
