@@ -19,8 +19,31 @@ from hypothesis import strategies as st
 from laktory.errors import ExpressionError
 from laktory.expressions import columns, compile_sql, is_aggregate, output_name, parse_sql
 
-TABLE = yaml.safe_load(Path(__file__).parent.joinpath("data", "sql_expressions.yaml").read_text(encoding="utf-8"))
-REFUSALS = yaml.safe_load(Path(__file__).parent.joinpath("data", "sql_refusals.yaml").read_text(encoding="utf-8"))
+
+def data(name: str) -> Any:
+    return yaml.safe_load(Path(__file__).parent.joinpath("data", name).read_text(encoding="utf-8"))
+
+
+FRAME, GROUPS = data("sql_constructs.yaml").values()
+TABLE = data("sql_expressions.yaml")
+REFUSALS = data("sql_refusals.yaml")
+
+
+def wanted_of(value: Any, dtype: str) -> Any:
+    """YAML has no decimals."""
+    if isinstance(value, list):
+        return [wanted_of(item, dtype) for item in value]
+    return Decimal(value) if dtype.startswith("Decimal") and value is not None else value
+
+
+CONSTRUCTS = [(text, wanted_of(value, dtype)) for group in GROUPS for text, value, dtype, *_ in group["constructs"]]
+ROWS = [pair for pair in CONSTRUCTS if isinstance(pair[1], list)] + TABLE["rows"]
+ONE = [pair for pair in CONSTRUCTS if not isinstance(pair[1], list)] + TABLE["one"]
+# constructs are tested with types of their own
+KNOWN = [
+    *(("typed", *pair) for pair in TABLE["rows"] + TABLE["one"]),
+    *(("untyped", *pair) for pair in ROWS + ONE),
+]
 
 ENGINES = ("POLARS", "DUCKDB")
 
@@ -37,7 +60,7 @@ def frame_of(data: pl.DataFrame, engine: str, connection: Any) -> nw.LazyFrame[A
 
 @pytest.fixture(scope="module", params=ENGINES)
 def frame(request: pytest.FixtureRequest, connection: Any) -> nw.LazyFrame[Any]:
-    return frame_of(pl.DataFrame(TABLE["frame"]), request.param, connection)
+    return frame_of(pl.DataFrame(FRAME), request.param, connection)
 
 
 def same(found: Any, wanted: Any) -> bool:
@@ -49,25 +72,44 @@ def same(found: Any, wanted: Any) -> bool:
     return type(found) is type(wanted) and found == wanted
 
 
-@pytest.mark.parametrize("typed", [True, False], ids=["typed", "untyped"])
-@pytest.mark.parametrize(("text", "wanted"), TABLE["rows"], ids=lambda value: ascii(value)[:60])
-def test_rows(text: str, wanted: list[Any], typed: bool, frame: nw.LazyFrame[Any]) -> None:
-    compiled = compile_sql(text, frame.collect_schema() if typed else None)
-    result = frame.with_columns(compiled.alias("result")).sort("id").collect()["result"].to_list()
-    assert len(result) == 5
+def spelled(dtype: Any) -> str:
+    """A type as sql_constructs.yaml has it."""
+    text = str(dtype).replace("precision=", "").replace("scale=", "")
+    return "Datetime" if dtype == nw.Datetime("us") else text
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group["group"])
+def test_constructs_have_one_value_and_one_type(group: dict[str, Any], session: Any) -> None:
+    frame = session.adopt(pl.DataFrame(FRAME))
+    schema = session.schema(frame)
+    for whole in (True, False):
+        listed = [construct for construct in group["constructs"] if is_aggregate(parse_sql(construct[0])) == whole]
+        if not listed:
+            continue
+        chosen = [compile_sql(text, schema).alias(f"result {place}") for place, (text, *_) in enumerate(listed)]
+        result = session.collect(frame.select(*chosen) if whole else frame.select("id", *chosen)).collect()
+        result = result if whole else result.sort("id").drop("id")
+        for column, (text, value, dtype, *_) in zip(result.iter_columns(), listed, strict=True):
+            found = column[0] if whole else column.to_list()
+            # to the last digit
+            assert (text, repr(found), spelled(column.dtype)) == (text, repr(wanted_of(value, dtype)), dtype)
+
+
+@pytest.mark.parametrize(("typed", "text", "wanted"), KNOWN, ids=lambda value: ascii(value)[:60])
+def test_values(typed: str, text: str, wanted: Any, frame: nw.LazyFrame[Any]) -> None:
+    compiled = compile_sql(text, frame.collect_schema() if typed == "typed" else None)
+    if not isinstance(wanted, list):
+        result = frame.select(compiled).collect()
+        assert result.shape == (1, 1)
+        assert same(result.item(), wanted), f"{result.item()!r} instead of {wanted!r}"
+        return
+    rows = frame.with_columns(compiled.alias("result")).sort("id").collect()["result"].to_list()
+    assert len(rows) == 5
     wanted = wanted if len(wanted) == 5 else wanted * 5
-    assert all(map(same, result, wanted)), f"{result} instead of {wanted}"
+    assert all(map(same, rows, wanted)), f"{rows} instead of {wanted}"
 
 
-@pytest.mark.parametrize("typed", [True, False], ids=["typed", "untyped"])
-@pytest.mark.parametrize(("text", "wanted"), TABLE["one"], ids=lambda value: ascii(value)[:60])
-def test_aggregates(text: str, wanted: Any, typed: bool, frame: nw.LazyFrame[Any]) -> None:
-    result = frame.select(compile_sql(text, frame.collect_schema() if typed else None)).collect()
-    assert result.shape == (1, 1)
-    assert same(result.item(), wanted), f"{result.item()!r} instead of {wanted!r}"
-
-
-@pytest.mark.parametrize(("text", "wanted"), TABLE["rows"], ids=lambda value: ascii(value)[:60])
+@pytest.mark.parametrize(("text", "wanted"), ROWS, ids=lambda value: ascii(value)[:60])
 def test_filters_keep_the_rows_where_a_predicate_is_true(
     text: str, wanted: list[Any], frame: nw.LazyFrame[Any]
 ) -> None:
@@ -331,7 +373,7 @@ NUMERIC = st.recursive(st.sampled_from(["i", "j", "f", "g", "1", "2.5", "-3", "0
 @settings(max_examples=60, deadline=None)
 @given(NUMERIC)
 def test_engines_agree_on_any_arithmetic(text: str) -> None:
-    data = pl.DataFrame(TABLE["frame"]).select("id", "i", "j", "f", "g")
+    data = pl.DataFrame(FRAME).select("id", "i", "j", "f", "g")
     results = []
     with duckdb.connect() as connection:
         for engine in ENGINES:

@@ -128,6 +128,15 @@ VALUES: list[tuple[str, list[Any], Any]] = [
     ("CAST(tz AS DATE)", [dt.date(2024, 2, 29), dt.date(1969, 12, 31), None], nw.Date),
     # the rest
     ("arr[1]", [1, 3, 5], nw.Int64),
+    ("LENGTH(l)", [2, 1, None], nw.Int64),
+    ("LEN(arr)", [2, 2, 2], nw.Int64),
+    ("CONTAINS(arr, 3)", [False, True, False], nw.Boolean),
+    ("CONTAINS(bigs, 9223372036854775807)", [True, False, None], nw.Boolean),
+    ("CONTAINS(floats, 0.00001)", [True, False, None], nw.Boolean),
+    ("CONTAINS(floats, -2)", [False, False, None], nw.Boolean),
+    ("LIST_CONTAINS(es, 'low')", [True, False, None], nw.Boolean),
+    ("TRY_CAST(tz AS TIMESTAMP) = t", [True, True, None], nw.Boolean),
+    ("TRY_CAST(id AS TIMESTAMP)", [None, None, None], nw.Datetime("us")),
     ("l[1]", [1, 3, None], nw.Int64),
     # what gives back a value of its arguments has their type
     ("CAST(floats[1] AS VARCHAR)", ["1e-5", "2.5", None], nw.String),
@@ -211,6 +220,11 @@ REFUSED = {
     "LOG(d)": "LOG takes a number, not a time value",
     "LOG(2, b)": "LOG takes a number, not a boolean value",
     "SQRT(b)": "SQRT takes a number, not a boolean value",
+    "ARRAY_LENGTH(n)": "ARRAY_LENGTH takes a list, not n",
+    "CONTAINS(l, 'x')": "CONTAINS looks for 'x' among items of another kind (integer)",
+    "CONTAINS(l, 1.5)": "CONTAINS looks for 1.5 among items of another kind (integer)",
+    "LENGTH(st)": "LENGTH takes text",
+    "ISINF(b)": "ISINF takes a number, not a boolean value",
     "SUM(d)": "SUM takes numbers, not a time value",
 }
 

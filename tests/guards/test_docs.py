@@ -49,10 +49,11 @@ def test_the_readme_shows_the_pipeline_of_the_demo() -> None:
     assert seed in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_tables_of_formats_are_those_of_the_capability_records() -> None:
-    formats = script(ROOT / "docs" / "formats.py")
-    text = formats.PAGE.read_text(encoding="utf-8")
-    assert text == formats.page(text), "write them anew with: make docs"
+@pytest.mark.parametrize("name", ["formats.py", "sql_expressions.py"])
+def test_tables_are_those_of_the_capability_records_and_of_the_tests(name: str) -> None:
+    tables = script(ROOT / "docs" / name)
+    text = tables.PAGE.read_text(encoding="utf-8")
+    assert text == tables.page(text), "write them anew with: make docs"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
