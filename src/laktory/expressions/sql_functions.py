@@ -129,6 +129,18 @@ def _text_of(node: Any, compile_: Compile) -> Any:
     return compile_(node.this)
 
 
+def _lower(value: Any) -> Any:
+    """Letters whose small form depends on the engine are made small first: İ, and Σ at the end of a word."""
+    for letter, small in (("İ", "i\u0307"), ("\u03a3", "\u03c3")):
+        value = value.str.replace_all(letter, small, literal=True)
+    return value.str.to_lowercase()
+
+
+def _upper(value: Any) -> Any:
+    """``ß`` becomes SS; some engines have a capital for it."""
+    return value.str.replace_all("ß", "SS", literal=True).str.to_uppercase()
+
+
 def _length(node: Any, compile_: Compile) -> Any:
     """Characters of a text, or items of a list."""
     return _size(node, compile_) if kind(node.this) == "list" else _characters(_text_of(node, compile_))
@@ -340,8 +352,8 @@ HANDLERS: dict[str, tuple[Handler, str]] = {
     "pi": (lambda *_: literal(math.pi), ""),
     "isinf": (_number(lambda value: floating(value).abs() == literal(math.inf)), "this"),
     "isnan": (_number(lambda value: floating(value).is_nan()), "this"),
-    "lower": (_text(lambda value: value.str.to_lowercase()), "this"),
-    "upper": (_text(lambda value: value.str.to_uppercase()), "this"),
+    "lower": (_text(_lower), "this"),
+    "upper": (_text(_upper), "this"),
     "length": (_length, "this"),
     "pad": (_pad, "this expression fill_pattern is_left"),
     "strposition": (_position, "this substr"),

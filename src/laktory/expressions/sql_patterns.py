@@ -126,6 +126,11 @@ def _escape_sequence(pattern: str, index: int, *, in_class: bool) -> str:
         return _CLASSES[char] if in_class else f"[{_CLASSES[char]}]"
     if char.isdigit():
         refuse(f"the regular expression {pattern!r} refers back to a group, which no engine here can do")
-    if char.isalpha() and char not in "bBAzpPtnrfvx":
+    if char in "bB":
+        refuse(
+            f"the regular expression {pattern!r} holds '\\{char}', and engines differ in what is a letter there; "
+            r"write (^|\W) before a word and (\W|$) behind it"
+        )
+    if char.isalpha() and char not in "AzpPtnrfvx":
         refuse(f"the regular expression {pattern!r} holds '\\{char}', which is not available")
     return f"\\{char}"
