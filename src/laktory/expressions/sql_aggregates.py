@@ -221,7 +221,10 @@ def _order(order: Any) -> tuple[list[str], bool]:
             )
     directions = {bool(item.args.get("desc")) for item in order.expressions}
     if len(directions) > 1:
-        refuse("ORDER BY in OVER (…) takes one direction for all its columns", order)
+        refuse(
+            "ORDER BY in OVER (…) takes one direction for all its columns; a step before can turn one round",
+            order,
+        )
     return columns, directions.pop()
 
 
