@@ -224,6 +224,8 @@ REFUSED = {
     "CONTAINS(l, 'x')": "CONTAINS looks for 'x' among items of another kind (integer)",
     "CONTAINS(l, 1.5)": "CONTAINS looks for 1.5 among items of another kind (integer)",
     "LENGTH(st)": "LENGTH takes text",
+    "st.a.B.c": "st.a.B.c names the field 'B', which is not there; did you mean 'b'?",
+    "st.a.b.c.nope": "names the field 'nope', which is not there; fields: d",
     "ISINF(b)": "ISINF takes a number, not a boolean value",
     "SUM(d)": "SUM takes numbers, not a time value",
 }

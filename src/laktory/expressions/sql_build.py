@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from laktory.diagnostics import closest
 from laktory.errors import ExpressionError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "compared_with_time",
     "direction",
     "dtype_of",
+    "field_of",
     "floating",
     "integer_argument",
     "is_alone",
@@ -340,9 +342,20 @@ def dtype_of(node: Any) -> Any | None:
 
         return nw.List(nw.String)
     if isinstance(node, exp.Dot):
-        fields = getattr(_dtype_within(node.this), "fields", ())
-        return next((field.dtype for field in fields if field.name == node.expression.name), None)
+        return field_of(_dtype_within(node.this), node.expression.name, node)
     return node.meta.get("dtype") if isinstance(node, exp.Column) else None
+
+
+def field_of(dtype: Any, name: str, node: exp.Expr) -> Any | None:
+    """The type of a field of a struct, None where the type of the struct is not known.
+
+    Engines differ in whether `Name` is the field `name`, and in what they say of one that is not there.
+    """
+    fields = {field.name: field.dtype for field in getattr(dtype, "fields", ())}
+    if fields and name not in fields:
+        hint = closest(name, fields) or "fields: " + ", ".join(list(fields)[:20])
+        refuse(f"{node.sql('duckdb')} names the field {name!r}, which is not there; {hint}", node)
+    return fields.get(name)
 
 
 def _dtype_within(node: Any) -> Any | None:

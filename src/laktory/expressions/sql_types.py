@@ -8,7 +8,17 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from laktory.expressions.sql_build import call_name, dtype_of, floating, kind, literal, refuse, results_of, when
+from laktory.expressions.sql_build import (
+    call_name,
+    dtype_of,
+    field_of,
+    floating,
+    kind,
+    literal,
+    refuse,
+    results_of,
+    when,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -46,7 +56,7 @@ def annotate(tree: exp.Expr, schema: Mapping[str, Any]) -> None:
         name, *fields = (part.name for part in column.parts)
         dtype = schema.get(name)
         for field in fields:
-            dtype = next((found.dtype for found in getattr(dtype, "fields", ()) if found.name == field), None)
+            dtype = field_of(dtype, field, column)
         if dtype is not None:
             column.meta["dtype"] = dtype
 
