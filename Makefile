@@ -21,11 +21,13 @@ $(READY): pyproject.toml constraints.txt
 	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint constraints.txt
 	@touch $@
 
-demo: $(READY) ## real stock prices from JSONL through bronze, silver and gold to Parquet
+demo: $(READY) ## real stock prices from JSONL through bronze, silver and gold to Parquet, and rules for them
 	@cd $(STOCKS) && "$(BIN)/python" make_data.py
 	@cd $(STOCKS) && "$(BIN)/laktory" run pipeline.yaml
 	@cd $(STOCKS) && "$(BIN)/laktory" run gold.yaml
 	@cd $(STOCKS) && "$(BIN)/laktory" show gold.yaml gld_stock_prices_monthly --limit 10
+	@cd $(STOCKS) && "$(BIN)/laktory" run quality.yaml
+	@cd $(STOCKS) && "$(BIN)/laktory" quarantine quality.yaml slv_stock_prices_checked --limit 5
 	@echo "Written:" && ls $(STOCKS)/data/*.parquet | sed 's/^/  /'
 
 test: check ## the checks, then the whole test suite
@@ -46,10 +48,11 @@ format: $(READY) ## format and mend what ruff can
 	@"$(BIN)/ruff" format .
 	@"$(BIN)/ruff" check --fix .
 
-bench: $(READY) ## ratios against the same work by hand, per node, of branches, of imports; EVENTS=20000000 for more
+bench: $(READY) ## ratios against the same work by hand, per node, of branches, of rules, of imports; EVENTS=20000000 for more
 	@"$(BIN)/python" benchmarks/seed.py $(if $(EVENTS),--events $(EVENTS))
 	@"$(BIN)/python" benchmarks/chain.py
 	@"$(BIN)/python" benchmarks/branches.py
+	@"$(BIN)/python" benchmarks/quality.py
 	@"$(BIN)/python" benchmarks/imports.py
 
 fuzz: $(READY) ## random inputs for MINUTES=10, all targets or those with ONLY=word in their name; prints what failed

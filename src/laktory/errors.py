@@ -6,11 +6,14 @@
     ├── DefinitionError (ValueError)         the definition or the call is wrong: exit code 2
     │   └── ExpressionError                  a string that holds code says something it may not
     ├── UnsupportedError (NotImplementedError)  Laktory, or the chosen engine, cannot do this: exit code 2
+    │   ├── DataQualityExpectationsNotSupported  a rule that needs all rows, on a stream
     │   └── UnsupportedNameError (AttributeError)  a name of another release that this one does not have
     ├── MissingDependencyError (ImportError) an optional package is not installed: exit code 2
     └── RunError (RuntimeError)              the run failed, earlier outputs are intact: exit code 1
         ├── SourceError                      a source cannot be read
-        ├── StepError                        a transformer step failed
+        ├── StepError                        a transformer step, or a rule, cannot be computed
+        │   └── MissingColumnError           it names a column that is not there
+        ├── DataQualityCheckFailedError      rows do not meet an expectation whose failure stops the node
         ├── SinkError                        an output cannot be staged or committed
         ├── TargetLockedError                another run holds the pipeline or a target
         └── RunInterrupted                   the run was stopped from outside
@@ -19,17 +22,22 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from laktory.diagnostics import Problem
 
 __all__ = [
+    "DataQualityCheckFailedError",
+    "DataQualityExpectationsNotSupported",
+    "DataQualityWarning",
     "DefinitionError",
     "ExpressionError",
     "LaktoryError",
+    "MissingColumnError",
     "MissingDependencyError",
     "RunError",
     "RunInterrupted",
@@ -51,10 +59,13 @@ class LaktoryError(Exception):
     ----------
     path : tuple[str | int, ...]
         For what happened while a node ran: where in the node, e.g. ``("sources", 0, "filter")``. Empty when unknown.
+    facts : Mapping[str, Any]
+        What had been found about the rules of the node, as in the run record. Empty when they were not judged.
     """
 
     exit_code: ClassVar[int] = 1
     path: tuple[str | int, ...] = ()
+    facts: Mapping[str, Any] = MappingProxyType({})
 
     def __str__(self) -> str:
         return shortened(super().__str__())
@@ -123,6 +134,15 @@ class UnsupportedError(LaktoryError, NotImplementedError):
     exit_code: ClassVar[int] = 2
 
 
+class DataQualityExpectationsNotSupported(UnsupportedError):  # noqa: N818 - the name that scripts use
+    """A rule that has to know all rows, on a stream."""
+
+    def __init__(self, expectation: Any, node: Any = None) -> None:
+        name = getattr(node, "name", node)
+        msg = f"Expectation '{expectation.name}' is not supported for streaming DataFrame on node '{name}'."
+        super().__init__(f"{msg} Only ROW type expectations with 0 absolute tolerances are allowed.")
+
+
 class UnsupportedNameError(UnsupportedError, AttributeError):
     """A name that other releases have; an `AttributeError` too, so that `hasattr` says no."""
 
@@ -169,6 +189,30 @@ class StepError(RunError):
     step: int | None = None
 
 
+class MissingColumnError(StepError):
+    """A column that is named is not there."""
+
+
+class DataQualityCheckFailedError(RunError):
+    """Rows of a node do not meet an expectation whose failure stops it. Nothing of the node is visible.
+
+    Parameters
+    ----------
+    expectation : the rule, with its outcome
+    node : node, or its name
+    """
+
+    def __init__(self, expectation: Any, node: Any = None, check: Any = None) -> None:
+        name = getattr(node, "name", node)
+        check = check or expectation.check
+        parts = [f"Expectation '{expectation.name}' failed on node '{name}'", f"expr: {expectation.text}"]
+        parts += [check.summary] if check is not None else []
+        if expectation.action != "FAIL":
+            parts.append(f"fail_above: {expectation.fail_above}")
+        super().__init__(" | ".join(parts), node=name)
+        self.expectation = expectation
+
+
 class SinkError(RunError):
     """An output could not be staged or committed; what stood at the target still stands."""
 
@@ -179,3 +223,7 @@ class TargetLockedError(RunError):
 
 class RunInterrupted(RunError):  # noqa: N818 - named for what happened, not for a fault
     """The run was stopped by Ctrl-C or a signal."""
+
+
+class DataQualityWarning(UserWarning):
+    """Rows of a node do not meet an expectation, and the run goes on."""

@@ -1,9 +1,13 @@
 """Exceptions under the import path that scripts use; they live in `laktory.errors`."""
 
 from laktory.errors import (
+    DataQualityCheckFailedError,
+    DataQualityExpectationsNotSupported,
+    DataQualityWarning,
     DefinitionError,
     ExpressionError,
     LaktoryError,
+    MissingColumnError,
     MissingDependencyError,
     RunError,
     RunInterrupted,
@@ -15,10 +19,18 @@ from laktory.errors import (
     UnsupportedNameError,
 )
 
+MissingColumnsError = MissingColumnError
+"""The name that scripts use for several."""
+
 __all__ = [
+    "DataQualityCheckFailedError",
+    "DataQualityExpectationsNotSupported",
+    "DataQualityWarning",
     "DefinitionError",
     "ExpressionError",
     "LaktoryError",
+    "MissingColumnError",
+    "MissingColumnsError",
     "MissingDependencyError",
     "RunError",
     "RunInterrupted",

@@ -105,6 +105,20 @@ def _object_faults(value: dict[str, Any], schema: dict[str, Any], path: str) -> 
 
 
 VALID_NODES = {
+    "rules": {
+        "expectations": [
+            {"name": "p", "expr": "x > 0", "action": "quarantine", "tolerance": {"rel": 0.1}, "fail_above": {"abs": 3}},
+            {"name": "d", "expr": {"expr": "nw.col('x') > 0", "type": "DF"}, "type": "ROW"},
+            {"not_null": "x"},
+            {"not_null": ["x", "y"]},
+            {"unique": "x"},
+            {"unique": ["x", "y"]},
+            {"unique": {"columns": "x", "order_by": "y", "keep": "last"}},
+            {"accepted_values": {"column": "x", "values": [1, "a", True]}},
+            {"references": {"column": "x", "node": "b", "to": "y"}},
+        ],
+        "sinks": [{"path": "q", "format": "CSV", "is_quarantine": True, "details": True}],
+    },
     "sources": {"sources": [{"path": "a", "format": "csv"}, {"node_name": "b", "name": "b"}]},
     "no_source": {"source": None, "sinks": None},
     "variables": {
@@ -191,7 +205,7 @@ def test_what_laktory_accepts_the_schema_accepts(name: str) -> None:
         {"dataframe_backend": "PYSPARK"},
         {"tags": 3},
         {"transformer": {"steps": []}},
-        {"expectations": []},
+        {"expectations": {}},
     ],
 )
 def test_what_laktory_refuses_the_schema_refuses(node: dict[str, Any]) -> None:

@@ -40,7 +40,11 @@ class Killing:
             assert done.error is None, f"{project.name}: {done.error}"
         self.before = held(self.template, project)
         for path, rows in self.before.items():
-            assert rows == (None if project.fresh else ordered(OLD)), (project.name, path, rows)
+            assert rows == (None if project.fresh else ordered(project.sinks[path][1].of(OLD))), (
+                project.name,
+                path,
+                rows,
+            )
         project.give(self.template, project.new)
         self.known = succeeded(self.template)
         copied(self.template, self.folder)

@@ -31,9 +31,16 @@ class Sink:
     format: str
     mode: str = "OVERWRITE"
     partitioned: bool = False
+    quarantine: bool | None = None
+    """Whether it gets the rows that a rule takes out; None of a node without rules."""
+
+    def of(self, rows):
+        """Those of the rows that it gets."""
+        return [row for row in rows if self.quarantine is None or (row["id"] % 2 == 0) == self.quarantine]
 
     def plain(self):
         kwargs = {"writer_kwargs": {"partition_by": ["p"]}} if self.partitioned else {}
+        kwargs |= {"is_quarantine": True} if self.quarantine else {}
         return {"path": self.path, "format": self.format, "mode": self.mode, **kwargs}
 
 
@@ -85,11 +92,12 @@ class Project:
 
     def _after(self, sink: Sink, rows):
         full = self.options.get("full_refresh", False)
+        new = sink.of(self.new)
         if sink.mode == "IGNORE" and rows is not None and not full:
             return rows
         if sink.mode == "APPEND" and not full:
-            return ordered([*(rows or ()), *self.new])
-        return ordered(self.new)
+            return ordered([*(rows or ()), *new])
+        return ordered(new)
 
 
 def ordered(rows):
@@ -221,6 +229,10 @@ def _table(mode: str, *, partitioned: bool = False) -> Sink:
     return Sink(f"delta-{mode.lower()}{'-parts' if partitioned else ''}", "DELTA", mode, partitioned)
 
 
+def _judged(path: str, format_: str, mode: str = "OVERWRITE", *, moved: bool = False) -> Sink:
+    return Sink(path, format_, mode, quarantine=moved)
+
+
 def _wider():
     return [{**row, "z": row["id"] * 10} for row in NEW]
 
@@ -261,6 +273,8 @@ def formats() -> list[str]:
 
 SQL = {"transformer": {"nodes": [{"expr": "SELECT * FROM {df} WHERE id > 0"}]}}
 
+RULE = {"expectations": [{"name": "odd", "expr": "id % 2 = 1", "action": "QUARANTINE", "tolerance": {"rel": 1}}]}
+
 SHAPES = [
     Project(
         "two sinks, then a node that reads them",
@@ -280,6 +294,13 @@ SHAPES = [
             ("m", "a", (), SQL),
             ("b", "m", (_file("JSONL", "APPEND", "b"),)),
             ("c", "m", (_table("APPEND"),)),
+        ),
+    ),
+    Project(
+        "output and quarantine",
+        (
+            ("a", None, (_judged("a.parquet", "PARQUET"), _judged("q.jsonl", "JSONL", "APPEND", moved=True)), RULE),
+            ("b", "a", (_judged("b.csv", "CSV", "APPEND"),)),
         ),
     ),
     Project("sinks that are left as they are", (("a", None, (_file("CSV", "IGNORE"), _table("IGNORE"))),), fresh=True),

@@ -1,5 +1,6 @@
 import io
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -182,9 +183,9 @@ BAD = [
         "tables in catalogs",
     ),
     (
-        {"name": "p", "nodes": [node("a", expectations=[])]},
-        "'expectations' is not supported by this version",
-        "data quality",
+        {"name": "p", "nodes": [node("a", dlt_template="x")]},
+        "'dlt_template' is not supported by this version",
+        "Databricks pipelines",
     ),
     ({"name": "p", "orchestrator": {"type": "AIRFLOW"}}, "'orchestrator' is not supported by this version", "remove"),
     (
@@ -300,3 +301,92 @@ def test_on_is_a_word_where_it_is_a_key():
         "- name: b\n  source: {path: y.csv, format: CSV}\n"
     )
     assert models.Pipeline.model_validate(text).nodes[0].transformer.nodes[0].func_kwargs["on"] == ["id"]
+
+
+# ---- rules ---------------------------------------------------------------------------------------
+
+RULES = [
+    {"name": "p", "expr": "x > 0", "action": "WARN"},
+    {"name": "d", "expr": {"expr": "x < 9"}, "action": "DROP"},
+    {"name": "q", "expr": "x\n<> 5", "action": "QUARANTINE", "tolerance": {"rel": 0.1}},
+    {"name": "f", "expr": "x IS NOT NULL", "action": "FAIL"},
+    {"name": "n", "expr": "nw.col('x') > 0", "action": "FAIL"},
+    {"name": "a", "expr": "COUNT(*) > 1", "type": "AGGREGATE", "action": "FAIL"},
+    {"not_null": "x", "action": "DROP"},
+]
+
+
+def test_rules_for_declarative_pipelines():
+    made = models.PipelineNode(
+        name="a",
+        expectations=RULES,
+        sinks=[{"path": "o", "format": "CSV"}, {"path": "q", "format": "CSV", "is_quarantine": True}],
+    )
+    expected = {"warning": {"p": "x > 0"}, "drop": {"d": "x < 9", "q": "x <> 5"}, "fail": {"f": "x IS NOT NULL"}}
+    for kind, rules in expected.items():
+        for prefix in ("ldp", "dlt"):
+            name = f"{prefix}_{kind}_expectations"
+            assert getattr(made, name) == getattr(made.sinks[0], name) == rules
+            assert getattr(made.sinks[1], name) == {}
+        assert getattr(made, f"sdp_{kind}_expectations") == {}
+    rules = {rule.name: rule for rule in made.expectations}
+    assert [name for name, rule in rules.items() if rule.is_streaming_compatible] == ["p", "d", "f", "n", "not_null_x"]
+    assert [name for name, rule in rules.items() if rule.is_dlt_compatible] == ["p", "d", "q", "f"]
+    assert not any(rule.is_ldp_managed or rule.is_dlt_managed for rule in made.expectations)
+
+
+def test_names_of_short_forms():
+    short = [
+        {"not_null": ["a", "b"]},
+        {"unique": {"columns": "a"}},
+        {"accepted_values": {"column": "a", "values": [1]}},
+    ]
+    short += [{"references": {"column": "a", "node": "n", "to": "k"}}, {"not_null": "${vars.column}"}]
+    names = [models.DataQualityExpectation.model_validate(rule).name for rule in short]
+    assert names == ["not_null_a_b", "unique_a", "accepted_values_a", "references_a", "not_null"]
+
+
+def test_texts_of_short_forms():
+    short = {
+        '"a" IS NOT NULL AND "b ""x""" IS NOT NULL': {"not_null": ["a", 'b "x"']},
+        '"a" IS NULL OR COUNT(*) OVER (PARTITION BY "a") = 1': {"unique": "a"},
+        '"a" IS NULL OR ROW_NUMBER() OVER (PARTITION BY "a" ORDER BY "t" DESC) = 1': {
+            "unique": {"columns": "a", "order_by": "t", "keep": "last"}
+        },
+        "\"a\" IS NULL OR \"a\" IN ('it''s', 1, 2.5, TRUE, DATE '2024-01-02')": {
+            "accepted_values": {"column": "a", "values": ["it's", 1, 2.5, True, date(2024, 1, 2)]}
+        },
+    }
+    for text, rule in short.items():
+        assert models.DataQualityExpectation(**rule).text == text
+
+
+def test_rules_may_be_variables():
+    made = models.Pipeline(
+        name="p",
+        variables={"rules": [{"not_null": "x"}], "action": "DROP", "columns": ["x"], "share": 0.5, "sinks": []},
+        nodes=[
+            {"name": "a", "expectations": "${vars.rules}", "sinks": "${vars.sinks}", "source": {"data": {"x": [1]}}},
+            {
+                "name": "b",
+                "source": {"node_name": "a"},
+                "expectations": [
+                    {"not_null": "${vars.columns}", "action": "${vars.action}", "tolerance": {"rel": "${vars.share}"}},
+                    {"unique": "${vars.columns}", "tolerance": "${vars.tolerance}"},
+                ],
+            },
+        ],
+    )
+    resolved = made.inject_vars(vars={"tolerance": {"abs": 2}}, strict=True)
+    assert [rule.text for rule in resolved.nodes[0].rules] == ['"x" IS NOT NULL']
+    first, second = resolved.nodes[1].rules
+    assert (first.action, first.not_null, first.tolerance.rel, second.tolerance.abs) == ("DROP", ["x"], 0.5, 2)
+    assert second.unique.columns == ["x"]
+
+
+def test_rules_go_to_yaml_and_back():
+    made = models.PipelineNode(name="a", expectations=RULES)
+    again = models.PipelineNode.model_validate_yaml(made.model_dump_yaml(exclude_unset=True))
+    for one, other in zip(again.expectations, made.expectations, strict=True):
+        assert (one.name, one.text, one.type, one.action) == (other.name, other.text, other.type, other.action)
+        assert (one.tolerance.abs, one.tolerance.rel) == (other.tolerance.abs, other.tolerance.rel)

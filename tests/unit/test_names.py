@@ -175,7 +175,9 @@ def test_names_of_other_releases_say_what_is_missing(name):
     assert isinstance(caught.value, LaktoryError)
 
 
-@pytest.mark.parametrize("name", ["UnityCatalogDataSink", "DataQualityExpectation", "Stack", "LakeflowJobOrchestrator"])
+@pytest.mark.parametrize(
+    "name", ["UnityCatalogDataSink", "DataSinkMergeCDCOptions", "Stack", "LakeflowJobOrchestrator"]
+)
 def test_models_of_other_releases_say_what_is_missing(name):
     assert not hasattr(models, name)
     with pytest.raises(LaktoryError, match=f"'laktory.models.{name}' is not supported by this version of Laktory: "):

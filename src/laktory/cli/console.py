@@ -18,16 +18,20 @@ from laktory.diagnostics.secrets import redact
 from laktory.errors import DefinitionError, LaktoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from laktory.planning import Plan
     from laktory.planning.plans import NodePlan
 
 __all__ = [
     "BROKEN_PIPE",
+    "CHECK_HEADINGS",
+    "check_cells",
+    "checks_table",
     "close_output",
     "count",
     "err",
+    "failed_checks",
     "flush",
     "is_terminal",
     "logs_on_stderr",
@@ -209,6 +213,8 @@ def _node_lines(number: str, node: NodePlan) -> Iterator[str]:
         yield f"{indent}reads   {read.label} ← {read.what}" + (f" ({', '.join(details)})" if details else "")
     for step in node.steps:
         yield f"{indent}step    {step if len(step) <= _MAX_STEP else step[:_MAX_STEP] + '…'}"
+    for rule in node.rules:
+        yield f"{indent}rule    {rule if len(rule) <= _MAX_STEP else rule[:_MAX_STEP] + '…'}"
     for write in node.writes:
         yield f"{indent}writes  {write.what} ({', '.join(part for part in (write.format, write.mode) if part)})"
 
@@ -224,6 +230,48 @@ def show_frame(frame: Any, limit: int) -> None:
     ):
         out(str(rows))
     out(count(rows.height, "row") if rows.height < limit else f"the first {count(limit, 'row')}")
+
+
+CHECK_HEADINGS = ("node", "rule", "action", "failed", "rows", "%", "tolerance", "status")
+
+
+def check_cells(nodes: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    """What rules found, as of the entries of nodes in a run record: the cells under `CHECK_HEADINGS`."""
+    for node in nodes:
+        for check in node.get("checks", ()):
+            fails, rate = check["fails"], check["rate"]
+            counted = ("", "") if fails is None else (f"{fails:,}", f"{rate:.2%}"[:-1])
+            limit = f"fail above {check['fail_above']}" if "fail_above" in check else check.get("tolerance", "")
+            names = redact(node["name"]), redact(check["name"]), check["action"]
+            yield (*names, counted[0], f"{check['rows']:,}", counted[1], limit, check["status"])
+
+
+def checks_table(nodes: Iterable[Mapping[str, Any]]) -> str:
+    """The same as aligned text; empty without rules."""
+    cells = list(check_cells(nodes))
+    if not cells:
+        return ""
+    lines = [CHECK_HEADINGS, *cells]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(CHECK_HEADINGS))]
+    right = {3, 4, 5}
+    return "\n".join(
+        "  ".join(
+            text.rjust(width) if column in right else text.ljust(width)
+            for column, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def failed_checks(record: Mapping[str, Any]) -> list[str]:
+    """Rules whose status is FAIL, in words."""
+    found = []
+    for node in record["nodes"]:
+        for check in node.get("checks", ()):
+            if check["status"] == "FAIL":
+                counted = "" if check["fails"] is None else f" ({check['fails']:,} of {check['rows']:,} rows)"
+                found.append(f"{check['name']!r} of node {node['name']!r}{counted}")
+    return found
 
 
 def summary(record: Mapping[str, Any]) -> str:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from laktory.loading import Document
-    from laktory.models import Pipeline
+    from laktory.models import Pipeline, PipelineNode
     from laktory.planning import Plan
 
-__all__ = ["load_pipeline", "planned", "variables_of"]
+__all__ = ["load_pipeline", "node_named", "planned", "variables_of"]
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _WORD = re.compile(r"\w+")
@@ -45,6 +45,22 @@ def planned(pipeline: Pipeline, select: Sequence[str] | None = None) -> Plan:
         raise_problems([*error.problems, *option_problems(pipeline)], pipeline._marks)
     refuse_unknown_options(made)
     return made
+
+
+def node_named(pipeline: Pipeline, name: str) -> PipelineNode:
+    """The node of that name.
+
+    Raises
+    ------
+    DefinitionError
+        If there is none.
+    """
+    names = [node.name for node in pipeline.nodes]
+    if name not in names:
+        hint = closest(name, names) or f"valid: {', '.join(names[:20])}"
+        msg = f"pipeline {pipeline.name!r} has no node {name!r}; {hint}"
+        raise DefinitionError(msg)
+    return pipeline.nodes_dict[name]
 
 
 def variables_of(pairs: Sequence[str] | None, files: Sequence[str] | None) -> dict[str, Any]:

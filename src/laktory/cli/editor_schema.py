@@ -72,6 +72,13 @@ def _add_shorthands(definitions: dict[str, Schema]) -> None:
         ("FileDataSink", "custom_writer"),
     ):
         _also(definitions[owner]["properties"], field, {**_TEXT, "description": "Dotted path of the function."})
+    rule = definitions["DataQualityExpectation"]
+    rule["required"].remove("name")  # the short forms have names of their own
+    names: Schema = {"type": "array", "items": _TEXT}
+    for field in ("expr", "not_null", "unique"):
+        _also(rule["properties"], field, _TEXT)
+    _also(rule["properties"], "unique", names)
+    _also(definitions["UniqueKeys"]["properties"], "columns", _TEXT)
     method = definitions["DataFrameMethod"]["properties"]
     method["func_args"] = {"description": method["func_args"]["description"]}
     _also(method, "func_kwargs", {"type": "null"})

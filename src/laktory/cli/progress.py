@@ -16,6 +16,7 @@ from laktory.diagnostics.secrets import redact
 from laktory.runtime.events import NodeEnded, NodeStarted, RunEnded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from types import TracebackType
 
     from laktory.planning import Plan
@@ -72,6 +73,8 @@ class Progress:
         for node in self._record["nodes"]:
             _add(table, node["name"], node["status"], node.get("rows_out"), node.get("seconds"), node.get("bytes"))
         self._console.print(table)
+        if any(node.get("checks") for node in self._record["nodes"]):
+            self._console.print(_checks(self._record["nodes"]))
         text = Text(redact(console.summary(self._record)), style=_STYLES.get(self._record["status"], ""))
         self._console.print(text, soft_wrap=True)
 
@@ -101,6 +104,15 @@ def _empty_table() -> Table:
     table.add_column("status")
     for heading in ("rows", "written", "time"):
         table.add_column(heading, justify="right")
+    return table
+
+
+def _checks(nodes: Iterable[Mapping[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in console.CHECK_HEADINGS:
+        table.add_column(heading, justify="right" if heading in ("failed", "rows", "%") else "left", overflow="fold")
+    for *cells, status in console.check_cells(nodes):
+        table.add_row(*map(escape, cells), Text(status, style="red" if status == "FAIL" else "green"))
     return table
 
 

@@ -1,5 +1,6 @@
 """``laktory run``."""
 
+import warnings
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,13 +9,16 @@ import typer
 from laktory.cli import console
 from laktory.cli.definition import load_pipeline, planned
 from laktory.cli.options import Backend, Debug, Directory, File, Json, Select, Var, VarFile, whole_number
+from laktory.errors import DataQualityWarning, RunError
 
 if TYPE_CHECKING:
     from laktory.planning import Plan
     from laktory.runtime.events import Event
-    from laktory.runtime.runner import RunOptions
+    from laktory.runtime.runner import RunOptions, RunOutcome
 
 __all__ = ["run"]
+
+MAX_NAMED = 5
 
 
 def run(
@@ -40,6 +44,9 @@ def run(
             help="Nodes that may run side by side. Default: chosen from the machine.",
         ),
     ] = None,
+    fail_on_warn: Annotated[
+        bool, typer.Option("--fail-on-warn", help="Exit with code 1 if any expectation failed, whatever its action.")
+    ] = False,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     directory: Directory = None,  # noqa: ARG001 - acts in its callback
@@ -48,7 +55,8 @@ def run(
     """Run a pipeline: read, transform and write its nodes.
 
     With --json the run record is printed, and log lines go to standard error.
-    Exit codes: 0 done, 1 the run failed, 2 the definition or the call is wrong, 130 Ctrl-C, 143 SIGTERM.
+    Exit codes: 0 done, 1 the run failed (or an expectation, with --fail-on-warn), 2 the definition or the call is
+    wrong, 130 Ctrl-C, 143 SIGTERM.
     """
     with console.logs_on_stderr() if json else nullcontext():
         pipeline = load_pipeline(file, var, var_file, backend)
@@ -64,15 +72,22 @@ def run(
     if quiet:
         console.set_log_level("ERROR")
     options = RunOptions(full_refresh=full_refresh, resume=resume, threads=threads)
+    warnings.simplefilter("ignore", DataQualityWarning)  # the table tells the same
     if json:
-        _run_as_json(made, options)
+        outcome = _run_as_json(made, options)
     elif quiet or not console.is_terminal():
-        _run_plainly(made, options, quiet=quiet)
+        outcome = _run_plainly(made, options, quiet=quiet)
     else:
-        _run_on_terminal(made, options)
+        outcome = _run_on_terminal(made, options)
+    outcome.raise_errors()
+    failed = console.failed_checks(outcome.record) if fail_on_warn else []
+    if failed:
+        more = f" and {len(failed) - MAX_NAMED} more" if len(failed) > MAX_NAMED else ""
+        msg = f"--fail-on-warn: {console.count(len(failed), 'expectation')} failed: {', '.join(failed[:MAX_NAMED])}"
+        raise RunError(f"{msg}{more}; the outputs are written")
 
 
-def _run_plainly(plan: "Plan", options: "RunOptions", *, quiet: bool) -> None:
+def _run_plainly(plan: "Plan", options: "RunOptions", *, quiet: bool) -> "RunOutcome":
     from laktory.runtime.runner import run as execute
 
     last = _LastRecord()
@@ -81,11 +96,13 @@ def _run_plainly(plan: "Plan", options: "RunOptions", *, quiet: bool) -> None:
     finally:
         if last.record and not quiet:
             with console.unread_allowed():
+                if checks := console.checks_table(last.record["nodes"]):
+                    console.out(checks)
                 console.out(console.summary(last.record))
-    outcome.raise_errors()
+    return outcome
 
 
-def _run_as_json(plan: "Plan", options: "RunOptions") -> None:
+def _run_as_json(plan: "Plan", options: "RunOptions") -> "RunOutcome":
     from laktory.runtime.runner import run as execute
 
     last = _LastRecord()
@@ -96,10 +113,10 @@ def _run_as_json(plan: "Plan", options: "RunOptions") -> None:
         if last.record:
             with console.unread_allowed():
                 console.out_json(last.record)
-    outcome.raise_errors()
+    return outcome
 
 
-def _run_on_terminal(plan: "Plan", options: "RunOptions") -> None:
+def _run_on_terminal(plan: "Plan", options: "RunOptions") -> "RunOutcome":
     from laktory.cli.progress import Progress
     from laktory.runtime.runner import run as execute
 
@@ -111,7 +128,7 @@ def _run_on_terminal(plan: "Plan", options: "RunOptions") -> None:
     finally:
         with console.unread_allowed():
             progress.print_summary()
-    outcome.raise_errors()
+    return outcome
 
 
 class _LastRecord:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from laktory.cli import console
-from laktory.cli.definition import load_pipeline
+from laktory.cli.definition import load_pipeline, node_named
 from laktory.cli.options import Backend, Debug, Directory, Var, VarFile, whole_number
 
 __all__ = ["show"]
@@ -30,14 +30,7 @@ def show(
     if node is None:
         file, node = "pipeline.yaml", file
     pipeline = load_pipeline(file, var, var_file, backend)
-    from laktory.diagnostics import closest
-    from laktory.errors import DefinitionError
-
-    names = [item.name for item in pipeline.nodes]
-    if node not in names:
-        hint = closest(node, names) or f"valid: {', '.join(names[:20])}"
-        msg = f"pipeline {pipeline.name!r} has no node {node!r}; {hint}"
-        raise DefinitionError(msg)
+    node_named(pipeline, node)
     from laktory.planning import plan
     from laktory.runtime.runner import RunOptions, run
 

@@ -29,6 +29,7 @@ __all__ = [
     "is_panic",
     "os_reason",
     "reason",
+    "refused_cast",
     "sink_failure",
 ]
 
@@ -64,6 +65,15 @@ def reason(error: BaseException) -> str:
     text = str(error).strip().partition("\n")[0].strip() or type(error).__name__
     text = plain_words(in_words(redact(text)))
     return text if len(text) <= _MAX_LENGTH else text[: _MAX_LENGTH - 1] + "…"
+
+
+_REFUSED_CAST = re.compile(r"(['\"`])(not an? [a-z ]+|neither true nor false): (.*?)\1", re.DOTALL)
+
+
+def refused_cast(text: str) -> str | None:
+    """What a library says of a text that a SQL expression made unreadable, because it is no value of a type."""
+    found = _REFUSED_CAST.search(text)
+    return redact(f"{found[3][:_MAX_LENGTH]!r} is {found[2]}") if found else None
 
 
 @dataclass(frozen=True, slots=True)

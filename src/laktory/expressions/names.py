@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from sqlglot import exp
 
-__all__ = ["Misnamed", "misnamed", "needs_columns", "without_second_keys"]
+__all__ = ["Misnamed", "columns_of_query", "misnamed", "needs_columns", "without_second_keys"]
 
 Names = list[str | None]
 """None stands for columns whose names or number cannot be told from the statement."""
@@ -74,6 +74,22 @@ def misnamed(root: exp.Expr, tables: Mapping[str, Sequence[str]]) -> Misnamed | 
     except Misnamed as found:
         return found
     return None
+
+
+def columns_of_query(root: exp.Expr, tables: Mapping[str, Sequence[str]]) -> list[str] | None:
+    """Names of the columns of the result in order, None where they cannot be told.
+
+    Parameters
+    ----------
+    root : a statement
+    tables : columns of the tables that are known
+    """
+    try:
+        names = _columns(root, {name.casefold(): list(columns) for name, columns in tables.items()})
+    except Misnamed:
+        return None
+    told = [name for name in names if name is not None]
+    return told if len(told) == len(names) else None
 
 
 def without_second_keys(sql: str, named: Callable[[str, str], str]) -> tuple[str, set[str]]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         DataFrameSchema,
         DataFrameTransformer,
     )
+    from laktory.models.dataquality import DataQualityCheck, DataQualityExpectation, ExpectationTolerance
     from laktory.models.datasinks import BaseDataSink, CustomDataSink, DataSinksUnion, FileDataSink
     from laktory.models.datasources import (
         BaseDataSource,
@@ -49,8 +50,11 @@ __all__ = [
     "DataFrameMethod",
     "DataFrameSchema",
     "DataFrameTransformer",
+    "DataQualityCheck",
+    "DataQualityExpectation",
     "DataSinksUnion",
     "DataSourcesUnion",
+    "ExpectationTolerance",
     "FileDataSink",
     "FileDataSource",
     "LaktoryContext",
@@ -81,8 +85,11 @@ _HOMES = {
     "DataFrameMethod": "dataframe",
     "DataFrameSchema": "dataframe",
     "DataFrameTransformer": "dataframe",
+    "DataQualityCheck": "dataquality",
+    "DataQualityExpectation": "dataquality",
     "DataSinksUnion": "datasinks",
     "DataSourcesUnion": "datasources",
+    "ExpectationTolerance": "dataquality",
     "FileDataSink": "datasinks",
     "FileDataSource": "datasources",
     "LaktoryContext": "custom",
@@ -101,7 +108,6 @@ _PLANNED = {
     **dict.fromkeys(("UnityCatalogDataSink", "HiveMetastoreDataSink", "TableDataSink"), "tables in catalogs"),
     **dict.fromkeys(("PipelineViewDataSink", "TableDataSinkMetadata"), "tables in catalogs"),
     **dict.fromkeys(("DataSinkMergeCDCOptions", "DataSinkSharedOptions"), "merging changes into a table"),
-    **dict.fromkeys(("DataQualityExpectation", "DataQualityCheck"), "data quality expectations"),
     **dict.fromkeys(("DatabricksJobOrchestrator", "DatabricksPipelineOrchestrator"), "orchestrators"),
     **dict.fromkeys(("LakeflowJobOrchestrator", "LakeflowDeclarativePipelineOrchestrator"), "orchestrators"),
     **dict.fromkeys(("AirflowOrchestrator", "SparkDeclarativePipelineOrchestrator", "PipelineTask"), "orchestrators"),

@@ -32,7 +32,7 @@ __all__ = ["SPELLINGS", "BaseModel", "OrVariable", "children_of", "has_variable"
 
 T = TypeVar("T")
 
-_LEFT_BY_RUNS = frozenset({"_result", "_last_run"})
+_LEFT_BY_RUNS = frozenset({"_check", "_result", "_last_run"})
 _NOT_COPIED = _LEFT_BY_RUNS | {"_parent"}
 
 SPELLINGS = {"source": "sources"}

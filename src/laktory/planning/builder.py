@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.diagnostics import Problem
 from laktory.engines.capabilities import ENGINES
+from laktory.expressions.extent import extent
 from laktory.graph import TaskCycleError, ancestors, group_tasks, select, sort
-from laktory.models.base import SPELLINGS
+from laktory.models.base import SPELLINGS, is_variable
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
 from laktory.models.problems import raise_located
@@ -60,6 +61,7 @@ def plan(
         copy = pipeline.inject_vars(vars=vars, strict=True)
         assert copy is not None
         snapshot = copy
+        _keep_stand_ins(pipeline, snapshot)
     nodes = snapshot.nodes_dict
     order = snapshot.sorted_node_names
     problems = pipeline_problems(snapshot, named)
@@ -70,6 +72,13 @@ def plan(
     inside = {name: [other for other in upstream[name] if other in chosen] for name in order if name in chosen}
     builder = _Builder(snapshot, inside, implicit, _digests(nodes, order), write_sinks=write_sinks)
     return builder.build(tuple(selects or ()))
+
+
+def _keep_stand_ins(pipeline: Pipeline, snapshot: Pipeline) -> None:
+    """Frames that a script put in place of a source are not part of the definition; the snapshot needs them too."""
+    for original, copy in zip(pipeline.nodes, snapshot.nodes, strict=True):
+        for source, copied in zip([] if is_variable(original) else original.sources, copy.sources, strict=False):
+            copied._df = None if is_variable(source) else source._df
 
 
 def _chosen(
@@ -90,6 +99,7 @@ def _read_names(node: PipelineNode) -> list[str]:
     names = [s.node_name for s in node.data_sources if isinstance(s, PipelineNodeDataSource)]
     if node.transformer is not None:
         names += node.transformer.upstream_node_names
+    names += [name for rule in node.rules for name in rule.upstream_node_names]
     return list(dict.fromkeys(names))
 
 
@@ -124,6 +134,9 @@ class _Builder:
             if isinstance(sink, FileDataSink)
         }
         self.depth: dict[str, int] = {}
+        self.hows: dict[str, How] = {}
+        self.again: dict[str, bool] = {}
+        self.judged = any(self.nodes[name].rules for name in self.order)
         self.digests = digests
 
     def build(self, selects: tuple[str, ...]) -> Plan:
@@ -142,12 +155,15 @@ class _Builder:
     def _node(self, name: str) -> NodePlan:
         node = self.nodes[name]
         how, why = self._how(name, node)
+        self.hows[name] = how
+        self.again[name] = again = self._may_be_computed_again(node) if self.judged else False
         steps = node.transformer.nodes if node.transformer else []
         return NodePlan(
             name=name,
             engine=node.dataframe_backend.value,
             reads=tuple(self._reads(node)),
             steps=tuple(_step_text(step) for step in steps),
+            rules=tuple(f"{rule.name}: {rule.text} ({rule.action})" for rule in node.rules),
             writes=tuple(_write(node, sink) for sink in node.sinks),
             upstream=tuple(self.upstream[name]),
             consumers=tuple(self.consumers[name]),
@@ -157,6 +173,7 @@ class _Builder:
             digest=self.digests[name],
             implicit=name in self.implicit,
             crosses_engines=self._crosses(name, node),
+            again=again,
         )
 
     def _how(self, name: str, node: PipelineNode) -> tuple[How, str]:
@@ -168,6 +185,8 @@ class _Builder:
             return "written", "has sinks: computed once, consumers read what was written"
         if self._reads_a_target(node) and self.write_sinks:
             return "materialised", "reads a place that this run writes to: computed before it changes"
+        if node.rules:
+            return "materialised", "has rules: computed once, and judged"
         if not consumers:
             return "lazy", "no sink and no consumer: computed when its output is asked for"
         if self._crosses(name, node):
@@ -192,7 +211,7 @@ class _Builder:
             isinstance(source, PipelineNodeDataSource) and source.node_name == name for source in node.sources
         )
         steps = node.transformer.nodes if node.transformer else []
-        return sources + sum(name in step.upstream_node_names for step in steps)
+        return sources + sum(name in part.upstream_node_names for part in [*steps, *node.rules])
 
     def _reads_a_target(self, node: PipelineNode) -> bool:
         """Whether a source would show something else once the sinks of the run are committed."""
@@ -213,6 +232,31 @@ class _Builder:
         options = (source.filter, source.selects, source.renames, source.drops, source.drop_duplicates)
         return ENGINES[node.dataframe_backend.value].formats[source.format].typed and not any(options)
 
+    def _may_be_computed_again(self, node: PipelineNode) -> bool:
+        """Whether its rows cost little to compute, and come out the same: of a file that keeps types, one by one."""
+        source = node.source
+        if len(node.sources) != 1 or source.drop_duplicates or source._df is not None:
+            return False
+        if isinstance(source, FileDataSource):
+            there = not source.reader_methods and ENGINES[node.dataframe_backend.value].formats[source.format].typed
+        else:
+            name = getattr(source, "node_name", "")
+            how = self.hows.get(name)
+            there = how in {"written", "materialised"} or (how == "fused" and self.again[name])
+        texts = [*filter(None, [source.filter]), *(source.selects or ())]
+        return (
+            there
+            and all(text.strip() == "*" or extent(text, "SQL") == "row" for text in texts)
+            and all(self._is_row_wise(step, node) for step in (node.transformer.nodes if node.transformer else ()))
+        )
+
+    def _is_row_wise(self, step: Any, node: PipelineNode) -> bool:
+        if hasattr(step, "expr"):
+            from laktory.expressions.projection import is_row_wise
+
+            return is_row_wise(step.expr, ENGINES[node.dataframe_backend.value].dialect)
+        return False
+
     def _reads(self, node: PipelineNode) -> Iterable[ReadPlan]:
         for position, source in enumerate(node.sources):
             label = "df" if position == 0 else f"sources.{source.name or position}"
@@ -222,7 +266,9 @@ class _Builder:
                 else ""
             )
             yield ReadPlan(label, source.type, source.description, getattr(source, "format", None), via)  # type: ignore[arg-type]
-        for other in node.transformer.upstream_node_names if node.transformer else ():
+        named = list(node.transformer.upstream_node_names if node.transformer else ())
+        named += [other for rule in node.rules for other in rule.upstream_node_names]
+        for other in dict.fromkeys(named):
             yield ReadPlan(
                 f"nodes.{other}", "PIPELINE_NODE", other, None, "this run" if other in self.upstream else "primary sink"
             )

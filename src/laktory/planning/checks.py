@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from laktory.diagnostics import Problem, closest, place_in
 from laktory.engines.capabilities import ENGINES
 from laktory.errors import ExpressionError
+from laktory.graph import find_cycle
 from laktory.models.base import is_variable
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import CustomDataSource, FileDataSource
@@ -56,13 +57,23 @@ def pipeline_problems(
     for index, node in enumerate(pipeline.nodes):
         if only is not None and index not in only:
             continue
-        found = node_problems(node, pipeline.imports, named, complete=complete)
+        found = [*node_problems(node, pipeline.imports, named, complete=complete), *_rule_problems(node, pipeline)]
         problems += [replace(problem, path=("nodes", index, *problem.path)) for problem in found]
     problems += _name_problems(pipeline)
     places = list(_places(pipeline))
     problems += _target_problems(pipeline, places)
     problems += order_problems(pipeline, places)
     return _once_an_engine(problems)
+
+
+def _rule_problems(node: PipelineNode, pipeline: Pipeline) -> Iterator[Problem]:
+    if not node.expectations and not node.quarantine_sinks:
+        return
+    from laktory.planning.rules import rule_problems
+
+    nodes = {other.name: other for other in pipeline.nodes if not is_variable(other)}
+    circle = find_cycle({name: other.upstream_node_names for name, other in nodes.items()})
+    yield from rule_problems(node, nodes if circle is None else {}, ENGINES[node.dataframe_backend.value].dialect)
 
 
 def _once_an_engine(problems: list[Problem]) -> list[Problem]:

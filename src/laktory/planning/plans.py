@@ -59,12 +59,14 @@ class NodePlan:
     digest : hash of its resolved definition and those of everything it reads
     implicit : not selected, runs because a selected node reads it and it has no sink to read instead
     crosses_engines : a consumer works on another engine
+    again : its frame may be computed several times, at little cost and with the same rows: it only names files
     """
 
     name: str
     engine: str
     reads: tuple[ReadPlan, ...]
     steps: tuple[str, ...]
+    rules: tuple[str, ...]
     writes: tuple[WritePlan, ...]
     upstream: tuple[str, ...]
     consumers: tuple[str, ...]
@@ -74,6 +76,7 @@ class NodePlan:
     digest: str
     implicit: bool = False
     crosses_engines: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from laktory.checks import act
 from laktory.engines.capabilities import ENGINES
 from laktory.errors import DefinitionError, SinkError, UnsupportedError
-from laktory.models.base import SPELLINGS
+from laktory.models.base import SPELLINGS, is_variable
 from laktory.models.datasinks import FileDataSink
 from laktory.models.pipeline.pipeline import Pipeline
 from laktory.models.problems import raise_located
@@ -15,6 +17,7 @@ from laktory.planning import plan, sink_problems, source_problems
 from laktory.runtime.calls import frames_and_refresh
 from laktory.runtime.gate import Gate
 from laktory.runtime.ledger import is_there, sink_target
+from laktory.runtime.quality import checks_of
 from laktory.runtime.reading import read
 from laktory.runtime.record import new_run_id
 from laktory.runtime.runner import RunOptions, RunOutcome, run
@@ -26,13 +29,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from laktory.engines.protocol import Session
+    from laktory.models.dataquality import DataQualityCheck, DataQualityExpectation
     from laktory.models.datasinks.base import BaseDataSink
     from laktory.models.datasources.base import BaseDataSource
     from laktory.models.pipeline.pipelinenode import PipelineNode
-    from laktory.planning import Plan
     from laktory.runtime.node import NodeResult
 
-__all__ = ["engine_words", "execute_node", "execute_pipeline", "purge_sink", "read_source", "sink_exists", "write_sink"]
+__all__ = [
+    "act_on_check", "check_frame", "engine_words", "execute_node", "execute_pipeline", "purge_sink", "read_source",
+    "sink_exists", "write_sink",
+]  # fmt: skip
 
 
 def execute_pipeline(
@@ -58,7 +64,6 @@ def execute_pipeline(
         raise DefinitionError(msg)
     named, full = frames_and_refresh(named_dfs, full_refresh, refresh, reset_mode, params)
     made = plan(pipeline, selects, write_sinks=write_sinks, named=named)
-    _keep_stand_ins(pipeline, made)
     options = RunOptions(write_sinks=write_sinks, full_refresh=full, resume=resume, threads=threads, named=named)
     outcome = run(made, options)
     _hand_over(pipeline, outcome)
@@ -79,7 +84,6 @@ def execute_node(
     pipeline: Pipeline = node.parent_pipeline or Pipeline(name=node.name, nodes=[node], root_path_=node.root_path_)
     named, full = frames_and_refresh(named_dfs, full_refresh, refresh, reset_mode)
     made = plan(pipeline, [node.name], write_sinks=write_sinks, named=named)
-    _keep_stand_ins(pipeline, made)
     others = {name: found._result for name, found in pipeline.nodes_dict.items() if name != node.name}
     given = {name: result for name, result in others.items() if result is not None and _still_there(result)}
     options = RunOptions(
@@ -96,19 +100,19 @@ def execute_node(
     return node.output_df
 
 
-def _keep_stand_ins(pipeline: Pipeline, made: Plan) -> None:
-    """Frames that a script put in place of a source are not part of the definition; the snapshot needs them too."""
-    for original, copy in zip(pipeline.nodes, made.pipeline.nodes, strict=True):
-        for source, copied in zip(original.sources, copy.sources, strict=True):
-            copied._df = source._df
-
-
 def _hand_over(pipeline: Pipeline, outcome: RunOutcome) -> None:
     """What the run produced is reached from the nodes."""
     nodes = pipeline.nodes_dict
-    for entry in outcome.record["nodes"]:
+    for name in [entry["name"] for entry in outcome.record["nodes"] if entry["name"] in nodes]:
         # a node that failed or was skipped has nothing of this run, and what an earlier one left is not its output
-        nodes[entry["name"]]._result = outcome.results.get(entry["name"])
+        nodes[name]._result = result = outcome.results.get(name)
+        for rule in nodes[name].rules:
+            rule._check = None  # of `run_check`, before
+        if result is not None and result.quality is not None and not is_variable(nodes[name].expectations):
+            # by position: names may hold variables
+            for rule, check in zip(nodes[name].expectations, result.quality.checks.values(), strict=False):
+                if not is_variable(rule):
+                    rule._check = check
     pipeline._last_run = outcome.record
 
 
@@ -158,13 +162,13 @@ def read_source(source: BaseDataSource) -> Any:
 def write_sink(sink: BaseDataSink, df: Any, mode: str | None, *, full_refresh: bool) -> None:
     """`sink.write()`, outside any run."""
     node = sink.parent_pipeline_node
-    if df is None:
-        df = node.output_df if node is not None else None
+    resolved = sink.inject_vars(strict=True)
+    assert resolved is not None
+    if df is None and node is not None:
+        df = _quarantined(node, resolved) if resolved.is_quarantine else node.output_df
     if df is None:
         msg = "there is nothing to write: give a frame, or execute the node first"
         raise DefinitionError(msg)
-    resolved = sink.inject_vars(strict=True)
-    assert resolved is not None
     if mode is not None:
         resolved.mode = mode  # type: ignore[assignment]
     imports = sink.parent_pipeline.imports if sink.parent_pipeline is not None else ()
@@ -181,7 +185,7 @@ def write_sink(sink: BaseDataSink, df: Any, mode: str | None, *, full_refresh: b
         # no run: the intent record lies with what is staged, where the next one that locks the target finds both
         folder = staging_folder(target)
         write_files(
-            frame,
+            [frame],
             [resolved],
             session,
             run_id=write_id,
@@ -191,6 +195,44 @@ def write_sink(sink: BaseDataSink, df: Any, mode: str | None, *, full_refresh: b
             locks=locks,
             gate=Gate(),
         )
+
+
+def _quarantined(node: PipelineNode, sink: BaseDataSink) -> Any:
+    """Rows of the node's last run as a quarantine sink wants them; None before a run."""
+    result = node._result
+    if result is None or result.quality is None or result.sessions is None:
+        return None
+    run_id = node.parent_pipeline._last_run["run_id"]
+    return result.quality.for_sink(sink, result.sessions.get(result.engine), run_id, datetime.now(UTC))
+
+
+def check_frame(rules: Sequence[DataQualityExpectation], df: Any) -> list[DataQualityCheck]:
+    """`DataQualityExpectation.run_check` and `PipelineNode.check_expectations`: outcomes, in order."""
+    if df is None:
+        msg = "there is nothing to judge: give a frame, or execute the node first"
+        raise DefinitionError(msg)
+    if not rules:
+        return []
+    session = standing().get(rules[0].dataframe_backend.value)
+    pipeline = rules[0].parent_pipeline
+    resolved = [rule.inject_vars(strict=True) for rule in rules]
+
+    def upstream(name: str) -> Any:
+        node = pipeline.nodes_dict.get(name) if pipeline is not None else None
+        if node is None or node.output_df is None:
+            msg = f"node {name!r} has not been executed"
+            raise DefinitionError(msg)
+        return session.adopt(node.output_df)
+
+    return checks_of([rule for rule in resolved if rule is not None], session.adopt(df), session, upstream)
+
+
+def act_on_check(rule: DataQualityExpectation, node: Any) -> None:
+    """`DataQualityExpectation.raise_or_warn`."""
+    if rule.check is None:
+        msg = f"expectation {rule.name!r} has not been checked"
+        raise DefinitionError(msg)
+    act(rule, rule.check, getattr(node, "name", node))
 
 
 def sink_exists(sink: FileDataSink) -> bool:

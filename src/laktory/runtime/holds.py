@@ -53,7 +53,9 @@ def remove_unheld(folder: Path, what: Path | None = None) -> bool:
             # the lock goes last: a folder without one, removed by half, would look like one that is about to be held
             for entry in [path for path in folder.iterdir() if path.name != _LOCK]:
                 remove(str(entry))
-        shutil.rmtree(what or folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            remove(str(what))
     except OSError:
         return False
     finally:

@@ -19,14 +19,14 @@ from laktory.models.datasinks import FileDataSink
 from laktory.storage import Target, delta_holds, delta_version, target_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from laktory.models.pipeline.pipelinenode import PipelineNode
     from laktory.planning import Plan
     from laktory.runtime.record import RunFolder
 
 __all__ = [
-    "LEDGER", "committed", "custom_key", "done_line", "file_sinks", "is_there", "is_whole",
+    "LEDGER", "committed", "custom_key", "done_line", "failed_rows", "file_sinks", "is_there", "is_whole",
     "keep_scratch", "path_key", "read_again", "rows_read", "scratch_line",
     "settled", "sink_target", "target_keys", "targets_of", "undone_line", "write_line",
 ]  # fmt: skip
@@ -145,10 +145,8 @@ def read_again(entry: Mapping[str, Any], node: PipelineNode, folder: RunFolder) 
 
 def is_whole(entry: Mapping[str, Any], node: PipelineNode, folder: RunFolder) -> bool:
     """Whether everything a node committed is there as it was. Its definition is unchanged."""
-    read = entry["read"]
-    if read is not None and "scratch" in read:
-        path = folder.scratch / read["scratch"]
-        if not path.is_file() or path.stat().st_size != read["size"]:
+    for path, size in _kept_files(entry, folder):
+        if not path.is_file() or path.stat().st_size != size:
             return False
     sinks = file_sinks(node)
     return all(is_there(sink_target(sinks[line["sink"]]), line) for line in entry["writes"])
@@ -198,13 +196,29 @@ def done_line(node: str) -> str:
     return json.dumps({"node": node, "done": True})
 
 
+def failed_rows(entry: Mapping[str, Any], folder: RunFolder) -> FileRead | None:
+    """How to read the rows of a node that failed its rules, None without rules."""
+    if "quality" not in entry:
+        return None
+    failed = entry["quality"]["failed"]
+    path = str(folder.quarantine.resolve() / failed["scratch"])
+    return FileRead(path, failed["format"], files=(path,))
+
+
 def keep_scratch(entry: Mapping[str, Any], before: RunFolder, now: RunFolder) -> None:
-    """An intermediate result of the run that `now` takes over from gets a second name in its folder."""
-    read = entry["read"]
-    if read is None or "scratch" not in read:
-        return
-    now.scratch.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(before.scratch / read["scratch"], now.scratch / read["scratch"])
-    except OSError:  # a file system without hard links
-        shutil.copyfile(before.scratch / read["scratch"], now.scratch / read["scratch"])
+    """What a node keeps in the folder of the run that `now` takes over from gets a second name in its folder."""
+    for (old, _), (new, _) in zip(_kept_files(entry, before), _kept_files(entry, now), strict=True):
+        new.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(old, new)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(old, new)
+
+
+def _kept_files(entry: Mapping[str, Any], folder: RunFolder) -> Iterator[tuple[Path, int]]:
+    """What a node keeps in the folder of a run, with sizes: its rows, those that failed its rules."""
+    if entry["read"] is not None and "scratch" in entry["read"]:
+        yield folder.scratch / entry["read"]["scratch"], entry["read"]["size"]
+    if "quality" in entry:
+        failed = entry["quality"]["failed"]
+        yield folder.quarantine / failed["scratch"], failed["size"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,18 @@ from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
 from laktory.paths import url_scheme
 from laktory.runtime.ledger import file_sinks, scratch_line
+from laktory.runtime.quality import Quality, judge_node, refuse_lost_rows
 from laktory.runtime.reading import file_read, read, row_count
 from laktory.runtime.stored import stored_read
-from laktory.runtime.writing import Written, carrier, scratch_output, sink_place, write_custom, write_files
+from laktory.runtime.writing import (
+    Written,
+    carrier,
+    scratch_output,
+    sink_place,
+    stage_scratch,
+    write_custom,
+    write_files,
+)
 from laktory.storage import append_line, delta_schema, file_name, sync
 
 if TYPE_CHECKING:
@@ -52,6 +62,7 @@ class NodeResult:
     stage : frame before anything was written
     engine : backend that holds `output`
     rows : rows of the output, None when it was not computed
+    quality : what its rules found, None without rules
     written : one for each file sink
     sessions : keeps the engines alive as long as the frames
     seen : files that `output` reads
@@ -63,6 +74,7 @@ class NodeResult:
     read: FileRead | None = None
     shown: FileRead | None = None
     rows: int | None = None
+    quality: Quality | None = None
     written: list[Written] = field(default_factory=list)
     sessions: Sessions | None = None
     seen: SeenFiles = field(default_factory=SeenFiles)
@@ -87,6 +99,13 @@ class NodeResult:
                 msg = f"the rows were written, but {found.path!r} cannot be read back: {error}"
                 raise SourceError(msg) from error
         return self.frame
+
+    @property
+    def quarantine(self) -> Frame | None:
+        """Rows that rules took out, with the columns of the stage frame; None without rules."""
+        if self.quality is None or self.sessions is None:
+            return None
+        return self.quality.quarantine(self.sessions.get(self.engine))
 
 
 @dataclass(slots=True)
@@ -117,9 +136,12 @@ def execute(node: PipelineNode, plan: NodePlan, context: NodeContext) -> NodeRes
     _log.info("Executing pipeline node %s", node.name)
     session = context.sessions.get(plan.engine)
     seen = SeenFiles()
+    result = None
     try:
         frame = _stage_frame(node, session, context, seen)
         result = NodeResult(frame=frame, engine=plan.engine, stage=frame, sessions=context.sessions, seen=seen)
+        if node.rules:
+            frame = _judge(node, plan, session, context, result)
         if plan.how == "written" and context.write_sinks:
             _write(node, plan, frame, session, context, result)
         elif plan.how == "materialised":
@@ -127,10 +149,25 @@ def execute(node: PipelineNode, plan: NodePlan, context: NodeContext) -> NodeRes
         else:
             # what cannot be built is told by the node it stands in, not by a consumer
             session.schema(frame)
-    except SourceError:
-        seen.check()  # a file that was cut short meanwhile looks damaged: that it changed says more
+    except LaktoryError as error:
+        if isinstance(error, SourceError):
+            seen.check()  # a file that was cut short meanwhile looks damaged: that it changed says more
+        if result is not None and result.quality is not None:
+            error.facts = result.quality.facts()
         raise
     return result
+
+
+def _judge(node: PipelineNode, plan: NodePlan, session: Session, context: NodeContext, result: NodeResult) -> Frame:
+    """Check the node's rules: the rows that stay."""
+
+    def upstream(name: str) -> Frame:
+        return _upstream(node, name, session, context, result.seen)
+
+    assert result.stage is not None
+    judged = judge_node(node, result.stage, session, upstream, result.seen, context.folder, again=plan.again)
+    result.stage, result.frame, result.quality = judged.stage, judged.output, judged.quality
+    return judged.output
 
 
 def rows_in(node: PipelineNode, plan: NodePlan, context: NodeContext) -> int | None:
@@ -226,21 +263,24 @@ def _upstream(node: PipelineNode, name: str, session: Session, context: NodeCont
 def _write(
     node: PipelineNode, plan: NodePlan, frame: Frame, session: Session, context: NodeContext, result: NodeResult
 ) -> None:
-    files = file_sinks(node)
-    customs = [sink for sink in node.sinks if sink not in files]
+    sinks = file_sinks(node)
+    files = [sink for sink in sinks if not sink.is_quarantine]
+    customs = [sink for sink in node.sinks if sink not in sinks]
     scratch, schema = None, session.schema(frame)
     readable = any(_will_be_readable(sink, schema, session, context) for sink in files)
     if _differ(files, schema, context):
         # outputs that are not simply the frame (old rows before it, other types) are made from one evaluation of it
-        frame, result.read, _ = _to_scratch(node, plan, frame, session, context, result.seen)
+        frame, result.read, rows = _to_scratch(node, plan, frame, session, context, result.seen)
+        refuse_lost_rows(result.quality, None, rows)
     elif (plan.consumers or customs or _not_read_back(files)) and not readable:
         assert context.folder is not None
         scratch, result.read = scratch_output(frame, context.folder.scratch, node.name, _scratch_format(plan, session))
     assert context.folder is not None and context.intents is not None and context.locks is not None
-    entry = {"node": node.name, "digest": plan.digest, "time": time.time()}
+    moment = datetime.now(UTC)
+    entry = {"node": node.name, "digest": plan.digest, "time": moment.timestamp()} | _quality_line(result)
     result.written, result.rows = write_files(
-        frame,
-        files,
+        [_for_sink(sink, frame, session, context, result, moment) for sink in sinks],
+        sinks,
         session,
         run_id=context.run_id,
         replace_all=context.replace_all,
@@ -251,13 +291,33 @@ def _write(
         scratch=scratch,
         scratch_read=result.read,
         seen=result.seen,
+        verify=partial(refuse_lost_rows, result.quality),
     )
     result.read = result.read or carrier(result.written)
-    result.shown = next((item.read for item in result.written if item.read), None)
+    result.shown = next((item.read for item in result.written if item.read and not item.sink.is_quarantine), None)
     if result.read or result.shown:
         result.frame, result.seen = None, SeenFiles()
     if customs:
         finish_custom(node, result, context)
+
+
+def _for_sink(
+    sink: Any, output: Frame, session: Session, context: NodeContext, result: NodeResult, moment: datetime
+) -> Frame:
+    """What a sink of the node gets: the output, or the rows in quarantine."""
+    if not sink.is_quarantine:
+        return output
+    assert result.quality is not None
+    with within(*sink_place(sink), "details"):
+        return result.quality.for_sink(sink, session, context.run_id, moment)
+
+
+def _quality_line(result: NodeResult) -> dict[str, Any]:
+    """What the ledger holds of a node's rules."""
+    quality = result.quality
+    if quality is None or quality.read is None:
+        return {}
+    return {"quality": quality.line() | {"failed": scratch_line(quality.read)}}
 
 
 def finish_custom(node: PipelineNode, result: NodeResult, context: NodeContext) -> NodeResult:
@@ -265,11 +325,12 @@ def finish_custom(node: PipelineNode, result: NodeResult, context: NodeContext) 
     output = result.output
     assert output is not None
     assert context.folder is not None
+    session, moment = context.sessions.get(result.engine), datetime.now(UTC)
     for sink in node.sinks:
         if sink.custom_writer is not None:
             context.gate.check()  # it may have been stopped since the other sinks were committed
             with within(*sink_place(sink), "custom_writer"):
-                write_custom(output, sink)
+                write_custom(_for_sink(sink, output, session, context, result, moment), sink)
     append_line(str(context.folder.ledger), json.dumps({"node": node.name, "custom_writers": "done"}))
     return result
 
@@ -309,7 +370,9 @@ def _materialise(
         seen.check()
         return
     result.frame, result.read, result.rows = _to_scratch(node, plan, frame, session, context, seen)
+    refuse_lost_rows(result.quality, None, result.rows)
     entry: dict[str, Any] = {"node": node.name, "digest": plan.digest, "rows": result.rows, "writes": []}
+    entry |= _quality_line(result)
     with context.gate:
         append_line(str(context.folder.ledger), json.dumps(entry | {"read": scratch_line(result.read)}))
 
@@ -325,7 +388,7 @@ def _to_scratch(
     """Compute a frame into an intermediate file: the frame that reads it, how to read it again, its rows."""
     assert context.folder is not None
     output, read_again = scratch_output(frame, context.folder.scratch, node.name, _scratch_format(plan, session))
-    [staged] = session.stage([output])
+    staged = stage_scratch(output, session)
     seen.check()
     sync(output.path)
     return session.scan(read_again), read_again, staged.rows

@@ -15,17 +15,17 @@ import uuid
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laktory._version import __version__
 from laktory.errors import RunError
 from laktory.runtime.holds import remove_unheld
 from laktory.runtime.ledger import LEDGER, committed, settled
-from laktory.storage import append_line, write_text
+from laktory.storage import append_line, file_name, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
 __all__ = ["RunFolder", "last_unfinished", "new_run_id", "prune", "run_folders", "versions"]
 
@@ -53,6 +53,7 @@ class RunFolder:
         self.run_id = run_id
         self.path = root / "runs" / run_id
         self.scratch = self.path / "scratch"
+        self.quarantine = self.path / "quarantine"
         self.ledger = self.path / "ledger.jsonl"
         self.record = self.path / "record.json"
 
@@ -61,6 +62,19 @@ class RunFolder:
 
     def __hash__(self) -> int:
         return hash(self.path)
+
+    def quarantined(self) -> list[Path]:
+        """Files of rows that failed rules, one for each node that has some."""
+        return list(self.quarantine.iterdir()) if self.quarantine.is_dir() else []
+
+    def judged(self) -> dict[str, tuple[str, str]]:
+        """Files of the rows that failed rules, by name, which the record tells of: pipeline and node of each."""
+        try:
+            record = json.loads(self.record.read_text(encoding="utf-8"))
+            names = [node["name"] for node in record["nodes"] if "checks" in node]
+            return {f"{file_name(name)}.parquet": (record["pipeline"], name) for name in names}
+        except (OSError, ValueError, TypeError, KeyError):
+            return {}
 
     def open(self, header: dict[str, Any], entries: Iterable[dict[str, Any]] = ()) -> None:
         """Create the folder. The ledger begins, in one step, with what the run is and what it takes over."""
@@ -168,7 +182,10 @@ def last_unfinished(root: Path, pipeline: str, scope: Sequence[str]) -> RunFolde
 
 
 def prune(root: Path) -> None:
-    """Keep the last runs, those that can be resumed or know types; of older ones, intermediate results in use."""
+    """Keep the last runs, and those that can be resumed or know types.
+
+    Of runs that are kept go intermediate results, and rows that failed rules where a later run has such of the node.
+    """
     folders = run_folders(root)
     resumable: list[RunFolder] | None = None
     for number, run in enumerate(folders[:-KEPT_RUNS], 1):
@@ -186,9 +203,15 @@ def prune(root: Path) -> None:
         except (OSError, RunError):
             continue
         remove_unheld(run.path)
-    for run in folders:
-        if run.scratch.exists() and not _may_be_resumed(run, root):
-            remove_unheld(run.path, run.scratch)
+    shown: set[tuple[str, str]] = set()
+    for run in reversed(folders):
+        held = run.quarantined()
+        told = run.judged() if held else {}
+        old = [path for path in held if told.get(path.name) in {None, *shown}]
+        shown |= set(told.values())
+        if (old or run.scratch.exists()) and not _may_be_resumed(run, root):
+            for path in filter(Path.exists, (*old, run.scratch)):
+                remove_unheld(run.path, path)
 
 
 def _knows_types(run: RunFolder, later: Sequence[RunFolder]) -> bool:

@@ -27,6 +27,7 @@ from laktory.runtime.ledger import (
     committed,
     custom_key,
     done_line,
+    failed_rows,
     file_sinks,
     is_whole,
     keep_scratch,
@@ -38,6 +39,7 @@ from laktory.runtime.ledger import (
     undone_line,
 )
 from laktory.runtime.node import NodeResult
+from laktory.runtime.quality import Quality
 from laktory.runtime.record import RunFolder, last_unfinished, run_folders
 from laktory.storage import Locks, Target, append_line, pointed_record, read_record, recover, remove, staging_folder
 
@@ -231,8 +233,10 @@ class _Resumption:
 
     def _result(self, name: str, entry: Mapping[str, Any], folder: RunFolder, sessions: Sessions) -> NodeResult:
         engine = self.nodes[name].dataframe_backend.value
-        read = read_again(entry, self.nodes[name], folder)
-        return NodeResult(None, engine, read=read, rows=entry["rows"], sessions=sessions)
+        node, failed = self.nodes[name], failed_rows(entry, folder)
+        read = read_again(entry, node, folder)
+        quality = Quality.resumed(node.rules, entry["quality"], failed) if failed else None
+        return NodeResult(None, engine, read=read, rows=entry["rows"], quality=quality, sessions=sessions)
 
     def _refuse_doubling(self, running: list[NodePlan], unfinished: set[str], reasons: Mapping[str, str]) -> None:
         """No node adds to what a run has committed since the job began."""

@@ -282,7 +282,8 @@ class _Run:
     def _settled(self, name: str) -> bool:
         """Whether a node needs no work: committed by the resumed run, or its upstream failed."""
         if name in self.results and name not in self.job.unfinished:
-            self._end(name, "resumed", {"rows_out": self.results[name].rows})
+            result = self.results[name]
+            self._end(name, "resumed", {"rows_out": result.rows} | (result.quality.facts() if result.quality else {}))
             return True
         failed = [
             other
@@ -342,7 +343,9 @@ class _Run:
             raise error
         shown = _told(name, error, self.plan.pipeline)
         self.errors.append(shown)
-        self._end(name, "failed", {"error": {"type": type(shown).__name__, "message": redact(str(shown))}})
+        facts = error.facts if isinstance(error, LaktoryError) else {}
+        told = {"type": type(shown).__name__, "message": redact(str(shown))}
+        self._end(name, "failed", {"error": told, **facts})
 
     def _stopped(self, running: Mapping[Future[NodeResult], str]) -> None:
         """Nothing is committed any more; a node that just was has not been interrupted, though its thread goes on."""
@@ -390,7 +393,7 @@ def _facts(result: NodeResult, rows_in: int | None) -> dict[str, Any]:
             }
             for item in result.written
         ],
-    }
+    } | (result.quality.facts() if result.quality is not None else {})
 
 
 def _told(name: str, error: BaseException, pipeline: Pipeline) -> RunError:

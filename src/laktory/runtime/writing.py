@@ -25,7 +25,7 @@ from laktory.runtime.stored import schema_text
 from laktory.storage import commit, delta_schema, discard, exists, file_name, is_rename, open_staging, prepare, sync
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import narwhals as nw
 
@@ -44,6 +44,7 @@ __all__ = [
     "scratch_output",
     "sink_place",
     "sink_target",
+    "stage_scratch",
     "write_custom",
     "write_files",
 ]
@@ -75,6 +76,7 @@ class _SinkWrite:
 
     `continues`: what is staged is put behind the bytes of the file, else old rows are staged before the new ones.
     `joins`: what is staged is a list that gets the elements of the file before its own.
+    `rows`: of the frame itself, not of a file it was appended to.
     """
 
     sink: FileDataSink
@@ -92,11 +94,12 @@ class _SinkWrite:
     same_header: str | None = None
     staged: Staged | None = None
     change: Change | None = None
+    rows: int = 0
     bytes: int = 0
 
 
 def write_files(
-    frame: Frame,
+    frames: Sequence[Frame],
     sinks: Sequence[FileDataSink],
     session: Session,
     *,
@@ -109,11 +112,13 @@ def write_files(
     scratch: Output | None = None,
     scratch_read: FileRead | None = None,
     seen: SeenFiles | None = None,
+    verify: Callable[[FileDataSink | None, int], None] = lambda _sink, _rows: None,
 ) -> tuple[list[Written], int | None]:
-    """Write one frame to several sinks: every one becomes visible, or none does.
+    """Write frames to sinks: every one becomes visible, or none does.
 
     Parameters
     ----------
+    frames : one for each sink
     replace_all : write as OVERWRITE whatever the mode
     intent : path of the intent record
     note : the ledger, the root path of its pipeline, and the entry the commit writes there; that gets what was written
@@ -122,12 +127,13 @@ def write_files(
     gate : entered to commit
     scratch : one more output, an intermediate result that nobody else sees
     scratch_read : how to read it
-    seen : files that the frame reads
+    seen : files that the frames read
+    verify : raises if a sink, or the intermediate result (None), is about to get another number of rows than it should
 
     Returns
     -------
     list[Written], int | None
-        One for each sink, in order; rows of the frame, None if nothing had to be computed.
+        One for each sink, in order; rows of the output, None if nothing of it had to be computed.
 
     Raises
     ------
@@ -137,7 +143,7 @@ def write_files(
     writes: list[_SinkWrite | None] = []
     seen = SeenFiles() if seen is None else seen
     try:
-        for sink in sinks:
+        for sink, frame in zip(sinks, frames, strict=True):
             with within(*sink_place(sink), "path"):
                 target = sink_target(sink)
                 locks.require([target])
@@ -148,18 +154,14 @@ def write_files(
             outputs.append(scratch)
         staged = _staged(outputs, active, session) if outputs else []
         seen.check()
-        changes: list[Change] = []
-        for write, done in zip(active, staged, strict=False):
-            done = done if done.files else _no_rows(write, session)  # noqa: PLW2901
-            write.staged, write.bytes = done, sum(Path(file).stat().st_size for file in done.files)
-            with within(*sink_place(write.sink), "path"):
-                write.change = _change(write)
-            changes.append(write.change)
+        changes = _changes(active, staged, session, verify)
+        rows = next((write.rows for write in active if not write.sink.is_quarantine), None)
         if scratch is not None:
+            rows = staged[-1].rows
+            verify(None, rows)
             sync(scratch.path)
-        rows = _frame_rows(active, staged)
         root = Path(note["root"])
-        written = [_written(number, sinks[number], write, rows, root) for number, write in enumerate(writes)]
+        written = [_written(number, sinks[number], write, root) for number, write in enumerate(writes)]
         entry = note["entry"] | _entry(written, rows, scratch_read)
         line = {"ledger": note["ledger"]}
         if is_rename(changes):
@@ -175,6 +177,25 @@ def write_files(
     found = iter(committed)
     pairs = zip(written, writes, strict=True)
     return [_located(item, write, next(found) if write else None) for item, write in pairs], rows
+
+
+def _changes(
+    active: Sequence[_SinkWrite],
+    staged: Sequence[Staged],
+    session: Session,
+    verify: Callable[[FileDataSink | None, int], None],
+) -> list[Change]:
+    """What is to be committed of what was staged."""
+    changes: list[Change] = []
+    for write, found in zip(active, staged, strict=False):
+        done = found if found.files else _no_rows(write, session)
+        write.rows = done.rows if write.continues or write.joins else done.rows - write.old_rows
+        verify(write.sink, write.rows)
+        write.staged, write.bytes = done, sum(Path(file).stat().st_size for file in done.files)
+        with within(*sink_place(write.sink), "path"):
+            write.change = _change(write)
+        changes.append(write.change)
+    return changes
 
 
 def refuse_foreign(sink: FileDataSink, target: Target, what: str) -> None:
@@ -216,7 +237,19 @@ def scratch_output(frame: Frame, folder: Path, name: str, format_: str) -> tuple
     """An intermediate result in the run's own folder, and how to read it."""
     folder.mkdir(parents=True, exist_ok=True)
     path = str((folder / f"{file_name(name)}.{format_.lower()}").resolve())
-    return Output(frame=frame, path=path, format=format_), FileRead(path, format_, files=(path,))
+    # read back soon, perhaps several times: what is quick to write and to read counts more than its size
+    kwargs = {"compression": "lz4"} if format_ == "PARQUET" else {}
+    return Output(frame=frame, path=path, format=format_, kwargs=kwargs), FileRead(path, format_, files=(path,))
+
+
+def stage_scratch(output: Output, session: Session) -> Staged:
+    """Write an intermediate result, whole or not at all: where a disk is full, the record needs the room."""
+    try:
+        [staged] = session.stage([output])
+    except BaseException:
+        Path(output.path).unlink(missing_ok=True)
+        raise
+    return staged
 
 
 def sink_place(sink: Any) -> tuple[str | int, ...]:
@@ -437,14 +470,7 @@ def _no_rows(write: _SinkWrite, session: Session) -> Staged:
     return staged
 
 
-def _frame_rows(writes: Sequence[_SinkWrite], staged: Sequence[Staged]) -> int | None:
-    """Rows of the frame itself, not of a file it was appended to."""
-    for write, done in zip(writes, staged, strict=False):
-        return done.rows if write.continues or write.joins else done.rows - write.old_rows
-    return staged[-1].rows if staged else None
-
-
-def _written(number: int, sink: FileDataSink, write: _SinkWrite | None, rows: int | None, root: Path) -> Written:
+def _written(number: int, sink: FileDataSink, write: _SinkWrite | None, root: Path) -> Written:
     if write is None or write.change is None:
         return Written(sink, None, 0, None, typed=False)
     target, change, is_file = write.target, write.change, write.target.kind == "file"
@@ -456,13 +482,13 @@ def _written(number: int, sink: FileDataSink, write: _SinkWrite | None, rows: in
         number,
         target_keys(target, root),
         [(change.staged, "")] if is_file else [(f"{change.staged}/{name}", name) for name in change.files],
-        rows=rows,
+        rows=write.rows,
         offset=write.old_rows if is_file and write.mode == "APPEND" else None,
         added=change.mode == "APPEND",
         commit=change.table["id"] if change.table else None,
         schema=None if kept is None else schema_text(kept),
     )
-    return Written(sink, rows, write.bytes, rows_read(target, sink.format, line, schema=schema), typed, line)
+    return Written(sink, write.rows, write.bytes, rows_read(target, sink.format, line, schema=schema), typed, line)
 
 
 def _entry(written: Sequence[Written], rows: int | None, scratch: FileRead | None) -> dict[str, Any]:
@@ -486,7 +512,7 @@ def carrier(written: Sequence[Written]) -> FileRead | None:
 
 
 def _first(written: Sequence[Written]) -> Written | None:
-    return next((item for item in written if item.typed and item.read), None)
+    return next((item for item in written if item.typed and item.read and not item.sink.is_quarantine), None)
 
 
 def _located(item: Written, write: _SinkWrite | None, committed: Committed | None) -> Written:

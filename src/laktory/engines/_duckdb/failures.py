@@ -12,7 +12,7 @@ from narwhals.exceptions import NarwhalsError
 
 from laktory.diagnostics import closest, plain_words
 from laktory.diagnostics.secrets import redact
-from laktory.engines.errors import in_words, is_panic, reason, sink_failure
+from laktory.engines.errors import in_words, is_panic, reason, refused_cast, sink_failure
 from laktory.engines.faults import located, source_fault
 from laktory.engines.locate import broken_json_line
 from laktory.errors import RunError, RunInterrupted, SinkError, SourceError, StepError
@@ -122,6 +122,8 @@ def _failure(
     if staged and (sink := sink_failure(error, staged, scratch)):
         return sink
     text = _LINE.sub("", str(error))
+    if refused := refused_cast(text):
+        return StepError(refused)
     if SOURCE_MARK in text:
         return SourceError(_misfit(message_of(error).partition(SOURCE_MARK)[2], reads))
     if SINK_MARK in text:

@@ -9,7 +9,7 @@ import polars as pl
 from narwhals.exceptions import NarwhalsError
 
 from laktory.diagnostics.secrets import redact
-from laktory.engines.errors import conversion_fault, is_panic, reason, sink_failure
+from laktory.engines.errors import conversion_fault, is_panic, reason, refused_cast, sink_failure
 from laktory.engines.faults import source_fault
 from laktory.errors import RunError, SinkError, SourceError, StepError
 
@@ -53,6 +53,8 @@ def _failure(
 ) -> RunError:
     if staged and (sink := sink_failure(error, staged, scratch)):
         return sink
+    if refused := refused_cast(str(error)):
+        return StepError(refused)
     if fault := source_fault(error, reads):
         return SourceError(fault)
     if is_panic(error):

@@ -39,7 +39,6 @@ class BaseDataSink(PipelineChild):
     renamed: ClassVar = {"writer_options": "writer_kwargs", "checkpoint_location": "checkpoint_path"}
     planned: ClassVar = {
         "checkpoint_path": "streaming checkpoints",
-        "is_quarantine": "data quality expectations",
         "merge_cdc_options": "merging changes into a table",
         "metadata": "table metadata",
         "schema": "creating a sink from a schema",
@@ -57,6 +56,13 @@ class BaseDataSink(PipelineChild):
         default=None,
         description="OVERWRITE (default) replaces, APPEND adds, IGNORE leaves what exists, ERROR refuses if it exists.",
     )
+    is_quarantine: bool = Field(
+        default=False, description="Receive the rows that rules with the action QUARANTINE have taken out."
+    )
+    details: bool = Field(
+        default=False,
+        description="Of a quarantine: add the columns `_failed_expectations`, `_run_id` and `_quarantined_at`.",
+    )
     writer_kwargs: dict[str, Any] = Field(default={}, description="Keyword arguments of the engine's writer.")
     writer_methods: list[ReaderWriterMethod] = Field(default=[], description="Methods called on the writer.")
     custom_writer: CustomWriter | None = Field(
@@ -69,10 +75,40 @@ class BaseDataSink(PipelineChild):
             raise problem_error("'custom_writer' and 'mode' exclude each other", hint="remove 'mode'", key="mode")
         return self
 
+    @model_validator(mode="after")
+    def _details_of_quarantine(self) -> BaseDataSink:
+        if self.details is True and self.is_quarantine is False:
+            raise problem_error("'details' are of rows in quarantine", hint="add 'is_quarantine: true'", key="details")
+        return self
+
     @property
     def write_mode(self) -> str:
         """The mode in force: OVERWRITE by default, `ERRORIFEXISTS` as `ERROR`."""
         return {None: "OVERWRITE", "ERRORIFEXISTS": "ERROR"}.get(self.mode, self.mode or "OVERWRITE")
+
+    def _ldp_expectations(self, kind: str) -> dict[str, str]:
+        node = self.parent_pipeline_node
+        found: dict[str, str] = {} if node is None or self.is_quarantine else getattr(node, f"ldp_{kind}_expectations")
+        return found
+
+    @property
+    def ldp_warning_expectations(self) -> dict[str, str]:
+        """As of the node; nothing for a quarantine."""
+        return self._ldp_expectations("warning")
+
+    @property
+    def ldp_drop_expectations(self) -> dict[str, str]:
+        """As of the node; nothing for a quarantine."""
+        return self._ldp_expectations("drop")
+
+    @property
+    def ldp_fail_expectations(self) -> dict[str, str]:
+        """As of the node; nothing for a quarantine."""
+        return self._ldp_expectations("fail")
+
+    dlt_warning_expectations: ClassVar = ldp_warning_expectations
+    dlt_drop_expectations: ClassVar = ldp_drop_expectations
+    dlt_fail_expectations: ClassVar = ldp_fail_expectations
 
     @property
     def description(self) -> str:
@@ -107,7 +143,7 @@ class BaseDataSink(PipelineChild):
 
         Parameters
         ----------
-        df : frame to write; default: the output of the node this sink belongs to
+        df : frame to write; default: the output, or the quarantine, of the node this sink belongs to
         mode : instead of the sink's own
         full_refresh : replace what the sink holds, whatever the mode; a text is taken as `mode`, which some releases
             have in its place

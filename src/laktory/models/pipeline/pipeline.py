@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Pipeline", "PipelineExecutionPlan"]
 
 _ROUNDS = 6
-_PARTS = ("sources", "sinks")
+_PARTS = ("sources", "expectations", "sinks")
 _UNSAFE = re.compile(r"[ .@{}\[\]$|]")
 
 
@@ -103,7 +103,7 @@ class Pipeline(PipelineChild):
 
     def _plan_problems(self, at_fault: Collection[int]) -> list[Problem]:
         """What a plan would refuse, of the nodes that hold no variables; of those at fault already, what is left of
-        their sources and sinks.
+        their sources, rules and sinks.
         """
         from laktory.planning import pipeline_problems
 
@@ -216,8 +216,8 @@ class Pipeline(PipelineChild):
 
     @property
     def nodes_dict(self) -> dict[str, PipelineNode]:
-        """Node by name."""
-        return {node.name: node for node in self.nodes}
+        """Node by name; without those that are variables yet."""
+        return {node.name: node for node in self.nodes if not is_variable(node)}
 
     @property
     def sorted_node_names(self) -> list[str]:
@@ -355,4 +355,7 @@ def _reference(node: PipelineNode, index: int, name: str) -> tuple[Path, tuple[i
             if not is_variable(step) and name in step.upstream_node_names:
                 path, place = step.place_of(name)
                 return (*here, "transformer", "nodes", position, *path), place
+    for position, rule in enumerate(node.expectations):
+        if not is_variable(rule) and name in rule.upstream_node_names:
+            return (*here, "expectations", position, "references", "node"), (None, None)
     return here, (None, None)

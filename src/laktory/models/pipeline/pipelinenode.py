@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, computed_field, field_validator
 
-from laktory.models.base import SPELLINGS, is_variable
+from laktory.models.base import SPELLINGS, OrVariable, is_variable
 from laktory.models.dataframe.dataframetransformer import DataFrameTransformer
+from laktory.models.dataquality import DataQualityExpectation
 from laktory.models.datasinks import DataSinksUnion
 from laktory.models.datasources import DataSourcesUnion, PipelineNodeDataSource
 from laktory.models.datasources.file import Place
@@ -43,13 +44,16 @@ def _sources(value: Any) -> Any:
     return [] if value is None else value
 
 
+def _items(value: Any) -> list[Any]:
+    """What a field holds, nothing as long as it is a variable."""
+    return [] if is_variable(value) else value
+
+
 class PipelineNode(PipelineChild):
     """Reads its sources, applies its transformer, writes its sinks."""
 
     older_spellings: ClassVar[Mapping[str, str]] = SPELLINGS
     planned: ClassVar = {
-        "expectations": "data quality expectations",
-        "expectations_checkpoint_path": "data quality expectations",
         "dlt_template": "Databricks pipelines",
         "ldp_template": "Databricks pipelines",
     }
@@ -59,6 +63,9 @@ class PipelineNode(PipelineChild):
         default=[], description="Where rows come from; the first is `{df}`. `source:` holds a single one."
     )
     transformer: DataFrameTransformer | None = Field(default=None, description="Steps applied to the source.")
+    expectations: Annotated[list[OrVariable[DataQualityExpectation]], BeforeValidator(_sources)] = Field(
+        default=[], description="Rules for the rows, checked before they are written."
+    )
     sinks: Annotated[list[DataSinksUnion], BeforeValidator(_sources)] = Field(
         default=[], description="Where the result is written; the first is what other runs read."
     )
@@ -72,6 +79,13 @@ class PipelineNode(PipelineChild):
     )
     root_path_: Place | None = Field(
         default=None, alias="root_path", exclude=True, description="Where the node keeps what it needs between runs."
+    )
+
+    expectations_checkpoint_path_: Place | None = Field(
+        default=None,
+        alias="expectations_checkpoint_path",
+        exclude=True,
+        description="Where checks of streams keep their place.",
     )
 
     _result: Any = PrivateAttr(default=None)
@@ -109,6 +123,13 @@ class PipelineNode(PipelineChild):
 
         return Path(settings.runtime_root) / self.name
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def expectations_checkpoint_path(self) -> Path:
+        """Folder where checks of streams keep their place."""
+        given = self.expectations_checkpoint_path_
+        return Path(given) if given is not None else self.root_path / "checkpoints" / "expectations"
+
     @property
     def data_sources(self) -> list[BaseDataSource]:
         """Own sources and those its transformer reads."""
@@ -123,7 +144,13 @@ class PipelineNode(PipelineChild):
         names = [s.node_name for s in self.sources if isinstance(s, PipelineNodeDataSource)]
         if self.transformer is not None and not is_variable(self.transformer):
             names += self.transformer.upstream_node_names
+        names += [name for rule in self.rules for name in rule.upstream_node_names]
         return list(dict.fromkeys([*names, *self.depends_on]))
+
+    @property
+    def rules(self) -> list[DataQualityExpectation]:
+        """The expectations that are no variables."""
+        return [rule for rule in _items(self.expectations) if not is_variable(rule)]
 
     _has_ties: ClassVar = True
 
@@ -133,12 +160,17 @@ class PipelineNode(PipelineChild):
     @property
     def output_sinks(self) -> list[Any]:
         """Sinks that receive the output."""
-        return list(self.sinks)
+        return [sink for sink in _items(self.sinks) if is_variable(sink) or sink.is_quarantine is not True]
+
+    @property
+    def quarantine_sinks(self) -> list[Any]:
+        """Sinks that receive the rows in quarantine."""
+        return [sink for sink in _items(self.sinks) if not is_variable(sink) and sink.is_quarantine is True]
 
     @property
     def all_sinks(self) -> list[Any]:
-        """Every sink."""
-        return list(self.sinks)
+        """Every sink, those of the output first."""
+        return [*self.output_sinks, *self.quarantine_sinks]
 
     @property
     def sinks_count(self) -> int:
@@ -153,19 +185,86 @@ class PipelineNode(PipelineChild):
     @property
     def has_output_sinks(self) -> bool:
         """Whether the node writes its output."""
-        return bool(self.sinks)
+        return bool(self.output_sinks)
 
     @property
     def primary_sink(self) -> Any:
-        """What other runs read: the first sink, or None."""
-        return self.sinks[0] if self.sinks else None
+        """What other runs read: the first sink that is no quarantine, or None."""
+        return next(iter(self.output_sinks), None)
+
+    @property
+    def ldp_warning_expectations(self) -> dict[str, str]:
+        """Rules that a declarative pipeline of Databricks can check, with the action WARN: name → SQL."""
+        return self._ldp_expectations("WARN")
+
+    @property
+    def ldp_drop_expectations(self) -> dict[str, str]:
+        """The same with the actions DROP and QUARANTINE."""
+        return self._ldp_expectations("DROP", "QUARANTINE")
+
+    @property
+    def ldp_fail_expectations(self) -> dict[str, str]:
+        """The same with the action FAIL."""
+        return self._ldp_expectations("FAIL")
+
+    @property
+    def sdp_expectations(self) -> dict[str, str]:
+        """None: open source Spark Declarative Pipelines check nothing."""
+        return {}
+
+    sdp_warning_expectations: ClassVar = sdp_expectations
+    sdp_drop_expectations: ClassVar = sdp_expectations
+    sdp_fail_expectations: ClassVar = sdp_expectations
+    dlt_warning_expectations: ClassVar = ldp_warning_expectations
+    dlt_drop_expectations: ClassVar = ldp_drop_expectations
+    dlt_fail_expectations: ClassVar = ldp_fail_expectations
+
+    def _ldp_expectations(self, *actions: str) -> dict[str, str]:
+        return {
+            rule.name: rule.expr.to_sql_expr()
+            for rule in self.rules
+            if rule.is_ldp_compatible and rule.action in actions and rule.expr is not None
+        }
 
     # ---- what the last run produced ----------------------------------------------------------
 
     @property
     def stage_df(self) -> Any:
-        """Frame after source and transformer, or None before a run."""
+        """Frame after source and transformer, before rules took rows out; None before a run."""
         return self._result.stage if self._result else None
+
+    @property
+    def quarantine_df(self) -> Any:
+        """Rows that rules with the action QUARANTINE took out of the last run: a narwhals LazyFrame with the columns of
+        `stage_df`, empty if there are none. None before a run, and without rules.
+        """
+        return self._result.quarantine if self._result else None
+
+    @property
+    def checks(self) -> list[Any]:
+        """What the last run found about each rule, None for each before."""
+        quality = self._result.quality if self._result else None
+        if quality is not None and len(quality.checks) > len(self.rules):  # some are variables
+            return list(quality.checks.values())
+        return [rule.check for rule in self.rules]
+
+    def check_expectations(self) -> list[Any]:
+        """Judge `stage_df` again, act on the outcome, and give it back: a `DataQualityCheck` for each rule.
+
+        Raises
+        ------
+        DefinitionError
+            The node has not run.
+        DataQualityCheckFailedError
+            A rule with the action FAIL has failed.
+        """
+        from laktory.runtime.doors import check_frame
+
+        for rule, found in zip(self.rules, check_frame(self.rules, self.stage_df), strict=True):
+            rule._check = found
+        for rule in self.rules:
+            rule.raise_or_warn(self)
+        return self.checks
 
     @property
     def output_df(self) -> Any:
