@@ -496,7 +496,8 @@ def test_a_node_that_committed_while_the_run_was_stopped_is_told_as_succeeded(ba
         return apply(change, again=again)
 
     monkeypatch.setattr(commits, "_apply", slow)
-    p = pipeline(backend, node("a", "in.parquet", "a.parquet"), node("b", "a", "b.parquet"))
+    rules = [{"name": "r", "expr": "id < 2", "action": "QUARANTINE"}]
+    p = pipeline(backend, node("a", "in.parquet", "a.parquet", expectations=rules), node("b", "a", "b.parquet"))
     # a suite that runs in the background ignores it
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -511,6 +512,8 @@ def test_a_node_that_committed_while_the_run_was_stopped_is_told_as_succeeded(ba
         "a": ("succeeded", 2),
         "b": ("skipped", None),
     }
+    assert [check["status"] for check in told["nodes"][0]["checks"]] == ["PASS"]
+    assert told["nodes"][0]["rows_quarantined"] == 0
     assert height("a.parquet") == [2]
 
 

@@ -29,6 +29,7 @@ from laktory.runtime.gate import Gate
 from laktory.runtime.ledger import file_sinks, sink_target
 from laktory.runtime.node import NodeContext, NodeResult
 from laktory.runtime.options import refuse_unknown_options
+from laktory.runtime.quality import Quality
 from laktory.runtime.record import RunFolder, new_run_id, prune, run_folders, versions
 from laktory.runtime.resume import Job, finish_killed, open_job, start_line
 from laktory.runtime.sessions import Sessions
@@ -350,12 +351,15 @@ class _Run:
     def _stopped(self, running: Mapping[Future[NodeResult], str]) -> None:
         """Nothing is committed any more; a node that just was has not been interrupted, though its thread goes on."""
         lines = self.folder.entries()[1 + len(self.job.lines) :] if self.options.write_sinks else []
-        rows = {line["node"]: line["rows"] for line in lines if "read" in line}
+        committed = {line["node"]: line for line in lines if "read" in line}
         through = {line["node"] for line in lines if "custom_writers" in line}
         for name in running.values():
             customs = any(write.kind == "CUSTOM" for write in self.plan.by_name[name].writes)
-            if name in rows and (name in through or not customs):
-                self._end(name, "succeeded", {"rows_out": rows[name]})
+            if name in committed and (name in through or not customs):
+                line = committed[name]
+                quality = line.get("quality")
+                found = Quality.resumed(self.nodes[name].rules, quality, None).facts() if quality else {}
+                self._end(name, "succeeded", {"rows_out": line["rows"]} | found)
             else:
                 self._end(name, "interrupted", {})
 
