@@ -548,3 +548,15 @@ def test_the_record_holds_no_secret_of_a_rule(backend):
     p.variables = {"api_key": "hunter2hunter2"}
     p.execute()
     assert "hunter2hunter2" not in json.dumps(p.last_run)
+
+
+def test_columns_are_known_at_the_end_of_a_long_chain():
+    steps = ["SELECT *, id + 1 AS next FROM {df}", "SELECT * EXCLUDE (next) FROM {df}"]
+    nodes = [{"name": "n0", "source": {"data": {"id": [1], "x": [2]}}}]
+    nodes += [node(f"n{number}", f"n{number - 1}", steps=steps) for number in range(1, 1500)]
+    nodes[-1]["expectations"] = [{"name": "p", "expr": "next > 0"}, {"name": "q", "expr": "x > 0"}]
+    with pytest.raises(DefinitionError) as told:
+        models.Pipeline(name="p", nodes=nodes).plan()
+    [problem] = told.value.problems
+    assert problem.message == "rule 'p' names the column 'next', which the rows of the node do not have"
+    assert list(problem.valid) == ["id", "x"]

@@ -17,7 +17,7 @@ import narwhals as nw
 from laktory.diagnostics import closest
 from laktory.engines.errors import reason
 from laktory.errors import LaktoryError, MissingColumnError, SinkError, StepError, within
-from laktory.expressions.extent import extent, is_constant, reads_rows
+from laktory.expressions.extent import extent, is_constant, named_columns, reads_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -250,9 +250,7 @@ def _compiled(rule: DataQualityExpectation, frame: Frame, schema: nw.Schema) -> 
     expression = rule.as_expr
     assert expression is not None
     if expression.type == "SQL":
-        from laktory.expressions.sql import columns, parse_sql
-
-        _require(rule, columns(parse_sql(expression.expr)), schema.names())
+        _require(rule, named_columns(expression.expr), schema.names())
     if rule.type == "AGGREGATE" and reads_rows(expression.expr, expression.type):
         msg = "a rule of type AGGREGATE is one value of all rows, and this differs from row to row"
         raise StepError(f"{msg}; write an aggregate around each column")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from laktory.expressions.python import parse
 from laktory.expressions.sql import columns, is_aggregate, parse_sql
@@ -13,7 +13,7 @@ from laktory.expressions.sql import reads_rows as sql_reads_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Extent", "extent", "is_constant", "reads_rows"]
+__all__ = ["Extent", "extent", "is_constant", "named_columns", "reads_rows"]
 
 Extent = Literal["row", "rows", "all"]
 """``row``: each row by itself. ``rows``: a value for each row, out of several rows. ``all``: one value of all rows."""
@@ -53,7 +53,7 @@ def extent(text: str, kind: str) -> Extent:
         It cannot be read.
     """
     if kind == "SQL":
-        return _of_sql(text)
+        return _sql(text).extent
     found = {_of_call(call) for call in _calls(parse(text.strip()))}
     return next((each for each in _WIDEST if each in found), "row")
 
@@ -67,7 +67,7 @@ def is_constant(text: str, kind: str) -> bool:
         It cannot be read.
     """
     if kind == "SQL":
-        return not columns(parse_sql(text))
+        return not _sql(text).columns
     return not any(isinstance(node, ast.Call) and _name(node) == "col" for node in ast.walk(parse(text.strip())))
 
 
@@ -79,7 +79,18 @@ def reads_rows(text: str, kind: str) -> bool:
     ExpressionError
         It cannot be read.
     """
-    return sql_reads_rows(parse_sql(text)) if kind == "SQL" else _reads_rows(parse(text.strip()))
+    return _sql(text).reads_rows if kind == "SQL" else _reads_rows(parse(text.strip()))
+
+
+def named_columns(text: str) -> frozenset[str]:
+    """Columns that a SQL expression names; for ``a.b`` it is ``a``.
+
+    Raises
+    ------
+    ExpressionError
+        It cannot be read.
+    """
+    return _sql(text).columns
 
 
 def _reads_rows(node: ast.AST) -> bool:
@@ -88,7 +99,7 @@ def _reads_rows(node: ast.AST) -> bool:
             return False
         if _name(node) == "sql_expr":
             texts = [inner.value for inner in ast.walk(node) if isinstance(inner, ast.Constant)]
-            return not all(isinstance(text, str) and not sql_reads_rows(parse_sql(text)) for text in texts)
+            return not all(isinstance(text, str) and not _sql(text).reads_rows for text in texts)
         if _name(node) in _OF_ROWS or "selectors" in ast.unparse(node.func):
             return True
     return any(_reads_rows(child) for child in ast.iter_child_nodes(node))
@@ -98,13 +109,21 @@ def _name(call: ast.Call) -> str:
     return getattr(call.func, "attr", getattr(call.func, "id", ""))
 
 
-def _of_sql(text: str) -> Extent:
+class _Sql(NamedTuple):
+    """What is asked of a SQL expression, of one reading of it."""
+
+    columns: frozenset[str]
+    extent: Extent
+    reads_rows: bool
+
+
+@lru_cache(maxsize=4096)
+def _sql(text: str) -> _Sql:
     from sqlglot import exp
 
     tree = parse_sql(text)
-    if is_aggregate(tree):
-        return "all"
-    return "rows" if tree.find(exp.Window) else "row"
+    found: Extent = "all" if is_aggregate(tree) else "rows" if tree.find(exp.Window) else "row"
+    return _Sql(frozenset(columns(tree)), found, sql_reads_rows(tree))
 
 
 def _calls(node: ast.AST) -> Iterator[ast.Call]:
@@ -120,7 +139,7 @@ def _calls(node: ast.AST) -> Iterator[ast.Call]:
 def _of_call(call: ast.Call) -> Extent:
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     if name == "sql_expr" and call.args and isinstance(call.args[0], ast.Constant):
-        return _of_sql(str(call.args[0].value))
+        return _sql(str(call.args[0].value)).extent
     if _is_total(call):
         return "all"
     return "row" if _is_of_a_row(call) else "rows"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from laktory.expressions.names import columns_of_query
@@ -49,6 +50,7 @@ def is_row_wise(text: str, dialect: str) -> bool:
     return all(node.key in _ROW_WISE for node in tree.walk()) and len(list(tree.find_all(exp.Select, exp.Table))) == 2
 
 
+@lru_cache(maxsize=1024)
 def _tree(text: str, dialect: str) -> exp.Expr | None:
     from sqlglot import ErrorLevel
     from sqlglot.errors import SqlglotError

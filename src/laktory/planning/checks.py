@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from laktory.diagnostics import Problem, closest, place_in
 from laktory.engines.capabilities import ENGINES
 from laktory.errors import ExpressionError
-from laktory.graph import find_cycle
 from laktory.models.base import is_variable
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import CustomDataSource, FileDataSource
 from laktory.optional import install_line
 from laktory.paths import before_pattern, local_path, url_scheme
+from laktory.planning.columns import stage_columns
 from laktory.planning.order import order_problems
+from laktory.planning.rules import rule_problems
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -54,26 +55,19 @@ def pipeline_problems(
     problems += _root_problems(pipeline.root_path_)
     if not pipeline.nodes:
         problems.append(Problem(f"pipeline {pipeline.name!r} has no nodes", ("nodes",), hint="add at least one"))
+    nodes = {node.name: node for node in pipeline.nodes if not is_variable(node)}
+    columns = stage_columns(nodes, {name for name, node in nodes.items() if node.rules})
     for index, node in enumerate(pipeline.nodes):
         if only is not None and index not in only:
             continue
-        found = [*node_problems(node, pipeline.imports, named, complete=complete), *_rule_problems(node, pipeline)]
+        found = [*node_problems(node, pipeline.imports, named, complete=complete)]
+        found += rule_problems(node, columns.get(node.name))
         problems += [replace(problem, path=("nodes", index, *problem.path)) for problem in found]
     problems += _name_problems(pipeline)
     places = list(_places(pipeline))
     problems += _target_problems(pipeline, places)
     problems += order_problems(pipeline, places)
     return _once_an_engine(problems)
-
-
-def _rule_problems(node: PipelineNode, pipeline: Pipeline) -> Iterator[Problem]:
-    if not node.expectations and not node.quarantine_sinks:
-        return
-    from laktory.planning.rules import rule_problems
-
-    nodes = {other.name: other for other in pipeline.nodes if not is_variable(other)}
-    circle = find_cycle({name: other.upstream_node_names for name, other in nodes.items()})
-    yield from rule_problems(node, nodes if circle is None else {}, ENGINES[node.dataframe_backend.value].dialect)
 
 
 def _once_an_engine(problems: list[Problem]) -> list[Problem]:

@@ -6,28 +6,26 @@ from typing import TYPE_CHECKING
 
 from laktory.diagnostics import Problem, closest
 from laktory.errors import ExpressionError
-from laktory.planning.columns import stage_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from laktory.models.dataquality import DataQualityExpectation
     from laktory.models.pipeline.pipelinenode import PipelineNode
+    from laktory.planning.columns import Columns
 
 __all__ = ["rule_problems"]
 
 
-def rule_problems(node: PipelineNode, nodes: Mapping[str, PipelineNode], dialect: str) -> Iterator[Problem]:
+def rule_problems(node: PipelineNode, columns: Columns) -> Iterator[Problem]:
     """Problems of the rules of a node, and of the sinks that wait for what they take out; paths start at the node.
 
     Parameters
     ----------
-    nodes : the pipeline's nodes by name; without those that read one another in a circle
-    dialect : of SQL steps
+    columns : of the rows that are judged, None where only the data tell
     """
     rules = node.rules
     seen: dict[str, int] = {}
-    columns = stage_columns(node, nodes, dialect) if rules else None
     for index, rule in enumerate(rules):
         if rule.name in seen:
             message = f"two expectations of node {node.name!r} are named {rule.name!r}"
@@ -92,10 +90,10 @@ def _named(rule: DataQualityExpectation, index: int) -> Iterator[tuple[str, tupl
     elif rule.references is not None:
         yield rule.references.column, (*here, "references", "column")
     elif rule.expr is not None and rule.expr.type == "SQL":
-        from laktory.expressions.sql import columns, parse_sql
+        from laktory.expressions.extent import named_columns
 
         try:
-            names = columns(parse_sql(rule.expr.expr))
+            names = named_columns(rule.expr.expr)
         except ExpressionError:  # told already
             return
         for name in sorted(names):
