@@ -550,6 +550,22 @@ def test_the_record_holds_no_secret_of_a_rule(backend):
     assert "hunter2hunter2" not in json.dumps(p.last_run)
 
 
+@pytest.mark.parametrize("where", ["step", "selects"])
+@pytest.mark.parametrize("action", ["DROP", "WARN", "QUARANTINE"])
+def test_a_bad_value_stops_the_run_though_a_rule_takes_its_row_out(action, where, backend):
+    pl.DataFrame({"id": [1, 2, 3], "s": ["1", "x", "3"]}).write_parquet("in.parquet")
+    rules = [{"name": "r", "expr": "s <> 'x'", "action": action}]
+    columns = ["id", "s", "CAST(s AS INTEGER) AS n"]
+    p = judged(backend, *rules, sinks=("out.parquet",))
+    if where == "step":
+        p = judged(backend, *rules, sinks=("out.parquet",), steps=[f"SELECT {', '.join(columns)} FROM {{df}}"])
+    else:
+        p.nodes[0].sources[0].selects = columns
+    with pytest.raises(RunError, match="x"):
+        p.execute()
+    assert not Path("out.parquet").exists()
+
+
 def test_columns_are_known_at_the_end_of_a_long_chain():
     steps = ["SELECT *, id + 1 AS next FROM {df}", "SELECT * EXCLUDE (next) FROM {df}"]
     nodes = [{"name": "n0", "source": {"data": {"id": [1], "x": [2]}}}]

@@ -80,6 +80,7 @@ class Capabilities:
     lacks : methods of Narwhals frames that it has not
     writer_methods : methods can be called on its writer
     native_frame : ``module:class`` whose methods steps call with `dataframe_api: NATIVE`, if they can be looked up
+    lazy_casts : a value that cannot be cast stops it only if its row is asked for
     misreads : what its SQL takes for something else, as `expressions.misread` names it
     native_methods : the only methods of it that steps may call, None for all that neither compute nor write
     """
@@ -98,6 +99,7 @@ class Capabilities:
     writer_methods: bool = False
     native_frame: str | None = None
     native_methods: frozenset[str] | None = None
+    lazy_casts: bool = False
     misreads: frozenset[str] = frozenset()
 
 
@@ -138,6 +140,7 @@ DUCKDB = Capabilities(
     module="duckdb",
     entry="laktory.engines._duckdb.session:DuckDBSession",
     dialect="duckdb",
+    lazy_casts=True,
     formats=MappingProxyType(
         {
             "CSV": FormatSupport(modes=MODES, text=True, lines=True),

@@ -13,7 +13,7 @@ from laktory.expressions.sql import reads_rows as sql_reads_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Extent", "extent", "is_constant", "named_columns", "reads_rows"]
+__all__ = ["Extent", "extent", "is_constant", "may_stop", "named_columns", "reads_rows"]
 
 Extent = Literal["row", "rows", "all"]
 """``row``: each row by itself. ``rows``: a value for each row, out of several rows. ``all``: one value of all rows."""
@@ -109,12 +109,24 @@ def _name(call: ast.Call) -> str:
     return getattr(call.func, "attr", getattr(call.func, "id", ""))
 
 
+def may_stop(text: str) -> bool:
+    """Whether a SQL expression stops the engine at values that it cannot cast.
+
+    Raises
+    ------
+    ExpressionError
+        It cannot be read.
+    """
+    return _sql(text).casts
+
+
 class _Sql(NamedTuple):
     """What is asked of a SQL expression, of one reading of it."""
 
     columns: frozenset[str]
     extent: Extent
     reads_rows: bool
+    casts: bool
 
 
 @lru_cache(maxsize=4096)
@@ -123,7 +135,8 @@ def _sql(text: str) -> _Sql:
 
     tree = parse_sql(text)
     found: Extent = "all" if is_aggregate(tree) else "rows" if tree.find(exp.Window) else "row"
-    return _Sql(frozenset(columns(tree)), found, sql_reads_rows(tree))
+    casts = any(type(node) is exp.Cast for node in tree.walk())
+    return _Sql(frozenset(columns(tree)), found, sql_reads_rows(tree), casts)
 
 
 def _calls(node: ast.AST) -> Iterator[ast.Call]:

@@ -39,12 +39,19 @@ def projected(text: str, dialect: str, frames: Mapping[str, Sequence[str] | None
     return None if tree is None else columns_of_query(tree, known)
 
 
-def is_row_wise(text: str, dialect: str) -> bool:
-    """Whether a statement makes each row out of one row of ``{df}``, without functions that cost or change."""
+def is_row_wise(text: str, dialect: str, *, casts: bool = True) -> bool:
+    """Whether a statement makes each row out of one row of ``{df}``, without functions that cost or change.
+
+    Parameters
+    ----------
+    casts : it may hold casts that stop the engine at a value
+    """
     from sqlglot import exp
 
     tree = _tree(text, dialect)
     if not isinstance(tree, exp.Select) or [item.key for item in placeholders(text)] != ["df"]:
+        return False
+    if not casts and any(type(node) is exp.Cast for node in tree.walk()):
         return False
     # one SELECT: others would be subqueries
     return all(node.key in _ROW_WISE for node in tree.walk()) and len(list(tree.find_all(exp.Select, exp.Table))) == 2

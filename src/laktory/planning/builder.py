@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.diagnostics import Problem
 from laktory.engines.capabilities import ENGINES
-from laktory.expressions.extent import extent
+from laktory.expressions.extent import extent, may_stop
 from laktory.graph import TaskCycleError, ancestors, group_tasks, select, sort
 from laktory.models.base import SPELLINGS, is_variable
 from laktory.models.datasinks import FileDataSink
@@ -22,6 +22,7 @@ from laktory.planning.plans import NodePlan, Plan, ReadPlan, WritePlan
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from laktory.engines.capabilities import Capabilities
     from laktory.models.pipeline.pipeline import Pipeline
     from laktory.models.pipeline.pipelinenode import PipelineNode
     from laktory.planning.plans import How
@@ -243,19 +244,15 @@ class _Builder:
             name = getattr(source, "node_name", "")
             how = self.hows.get(name)
             there = how in {"written", "materialised"} or (how == "fused" and self.again[name])
-        texts = [*filter(None, [source.filter]), *(source.selects or ())]
+        engine, steps = ENGINES[node.dataframe_backend.value], node.transformer.nodes if node.transformer else ()
+        texts = [text for text in (source.filter, *(source.selects or ())) if text and text.strip() != "*"]
         return (
             there
-            and all(text.strip() == "*" or extent(text, "SQL") == "row" for text in texts)
-            and all(self._is_row_wise(step, node) for step in (node.transformer.nodes if node.transformer else ()))
+            # a bad value in a row that a rule drops would stop one engine and not the other
+            and not (engine.lazy_casts and any(map(may_stop, texts)))
+            and all(extent(text, "SQL") == "row" for text in texts)
+            and all(_is_row_wise(step, engine) for step in steps)
         )
-
-    def _is_row_wise(self, step: Any, node: PipelineNode) -> bool:
-        if hasattr(step, "expr"):
-            from laktory.expressions.projection import is_row_wise
-
-            return is_row_wise(step.expr, ENGINES[node.dataframe_backend.value].dialect)
-        return False
 
     def _reads(self, node: PipelineNode) -> Iterable[ReadPlan]:
         for position, source in enumerate(node.sources):
@@ -272,6 +269,14 @@ class _Builder:
             yield ReadPlan(
                 f"nodes.{other}", "PIPELINE_NODE", other, None, "this run" if other in self.upstream else "primary sink"
             )
+
+
+def _is_row_wise(step: Any, engine: Capabilities) -> bool:
+    if not hasattr(step, "expr"):
+        return False
+    from laktory.expressions.projection import is_row_wise
+
+    return is_row_wise(step.expr, engine.dialect, casts=not engine.lazy_casts)
 
 
 def _digests(nodes: Mapping[str, PipelineNode], order: Iterable[str]) -> dict[str, str]:
