@@ -54,6 +54,7 @@ ONCE = [
     ("SELECT * FROM {a} AS a WHERE EXISTS (SELECT * FROM {b} AS b WHERE b.id = a.id)", ["id", "x"], [(1, 10)]),
     ("SELECT * FROM {a} AS a LEFT JOIN {b} AS b USING (id) WHERE b.id IS NULL", ["id", "x", "y"], [(2, 20, None)]),
     ("SELECT count(*) AS n, max(x) AS m FROM {a} JOIN {b} USING (id)", ["n", "m"], [(1, 10)]),
+    ("SELECT * ILIKE 'X%', 1 AS id FROM {a}", ["x", "id"], [(10, 1), (20, 1)]),
 ]
 
 

@@ -88,6 +88,10 @@ def test_row_wise(text, wanted):
         ("WITH a AS (SELECT x AS q FROM {df}) SELECT * FROM a", ["q"]),
         ("SELECT SUM(x) AS x FROM {df} GROUP BY y", ["x"]),
         ("VALUES (1)", None),
+        ("SELECT * ILIKE 'x%' FROM {df}", None),
+        ("SELECT COLUMNS('(.*)') AS 'a_\\1' FROM {df}", None),
+        ("SELECT UNNEST(x) AS a FROM {df}", None),
+        ("SELECT * EXCLUDE (l.x) FROM {df} AS l CROSS JOIN (SELECT 1 AS x) AS r", ["y", "x"]),
     ],
 )
 def test_projected_columns(text, columns):

@@ -213,11 +213,18 @@ def _select(select: exp.Select, known: Mapping[str, Names]) -> Names:
         star = item.this if isinstance(item, exp.Column) else item
         if isinstance(star, exp.Star):
             names += _expanded(star, item.args.get("table"), sources)
-        elif isinstance(item, (exp.Alias, exp.Column, exp.Dot)):
+        elif isinstance(item, (exp.Alias, exp.Column, exp.Dot)) and not _is_several(item):
             names.append(item.output_name or None)
         else:
             names.append(None)
     return names
+
+
+def _is_several(item: exp.Expr) -> bool:
+    """Whether an expression may be several columns: COLUMNS, and UNNEST of a struct."""
+    from sqlglot import exp
+
+    return item.find(exp.Columns, exp.Explode, exp.Unnest) is not None
 
 
 def _sources(table: exp.Expr, known: Mapping[str, Names]) -> list[_Source]:
@@ -275,15 +282,15 @@ def _joins(select: exp.Expr) -> Iterator[Any]:
 
 
 def _expanded(star: exp.Expr, table: exp.Expr | None, sources: list[_Source]) -> Names:
-    without = {item.name.casefold() for item in star.args.get("except_") or ()}
+    told = [(item.name.casefold(), item.text("table").casefold()) for item in star.args.get("except_") or ()]
     other = {item.this.name: item.alias for item in star.args.get("rename") or ()}
     found: Names = []
     sources = [source for source in sources if table is None or table.name.casefold() == source.alias]
     _refuse_missing(star, [name for source in sources for name in source.names])
-    for _, names, hidden in sources:
-        left_out = without | (hidden if table is None else set())
+    for alias, names, hidden in sources:
+        left_out = {name for name, of in told if of in {"", alias}} | (hidden if table is None else set())
         found += [name and other.get(name, name) for name in names if name is None or name.casefold() not in left_out]
-    return found or [None]
+    return found if found and not star.args.get("ilike") else [None]
 
 
 def _told(star: exp.Expr) -> list[tuple[str, exp.Expr]]:
