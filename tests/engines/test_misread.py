@@ -27,6 +27,7 @@ MISREAD = [
     (USING, JOINED),
     ("SELECT id, w FROM {df} AS l RIGHT JOIN {nodes.r} AS r USING (id)", [(2, 20), (9, 90)]),
     ("SELECT v FROM {df} AS t(v, id, k, b)", [(1,), (2,), (3,), (4,)]),
+    ("SELECT * EXCLUDE (r.id, v, k, b) FROM {df} AS l JOIN {nodes.r} AS r ON l.id = r.id", [(2, 20)]),
 ]
 UNDERSTOOD = [
     ("SELECT id FROM {df} WHERE (v IS DISTINCT FROM 1) AND k IS NOT NULL", [(3,)]),
@@ -39,6 +40,7 @@ UNDERSTOOD = [
     ("SELECT id, w FROM {df} AS l LEFT JOIN {nodes.r} AS r USING (id)", JOINED[:4]),
     (ON, JOINED),
     ("SELECT v FROM (SELECT id, v FROM {df}) AS t(v, w)", [(1,), (2,), (3,), (4,)]),
+    ("SELECT id, n FROM {df} CROSS JOIN range(1) AS r(n)", [(1, 0), (2, 0), (3, 0), (4, 0)]),
 ]
 
 

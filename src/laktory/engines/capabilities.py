@@ -132,7 +132,7 @@ POLARS = Capabilities(
     parallel=True,
     scratch="IPC",
     native_frame="polars:LazyFrame",
-    misreads=frozenset({"DISTINCT FROM", "IS TRUE", "OUTER USING", "TABLE COLUMNS"}),
+    misreads=frozenset({"DISTINCT FROM", "EXCLUDE OF", "IS TRUE", "OUTER USING", "TABLE COLUMNS"}),
 )
 
 DUCKDB = Capabilities(

@@ -30,15 +30,28 @@ def misread(node: exp.Expr, constructs: Collection[str]) -> tuple[str, str, exp.
         word = node.expression.sql()
         message = f"this engine gives NULL for NULL IS {word}, which is FALSE (and TRUE for IS NOT {word})"
         return message, "write COALESCE(…, FALSE) or COALESCE(…, TRUE)", node
-    if "TABLE COLUMNS" in constructs and isinstance(node, exp.Table) and (columns := node.alias_column_names):
+    if "TABLE COLUMNS" in constructs and _is_frame(node) and (columns := node.alias_column_names):
         message = f"this engine passes over the names of columns in {node.alias} ({', '.join(columns)})"
         return message, f"name them in a subquery: (SELECT … AS {columns[0]} FROM …) AS {node.alias}", node  # noqa: S608 - shown only
+    if "EXCLUDE OF" in constructs and isinstance(node, exp.Star):
+        told = next((item for item in node.args.get("except_") or () if item.text("table")), None)
+        if told is not None:
+            message = f"this engine passes over {told.sql()!r} in EXCLUDE"
+            hint = f"leave it out of the columns of its table: {told.text('table')}.* EXCLUDE ({told.name})"
+            return message, hint, told
     if not ("OUTER USING" in constructs and isinstance(node, exp.Join) and (using := node.args.get("using"))):
         return None
     if node.side not in {"RIGHT", "FULL"}:
         return None
     message = f"this engine gives NULL for keys that only the right side of a {node.side} JOIN … USING has"
     return message, "write ON, and COALESCE of the two keys", using[0]
+
+
+def _is_frame(node: exp.Expr) -> bool:
+    """Whether a table is named: the columns of functions are named as they should."""
+    from sqlglot import exp
+
+    return isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier)
 
 
 def _goes_on(node: exp.Expr) -> bool:
