@@ -31,10 +31,11 @@ class Span(NamedTuple):
 
 
 class Definition(NamedTuple):
-    """``name AS (…)`` of a WITH."""
+    """``name AS (…)`` of a WITH, which may read itself if it is recursive."""
 
     name: str
     whole: Span
+    recursive: bool
 
 
 class Call(NamedTuple):
@@ -110,7 +111,7 @@ class _Statement:
                 continue
             last = self.closing[index + 1] - 1
             first = index + 2 + (self.word(index + 2) in {"DISTINCT", "ALL"})
-            if first > last or not self.word(index) or self.is_definition(last + 1):
+            if first > last or not self.word(index) or self.is_definition(last + 1) or self.is_alias(index):
                 continue
             query = self.query_of(index)
             call = Call(
@@ -167,6 +168,13 @@ class _Statement:
         while self.text(following).upper() in {"AS", "NOT", "MATERIALIZED"}:
             following += 1
         return following > closing + 1 and self.text(following) == "("
+
+    def is_alias(self, index: int) -> bool:
+        """Whether ``name (columns)`` is what a subquery is called, without AS; a call follows ``DISTINCT ON (…)``."""
+        if self.text(index - 1) != ")":
+            return False
+        opening = next(begun for begun, end in self.closing.items() if end == index - 1)
+        return self.word(opening - 1) != "ON"
 
     def end_of_call(self, index: int) -> int:
         for word in ("FILTER", "OVER"):
@@ -228,12 +236,13 @@ class _Statement:
 
     def defined(self, here: int, bracket: int) -> Iterator[Definition]:
         """By the WITH at the beginning of a bracket, before a token at its level."""
-        begun = bracket + 2 + (self.word(bracket + 2) == "RECURSIVE")
+        recursive = self.word(bracket + 2) == "RECURSIVE"
+        begun = bracket + 2 + recursive
         for part in self.level(bracket):
             if self.text(part) == "(" and self.text(part - 1).upper() in {"AS", "MATERIALIZED"}:
                 if part == here:
                     return
-                yield Definition(self.tokens[begun].text, self.span(begun, self.closing[part]))
+                yield Definition(self.tokens[begun].text, self.span(begun, self.closing[part]), recursive)
                 begun = self.closing[part] + 2
                 if self.text(begun - 1) != ",":
                     return

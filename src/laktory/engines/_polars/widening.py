@@ -159,11 +159,12 @@ class _Types:
     def columns(self, query: str, definitions: tuple[Definition, ...] = ()) -> pl.Schema | None:
         """Of a query that may use definitions of WITH; None if Polars does not take it."""
         frames = self.empty
-        for count, (name, whole) in enumerate(definitions, start=1):
+        for count, (name, whole, recursive) in enumerate(definitions, start=1):
             key = definitions[:count]
             if key not in self.defined:
                 quoted = '"' + name.replace('"', '""') + '"'
-                text = f"WITH {self.text.part(*whole)} SELECT * FROM {quoted}"  # noqa: S608 - the user's own query
+                begun = "WITH RECURSIVE" if recursive else "WITH"
+                text = f"{begun} {self.text.part(*whole)} SELECT * FROM {quoted}"  # noqa: S608 - the user's own query
                 schema = _schema(text, frames)
                 if schema is None:
                     return None
