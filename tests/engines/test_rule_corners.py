@@ -19,7 +19,7 @@ from laktory.errors import (
     SinkError,
     StepError,
 )
-from laktory.models import PipelineNode
+from laktory.models import Pipeline, PipelineNode
 from laktory.models.dataquality import DataQualityExpectation, ExpectationTolerance
 
 REJECTED = {"path": "q.parquet", "format": "PARQUET", "is_quarantine": True}
@@ -275,3 +275,27 @@ def test_a_frame_that_fails_is_not_computed_again_to_find_the_rule(backend):
         with pytest.raises(RunError):
             p.execute()
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("backend", "options"),
+    [
+        ("POLARS", {"reader_kwargs": {"row_index_name": "line"}}),
+        ("POLARS", {"reader_methods": [{"name": "with_row_index", "args": ["line"]}]}),
+        ("DUCKDB", {"reader_kwargs": {"filename": "line"}}),
+    ],
+)
+def test_a_rule_may_name_what_a_reader_adds_to_the_schema(backend, options, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pl.DataFrame({"x": [1]}).write_ndjson("in.jsonl")
+    source = {
+        "path": "in.jsonl",
+        "format": "JSONL",
+        "schema": {"columns": [{"name": "x", "dtype": "int64"}]},
+        **options,
+    }
+    rules = [{"name": "l", "expr": "line IS NOT NULL"}]
+    sinks = [{"path": "out.parquet", "format": "PARQUET"}]
+    nodes = [{"name": "a", "source": source, "expectations": rules, "sinks": sinks}]
+    Pipeline(name="p", dataframe_backend=backend, nodes=nodes).execute()
+    assert "line" in pl.read_parquet("out.parquet").columns

@@ -78,7 +78,9 @@ def _source_columns(source: Any, others: Mapping[str, Columns]) -> Columns:
     if isinstance(source, PipelineNodeDataSource):
         found = others.get(source.node_name)
     elif isinstance(source, FileDataSource) and source.schema_definition is not None:
-        found = list(source.schema_definition.to_narwhals())
+        # arguments and methods of a reader may add columns
+        as_it_is = source.reader_kwargs or source.reader_methods
+        found = None if as_it_is else list(source.schema_definition.to_narwhals())
     elif isinstance(source, DataFrameDataSource) and isinstance(source.data, dict):
         found = list(source.data)
     if source.selects:
