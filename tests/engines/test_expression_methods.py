@@ -43,6 +43,8 @@ def test_replacing_a_time_zone_gives_its_type(session, unit, zone, wanted):
     assert found.collect("polars").to_native()["m"].equals(plain.dt.replace_time_zone(wanted).alias("m"))
     last = frame.select(nw.col("t").max().dt.replace_time_zone(wanted))
     assert session.schema(last) == {"t": nw.Datetime(unit, wanted)}
+    beside = frame.with_columns(m=nw.col("t").max().dt.replace_time_zone(wanted))
+    assert beside.collect("polars").to_native()["m"].to_list() == [UTC if wanted else UTC.replace(tzinfo=None)] * 2
 
 
 def test_a_replaced_time_zone_is_written(backend):

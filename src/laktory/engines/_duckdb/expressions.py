@@ -52,16 +52,16 @@ def _replace_time_zone(namespace: Any, time_zone: str | None) -> Any:
         _refuse_zone("replace_time_zone", time_zone)
     expr = namespace.compliant
 
-    def cast(df: Any) -> Sequence[Any]:
+    def cast(df: Any, found: Sequence[Any]) -> Sequence[Any]:
         kinds = ("TIMESTAMP", "TIMESTAMP_NS") if time_zone is None else ("TIMESTAMPTZ", "TIMESTAMPTZ_NS")
-        found = expr(df)
         return [
             value.cast(kinds[dtype.id.endswith("_ns")])
             for value, dtype in zip(found, df.native.select(*found).types, strict=True)
         ]
 
     return expr.__class__(
-        cast,
+        lambda df: cast(df, expr(df)),
+        lambda df, inputs: cast(df, expr.window_function(df, inputs)),  # an aggregate beside columns
         evaluate_output_names=expr._evaluate_output_names,
         alias_output_names=expr._alias_output_names,
         version=expr._version,
