@@ -272,6 +272,17 @@ def test_columns_of_several_types_are_summed_each_in_its_own(session):
     assert [str(value) for value in found.row(0)] == [str(WIDE), "2", "10.00", str(2.0**24 + 1.5)]
 
 
+@pytest.mark.parametrize("text", ["nw.col('i32', 'f32').mean()", "nw.mean('f32', 'i32', 'big')"])
+def test_means_of_several_columns_are_calculated_in_64_bits(session, text):
+    step = DataFrameMethod(func_name="select", func_args=[text])
+    found = (
+        session.collect(apply(session.adopt(ROWS), [step], session=session, frames={})).collect("polars").to_native()
+    )
+    assert set(found.dtypes) == {pl.Float64}
+    assert found["f32"].to_list() == [(2.0**24 + 1.5) / 3]
+    assert found["i32"].to_list() == [WIDE / 3]
+
+
 def test_methods_calculate_fractions_of_32_bits_in_64(session):
     texts = {name: f"nw.col('f32').{name}()" for name in ("sum", "mean", "std", "var")}
     schema, found = applied(session, "select", **texts)

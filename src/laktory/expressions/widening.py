@@ -76,6 +76,8 @@ def _called(frame: Frame, name: str, value: Any, *args: Any, **kwargs: Any) -> A
             msg = "columns of several types are added up; choose those of one type, and sum the rest apart"
             raise ExpressionError(msg)
         value = value + nw.lit(0, dtype=nw.Int64)
+    elif found & fraction and all(dtype.is_numeric() for dtype in found):
+        value = value + nw.lit(0, dtype=nw.Int64)  # with a Float32 it makes Float64
     calculated = getattr(value.list if of_lists else value, name.removeprefix("list."))(*args, **kwargs)
     return calculated if result is None else calculated.cast(result)
 
