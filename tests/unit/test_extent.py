@@ -91,6 +91,8 @@ def test_row_wise(text, wanted):
         ("SELECT * ILIKE 'x%' FROM {df}", None),
         ("SELECT COLUMNS('(.*)') AS 'a_\\1' FROM {df}", None),
         ("SELECT UNNEST(x) AS a FROM {df}", None),
+        ("SELECT * EXCLUDE (l.x) FROM {df} AS l JOIN (SELECT 1 AS x) AS r USING (x)", None),
+        ("SELECT * RENAME (r.x AS z) FROM {df} AS l CROSS JOIN (SELECT 1 AS x) AS r", ["x", "y", "z"]),
         ("SELECT * EXCLUDE (l.x) FROM {df} AS l CROSS JOIN (SELECT 1 AS x) AS r", ["y", "x"]),
     ],
 )

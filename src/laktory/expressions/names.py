@@ -283,14 +283,20 @@ def _joins(select: exp.Expr) -> Iterator[Any]:
 
 def _expanded(star: exp.Expr, table: exp.Expr | None, sources: list[_Source]) -> Names:
     told = [(item.name.casefold(), item.text("table").casefold()) for item in star.args.get("except_") or ()]
-    other = {item.this.name: item.alias for item in star.args.get("rename") or ()}
+    others = [
+        (item.this.name, item.this.text("table").casefold(), item.alias) for item in star.args.get("rename") or ()
+    ]
     found: Names = []
     sources = [source for source in sources if table is None or table.name.casefold() == source.alias]
     _refuse_missing(star, [name for source in sources for name in source.names])
     for alias, names, hidden in sources:
         left_out = {name for name, of in told if of in {"", alias}} | (hidden if table is None else set())
+        other = {name: new for name, of, new in others if of in {"", alias}}
         found += [name and other.get(name, name) for name in names if name is None or name.casefold() not in left_out]
-    return found if found and not star.args.get("ilike") else [None]
+    keys = {key for *_, hidden in sources for key in hidden}
+    if star.args.get("ilike") or any(of and name.casefold() in keys for name, of, *_ in [*told, *others]):
+        return [None]
+    return found or [None]
 
 
 def _told(star: exp.Expr) -> list[tuple[str, exp.Expr]]:
