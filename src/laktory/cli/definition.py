@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from laktory.loading import Document
-    from laktory.models import Pipeline, PipelineNode
+    from laktory.models import Pipeline
     from laktory.planning import Plan
 
-__all__ = ["load_pipeline", "node_named", "planned", "variables_of"]
+__all__ = ["load_node", "load_pipeline", "planned", "variables_of"]
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _WORD = re.compile(r"\w+")
@@ -45,22 +45,6 @@ def planned(pipeline: Pipeline, select: Sequence[str] | None = None) -> Plan:
         raise_problems([*error.problems, *option_problems(pipeline)], pipeline._marks)
     refuse_unknown_options(made)
     return made
-
-
-def node_named(pipeline: Pipeline, name: str) -> PipelineNode:
-    """The node of that name.
-
-    Raises
-    ------
-    DefinitionError
-        If there is none.
-    """
-    names = [node.name for node in pipeline.nodes]
-    if name not in names:
-        hint = closest(name, names) or f"valid: {', '.join(names[:20])}"
-        msg = f"pipeline {pipeline.name!r} has no node {name!r}; {hint}"
-        raise DefinitionError(msg)
-    return pipeline.nodes_dict[name]
 
 
 def variables_of(pairs: Sequence[str] | None, files: Sequence[str] | None) -> dict[str, Any]:
@@ -127,6 +111,27 @@ def load_pipeline(
     if problems:
         raise_problems(problems, document.marks)
     return pipeline
+
+
+def load_node(
+    file: str, node: str | None, var: Sequence[str] | None, var_file: Sequence[str] | None, backend: str | None
+) -> tuple[Pipeline, str]:
+    """The pipeline of a file, and the name of one of its nodes; a name alone is that of a node of ``pipeline.yaml``.
+
+    Raises
+    ------
+    DefinitionError
+        As of `load_pipeline`, or if there is no such node.
+    """
+    if node is None:
+        file, node = "pipeline.yaml", file
+    pipeline = load_pipeline(file, var, var_file, backend)
+    names = [each.name for each in pipeline.nodes]
+    if node not in names:
+        hint = closest(node, names) or f"valid: {', '.join(names[:20])}"
+        msg = f"pipeline {pipeline.name!r} has no node {node!r}; {hint}"
+        raise DefinitionError(msg)
+    return pipeline, node
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -14,7 +14,10 @@ __all__ = [
     "Debug",
     "Directory",
     "File",
+    "FileOrNode",
     "Json",
+    "Limit",
+    "NodeName",
     "Select",
     "State",
     "Var",
@@ -71,6 +74,12 @@ def whole_number(at_least: int, at_most: int | None = None) -> Any:
 
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="Definition, YAML or JSON.")]
+FileOrNode = Annotated[str, typer.Argument(metavar="[FILE]", help="Definition, YAML or JSON.")]
+NodeName = Annotated[str | None, typer.Argument(metavar="NODE", help="Name of the node.", show_default=False)]
+Limit = Annotated[
+    int,
+    typer.Option("--limit", "-n", parser=whole_number(1, 100_000), metavar="INTEGER", help="Rows to print at most."),
+]
 Select = Annotated[
     list[str] | None,
     typer.Option(

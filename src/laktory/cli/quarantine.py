@@ -1,26 +1,19 @@
 """``laktory quarantine``."""
 
 from math import isfinite
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from laktory.cli import console
-from laktory.cli.definition import load_pipeline, node_named
-from laktory.cli.options import Backend, Debug, Directory, Json, Var, VarFile, whole_number
+from laktory.cli.definition import load_node
+from laktory.cli.options import Backend, Debug, Directory, FileOrNode, Json, Limit, NodeName, Var, VarFile
 
 __all__ = ["quarantine"]
 
 
 def quarantine(
-    file: Annotated[str, typer.Argument(metavar="[FILE]", help="Definition, YAML or JSON.")],
-    node: Annotated[str | None, typer.Argument(metavar="NODE", help="Name of the node.", show_default=False)] = None,
-    limit: Annotated[
-        int,
-        typer.Option(
-            "--limit", "-n", parser=whole_number(1, 100_000), metavar="INTEGER", help="Rows to print at most."
-        ),
-    ] = 20,
+    file: FileOrNode,
+    node: NodeName = None,
+    limit: Limit = 20,
     backend: Backend = None,
     var: Var = None,
     var_file: VarFile = None,
@@ -32,10 +25,7 @@ def quarantine(
 
     The rows are those in quarantine and, where a rule stopped the node, those that failed it.
     """
-    if node is None:
-        file, node = "pipeline.yaml", file
-    pipeline = load_pipeline(file, var, var_file, backend)
-    node_named(pipeline, node)
+    pipeline, node = load_node(file, node, var, var_file, backend)
     from laktory.errors import RunError
     from laktory.runtime.rejected import last_rejected
 

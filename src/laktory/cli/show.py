@@ -1,25 +1,16 @@
 """``laktory show``."""
 
-from typing import Annotated
-
-import typer
-
 from laktory.cli import console
-from laktory.cli.definition import load_pipeline, node_named
-from laktory.cli.options import Backend, Debug, Directory, Var, VarFile, whole_number
+from laktory.cli.definition import load_node
+from laktory.cli.options import Backend, Debug, Directory, FileOrNode, Limit, NodeName, Var, VarFile
 
 __all__ = ["show"]
 
 
 def show(
-    file: Annotated[str, typer.Argument(metavar="[FILE]", help="Definition, YAML or JSON.")],
-    node: Annotated[str | None, typer.Argument(metavar="NODE", help="Name of the node.", show_default=False)] = None,
-    limit: Annotated[
-        int,
-        typer.Option(
-            "--limit", "-n", parser=whole_number(1, 100_000), metavar="INTEGER", help="Rows to print at most."
-        ),
-    ] = 20,
+    file: FileOrNode,
+    node: NodeName = None,
+    limit: Limit = 20,
     backend: Backend = None,
     var: Var = None,
     var_file: VarFile = None,
@@ -27,10 +18,7 @@ def show(
     debug: Debug = False,  # noqa: ARG001 - acts in its callback
 ) -> None:
     """Print rows of a node, computed from the pipeline's sources; nothing is written."""
-    if node is None:
-        file, node = "pipeline.yaml", file
-    pipeline = load_pipeline(file, var, var_file, backend)
-    node_named(pipeline, node)
+    pipeline, node = load_node(file, node, var, var_file, backend)
     from laktory.planning import plan
     from laktory.runtime.runner import RunOptions, run
 
