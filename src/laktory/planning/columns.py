@@ -34,8 +34,10 @@ def stage_columns(nodes: Mapping[str, PipelineNode], wanted: Collection[str]) ->
     nodes : the pipeline's nodes by name
     wanted : names of some
     """
+    if not wanted:
+        return {}
     upstream = {name: [other for other in node.upstream_node_names if other in nodes] for name, node in nodes.items()}
-    if not wanted or find_cycle(upstream) is not None:
+    if find_cycle(upstream) is not None:
         return {}
     needed = {*wanted, *ancestors(upstream, wanted)}
     found: dict[str, Columns] = {}
@@ -45,7 +47,7 @@ def stage_columns(nodes: Mapping[str, PipelineNode], wanted: Collection[str]) ->
 
 
 def _columns(node: PipelineNode, others: Mapping[str, Columns]) -> Columns:
-    known = {f"nodes.{name}": columns for name, columns in others.items()}
+    known = {f"nodes.{name}": others.get(name) for name in node.upstream_node_names}
     for index, source in enumerate(node.sources):
         columns = None if is_variable(source) else _source_columns(source, others)
         known |= {"df": columns} if index == 0 else {}
