@@ -150,8 +150,7 @@ def _calls(node: ast.AST) -> Iterator[ast.Call]:
 
 
 def _of_call(call: ast.Call) -> Extent:
-    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    if name == "sql_expr" and call.args and isinstance(call.args[0], ast.Constant):
+    if _name(call) == "sql_expr" and call.args and isinstance(call.args[0], ast.Constant):
         return _sql(str(call.args[0].value)).extent
     if _is_total(call):
         return "all"

@@ -51,10 +51,9 @@ def is_row_wise(text: str, dialect: str, *, casts: bool = True) -> bool:
     tree = _tree(text, dialect)
     if not isinstance(tree, exp.Select) or [item.key for item in placeholders(text)] != ["df"]:
         return False
-    if not casts and any(type(node) is exp.Cast for node in tree.walk()):
-        return False
+    parts = _ROW_WISE if casts else _ROW_WISE - {"cast"}
     # one SELECT: others would be subqueries
-    return all(node.key in _ROW_WISE for node in tree.walk()) and len(list(tree.find_all(exp.Select, exp.Table))) == 2
+    return all(node.key in parts for node in tree.walk()) and len(list(tree.find_all(exp.Select, exp.Table))) == 2
 
 
 @lru_cache(maxsize=1024)

@@ -83,5 +83,10 @@ class DataFrameColumnExpr(PipelineChild):
         if self.type != "SQL":
             msg = f"{self.expr!r} is a dataframe expression, it has no SQL text"
             raise DefinitionError(msg)
+        return self.line
+
+    @property
+    def line(self) -> str:
+        """The expression on one line, unless a comment in it ends with its line."""
         text = self.expr.strip()
         return text if "--" in text else " ".join(text.splitlines())

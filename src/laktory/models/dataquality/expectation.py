@@ -225,8 +225,7 @@ class DataQualityExpectation(PipelineChild):
     def text(self) -> str:
         """The rule in words of its own: its SQL or dataframe expression."""
         if self.expr is not None:
-            text = self.expr.expr.strip()
-            return text if "--" in text else " ".join(text.split("\n"))
+            return self.expr.line
         if self.references is not None:
             rule = self.references
             column = _quoted(rule.column)
