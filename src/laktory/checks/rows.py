@@ -75,7 +75,7 @@ class Failed:
         if moved is not None and dropped is not None:
             dropped = dropped & ~moved
         found = [*(nw.col(self.flag(rule)) for rule in self.rules), moved, dropped]
-        sums = [nw.len() * 0 if each is None else nw.when(each).then(1).otherwise(0).sum() for each in found]
+        sums = [nw.len() * 0 if each is None else each.cast(nw.Int64).sum() for each in found]
         return failed.select(total.alias(str(number)) for number, total in enumerate(sums))
 
     def quarantine(self, failed: Frame) -> Frame:
@@ -164,8 +164,9 @@ class Rows:
         """Rows that fail any rule, as `Failed` says."""
         if not self.passed:
             return self.stage.head(0)
-        flags = {self.kept.flag(rule): _fails([passed]) for rule, passed in self._pairs()}
-        failed = self.frame.filter(_fails(self.passed)).with_columns(**flags)
+        flags = {self.kept.flag(rule): _fails(passed) for rule, passed in self._pairs()}
+        every = nw.all_horizontal(*self.passed, ignore_nulls=False)
+        failed = self.frame.filter(_fails(every)).with_columns(**flags)
         columns: list[Any] = list(self.kept.columns)
         shown = self.kept.fails(SHOWN)
         if shown is None or any(rule.action not in SHOWN for rule in self.kept.rules):
@@ -197,9 +198,9 @@ class Rows:
         return zip(self.kept.rules, self.passed, strict=True)
 
 
-def _fails(passed: Sequence[nw.Expr]) -> nw.Expr:
-    """True for rows that do not pass all of these, else false."""
-    return ~nw.coalesce(nw.all_horizontal(*passed, ignore_nulls=False), nw.lit(value=False))
+def _fails(passed: nw.Expr) -> nw.Expr:
+    """True for rows that do not pass, else false."""
+    return ~nw.coalesce(passed, nw.lit(value=False))
 
 
 def _of_any_format(moment: datetime) -> datetime:
