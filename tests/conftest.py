@@ -1,6 +1,23 @@
 """The suite gives the same verdict on the same code: hypothesis draws the same examples every time."""
 
+import os
+
 from hypothesis import settings
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--spark", choices=("sail", "classic", "connect"), default="sail", help="what answers for the backend PYSPARK"
+    )
+
+
+def pytest_configure(config):
+    # a process speaks to classic Spark or over Spark Connect, never both
+    remote = {"sail": "sail", "classic": None, "connect": "local[2]"}[config.getoption("--spark")]
+    os.environ.pop("LAKTORY_SPARK_REMOTE", None)
+    if remote is not None:
+        os.environ["LAKTORY_SPARK_REMOTE"] = remote
+
 
 settings.register_profile("suite", derandomize=True)
 settings.register_profile("search", max_examples=2000)

@@ -12,6 +12,7 @@ from laktory._version import __version__
 
 if TYPE_CHECKING:
     from laktory import api, cli, datetime, enums, exceptions, models, narwhals_ext, typing, yaml
+    from laktory.engines._spark.connection import get_spark_session, register_spark_session
     from laktory.expressions.sql import SQLParser
     from laktory.log import get_logger
     from laktory.settings import Settings, cache_dir, settings
@@ -31,9 +32,11 @@ __all__ = [
     "enums",
     "exceptions",
     "get_logger",
+    "get_spark_session",
     "models",
     "narwhals_ext",
     "print_version",
+    "register_spark_session",
     "settings",
     "show_version_info",
     "typing",
@@ -45,6 +48,8 @@ _ATTRIBUTES = {
     "SQLParser": "laktory.expressions.sql",
     "Settings": "laktory.settings",
     "get_logger": "laktory.log",
+    "get_spark_session": "laktory.engines._spark.connection",
+    "register_spark_session": "laktory.engines._spark.connection",
     "print_version": "laktory.versions",
     "cache_dir": "laktory.settings",
     "settings": "laktory.settings",
@@ -53,7 +58,6 @@ _ATTRIBUTES = {
 
 
 _PLANNED = {
-    **dict.fromkeys(("register_spark_session", "get_spark_session"), "the backend PYSPARK"),
     **dict.fromkeys(("dlt", "is_dlt_execute", "is_ldp_execute"), "Databricks pipelines"),
     **dict.fromkeys(("is_sdp_execute", "is_declarative_execute"), "declarative pipelines of Spark"),
     **dict.fromkeys(("dispatcher", "Dispatcher"), "running on Databricks"),

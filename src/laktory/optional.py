@@ -20,6 +20,8 @@ _EXTRAS = {
     "networkx": "graph",
     "planck": "units",
     "pyarrow": "arrow",
+    "pysail": "sail",
+    "pyspark": "spark",
     "xlsxwriter": "excel",
 }
 

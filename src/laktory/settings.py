@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -63,6 +64,11 @@ def _from_environment() -> dict[str, tuple[str, str]]:
     }
 
 
+def _as_conf(value: Any) -> Any:
+    """Spark's configuration is text, and so are its truth values."""
+    return str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, (int, float)) else value
+
+
 class Settings(pydantic.BaseModel):
     """Process-wide settings. Each field reads the environment variable ``LAKTORY_<NAME>``.
 
@@ -78,6 +84,9 @@ class Settings(pydantic.BaseModel):
     register_nw_extensions : register the ``laktory`` namespace with Narwhals, default True
     allow_outside_includes : let ``!use`` leave the project folder, default False
     allow_sql_files : let SQL steps read files by name, default False
+    spark_remote : where Spark is: ``sc://host:port`` (Spark Connect), ``sail`` (in this process, without Java);
+        default None, a local session of its own
+    spark_conf : configuration of the Spark session that Laktory makes, as a mapping (JSON in the environment)
     lock_timeout : seconds to wait for another run's lock, default 0
 
     Raises
@@ -88,7 +97,7 @@ class Settings(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", validate_assignment=True)
 
-    dataframe_backend: Literal["POLARS", "DUCKDB"] = "POLARS"
+    dataframe_backend: Literal["POLARS", "DUCKDB", "PYSPARK"] = "POLARS"
     dataframe_api: Literal["NARWHALS", "NATIVE"] = "NARWHALS"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     cli_raise_external_exceptions: bool = False
@@ -98,6 +107,8 @@ class Settings(pydantic.BaseModel):
     register_nw_extensions: bool = True
     allow_outside_includes: bool = False
     allow_sql_files: bool = False
+    spark_remote: str | None = None
+    spark_conf: dict[str, str] = Field(default_factory=dict)
     lock_timeout: float = Field(0.0, ge=0, allow_inf_nan=False)
 
     def __init__(self, **values: Any) -> None:
@@ -121,6 +132,13 @@ class Settings(pydantic.BaseModel):
     def _upper(cls, value: Any) -> Any:
         value = getattr(value, "value", value)
         return value.strip().upper() if isinstance(value, str) else value
+
+    @pydantic.field_validator("spark_conf", mode="before")
+    @classmethod
+    def _from_json(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = json.loads(value)
+        return {name: _as_conf(each) for name, each in value.items()} if isinstance(value, dict) else value
 
     @pydantic.field_validator("runtime_root", "workspace_root", "build_root", mode="before")
     @classmethod

@@ -158,7 +158,7 @@ def test_target_kinds(tmp_path, monkeypatch):
     assert target_of("a.csv", "CSV") == storage.Target(str(tmp_path / "a.csv"), "file")
     assert (
         target_of("a/", "CSV")
-        == target_of("a", "CSV", partitioned=True)
+        == target_of("a", "CSV", directory=True)
         == storage.Target(str(tmp_path / "a"), "directory")
     )
     assert target_of("a/", "DELTA") == storage.Target(str(tmp_path / "a"), "delta")

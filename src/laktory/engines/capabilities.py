@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
-__all__ = ["DUCKDB", "ENGINES", "EXTENSIONS", "MODES", "POLARS", "Capabilities", "FormatSupport"]
+__all__ = ["DUCKDB", "ENGINES", "EXTENSIONS", "MODES", "POLARS", "PYSPARK", "SAIL", "Capabilities", "FormatSupport"]
 
 MODES = ("OVERWRITE", "APPEND", "IGNORE", "ERROR")
 """Write modes, in the order docs list them. `ERRORIFEXISTS` is another spelling of `ERROR`."""
@@ -28,6 +29,8 @@ EXTENSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "EXCEL": (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"),
         "TEXT": (".txt", ".text", ".log", ".md"),
         "PYARROW": (".parquet", ".pq", ".parq"),
+        "XML": (".xml",),
+        "BINARYFILE": (),
     }
 )
 """Ends of names of the files that a directory of a format holds, the usual one first."""
@@ -80,7 +83,9 @@ class Capabilities:
     lacks : methods of Narwhals frames that it has not
     writer_methods : methods can be called on its writer
     native_frame : ``module:class`` whose methods steps call with `dataframe_api: NATIVE`, if they can be looked up
+    folders : formats of which a sink always writes a directory of files
     lazy_casts : a value that cannot be cast stops it only if its row is asked for
+    variant : what answers in place of the engine that `name` stands for, if something else does
     misreads : what its SQL takes for something else, as `expressions.misread` names it
     native_methods : the only methods of it that steps may call, None for all that neither compute nor write
     """
@@ -99,7 +104,9 @@ class Capabilities:
     writer_methods: bool = False
     native_frame: str | None = None
     native_methods: frozenset[str] | None = None
+    folders: frozenset[str] = frozenset()
     lazy_casts: bool = False
+    variant: str | None = None
     misreads: frozenset[str] = frozenset()
 
 
@@ -164,5 +171,63 @@ DUCKDB = Capabilities(
     ),
 )  # fmt: skip
 
-ENGINES: Mapping[str, Capabilities] = MappingProxyType({"POLARS": POLARS, "DUCKDB": DUCKDB})
+PYSPARK = Capabilities(
+    name="PYSPARK",
+    module="pyspark",
+    entry="laktory.engines._spark.session:PySparkSession",
+    dialect="spark",
+    formats=MappingProxyType(
+        {
+            "CSV": FormatSupport(modes=MODES, text=True),
+            "JSON": FormatSupport(modes=MODES, text=True),
+            "JSONL": FormatSupport(modes=MODES, text=True),
+            "NDJSON": FormatSupport(modes=MODES, text=True),
+            "PARQUET": FormatSupport(modes=MODES, typed=True, urls=True),
+            "IPC": FormatSupport(modes=MODES, via="arrow", typed=True),
+            "DELTA": FormatSupport(modes=MODES, needs="deltalake", typed=True, urls=True),
+            **_THROUGH_ARROW,
+            "ORC": FormatSupport(modes=MODES, via="arrow", needs="pyarrow"),
+            "BINARYFILE": FormatSupport(),
+            "XML": FormatSupport(modes=MODES, text=True),
+        }
+    ),
+    url_schemes=frozenset({"s3", "s3a", "gs", "abfs", "abfss", "dbfs", "hdfs", "wasbs"}),
+    folders=frozenset({"CSV", "JSON", "JSONL", "NDJSON", "ORC", "PARQUET", "XML"}),
+    lacks=frozenset({"gather_every", "tail"}),
+    writer_methods=True,
+    native_frame="pyspark.sql:DataFrame",
+)
+
+SAIL = replace(
+    PYSPARK,
+    module="pysail",
+    formats=MappingProxyType(
+        {name: support for name, support in PYSPARK.formats.items() if name not in {"BINARYFILE", "XML"}}
+        | {"ORC": FormatSupport(via="arrow", needs="pyarrow")}
+    ),
+    variant="Sail",
+)
+"""What is left of PYSPARK where Sail answers instead of Spark."""
+
+
+class _Engines(Mapping[str, Capabilities]):
+    """By name; with the setting `spark_remote: sail`, PYSPARK is what Sail can do."""
+
+    _all: Mapping[str, Capabilities] = MappingProxyType({"POLARS": POLARS, "DUCKDB": DUCKDB, "PYSPARK": PYSPARK})
+
+    def __getitem__(self, name: str) -> Capabilities:
+        if name == "PYSPARK":
+            from laktory.settings import settings
+
+            return SAIL if settings.spark_remote == "sail" else PYSPARK
+        return self._all[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+
+ENGINES: Mapping[str, Capabilities] = _Engines()
 """Every engine of this version by the value of `dataframe_backend`."""

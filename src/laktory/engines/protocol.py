@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     import narwhals as nw
+    import polars as pl
 
     from laktory.engines.capabilities import Capabilities
     from laktory.engines.identity import SeenFiles
@@ -145,6 +146,10 @@ class Session(Protocol):
     def exactly(self, frame: nw.LazyFrame[Any], types: nw.Schema, path: str) -> nw.LazyFrame[Any]:
         """The frame with the types that a Delta table at `path` has for its columns. A value that would lose
         nanoseconds by it is a `SinkError` when it is computed."""
+        ...
+
+    def fetch(self, frame: nw.LazyFrame[Any]) -> pl.DataFrame:
+        """Compute a small frame now and bring it into this process."""
         ...
 
     def collect(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:

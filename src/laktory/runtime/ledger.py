@@ -14,6 +14,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from laktory.engines.capabilities import ENGINES
 from laktory.engines.protocol import FileRead
 from laktory.models.datasinks import FileDataSink
 from laktory.storage import Target, delta_holds, delta_version, target_of
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEDGER", "committed", "custom_key", "done_line", "failed_rows", "file_sinks", "is_there", "is_whole",
-    "keep_scratch", "path_key", "read_again", "rows_read", "scratch_line",
+    "keep_scratch", "kept_read", "path_key", "read_again", "rows_read", "scratch_line",
     "settled", "sink_target", "target_keys", "targets_of", "undone_line", "write_line",
 ]  # fmt: skip
 
@@ -42,7 +43,8 @@ def file_sinks(node: PipelineNode) -> list[FileDataSink]:
 
 def sink_target(sink: FileDataSink) -> Target:
     """Where a sink leads on this machine."""
-    return target_of(sink.path, sink.format, partitioned=bool(sink.partition_by))
+    folders = ENGINES[sink.dataframe_backend.value].folders
+    return target_of(sink.path, sink.format, directory=bool(sink.partition_by) or sink.format in folders)
 
 
 def targets_of(plan: Plan, root: Path) -> dict[str, Target]:
@@ -113,7 +115,19 @@ def custom_key(node: str) -> str:
 
 def scratch_line(read: FileRead) -> dict[str, Any]:
     """An intermediate result, by its name in the folder of the run."""
-    return {"scratch": Path(read.path).name, "format": read.format, "size": Path(read.path).stat().st_size}
+    return {"scratch": Path(read.path).name, "format": read.format, "size": _size(Path(read.path))}
+
+
+def kept_read(path: str, format_: str) -> FileRead:
+    """How to read an intermediate result: a file, or a folder of them."""
+    return FileRead(path, format_, files=None if Path(path).is_dir() else (path,))
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of those in a folder; -1 where there is nothing."""
+    if path.is_dir():
+        return sum(each.stat().st_size for each in path.iterdir())
+    return path.stat().st_size if path.exists() else -1
 
 
 def rows_read(target: Target, format_: str, line: Mapping[str, Any], **facts: Any) -> FileRead:
@@ -134,8 +148,7 @@ def read_again(entry: Mapping[str, Any], node: PipelineNode, folder: RunFolder) 
     if read is None:
         return None
     if "scratch" in read:
-        path = str(folder.scratch.resolve() / read["scratch"])
-        return FileRead(path, read["format"], files=(path,))
+        return kept_read(str(folder.scratch.resolve() / read["scratch"]), read["format"])
     sink = file_sinks(node)[read["sink"]]
     target = sink_target(sink)
     line = next(line for line in entry["writes"] if line["sink"] == read["sink"])
@@ -146,7 +159,7 @@ def read_again(entry: Mapping[str, Any], node: PipelineNode, folder: RunFolder) 
 def is_whole(entry: Mapping[str, Any], node: PipelineNode, folder: RunFolder) -> bool:
     """Whether everything a node committed is there as it was. Its definition is unchanged."""
     for path, size in _kept_files(entry, folder):
-        if not path.is_file() or path.stat().st_size != size:
+        if _size(path) != size:
             return False
     sinks = file_sinks(node)
     return all(is_there(sink_target(sinks[line["sink"]]), line) for line in entry["writes"])
@@ -201,18 +214,24 @@ def failed_rows(entry: Mapping[str, Any], folder: RunFolder) -> FileRead | None:
     if "quality" not in entry:
         return None
     failed = entry["quality"]["failed"]
-    path = str(folder.quarantine.resolve() / failed["scratch"])
-    return FileRead(path, failed["format"], files=(path,))
+    return kept_read(str(folder.quarantine.resolve() / failed["scratch"]), failed["format"])
 
 
 def keep_scratch(entry: Mapping[str, Any], before: RunFolder, now: RunFolder) -> None:
     """What a node keeps in the folder of the run that `now` takes over from gets a second name in its folder."""
     for (old, _), (new, _) in zip(_kept_files(entry, before), _kept_files(entry, now), strict=True):
         new.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(old, new)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(old, new)
+        if old.is_dir():
+            shutil.copytree(old, new, copy_function=_link)
+        else:
+            _link(old, new)
+
+
+def _link(old: str | Path, new: str | Path) -> None:
+    try:
+        os.link(old, new)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(old, new)
 
 
 def _kept_files(entry: Mapping[str, Any], folder: RunFolder) -> Iterator[tuple[Path, int]]:

@@ -25,10 +25,11 @@ from laktory.runtime.writing import (
     scratch_output,
     sink_place,
     stage_scratch,
+    sync_scratch,
     write_custom,
     write_files,
 )
-from laktory.storage import append_line, delta_schema, file_name, sync
+from laktory.storage import append_line, delta_schema, file_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -274,7 +275,9 @@ def _write(
         refuse_lost_rows(result.quality, None, rows)
     elif (plan.consumers or customs or _not_read_back(files)) and not readable:
         assert context.folder is not None
-        scratch, result.read = scratch_output(frame, context.folder.scratch, node.name, _scratch_format(plan, session))
+        scratch, result.read = scratch_output(
+            frame, context.folder.scratch, node.name, _scratch_format(plan, session), session
+        )
     assert context.folder is not None and context.intents is not None and context.locks is not None
     moment = datetime.now(UTC)
     entry = {"node": node.name, "digest": plan.digest, "time": moment.timestamp()} | _quality_line(result)
@@ -387,8 +390,10 @@ def _to_scratch(
 ) -> tuple[Frame, FileRead, int]:
     """Compute a frame into an intermediate file: the frame that reads it, how to read it again, its rows."""
     assert context.folder is not None
-    output, read_again = scratch_output(frame, context.folder.scratch, node.name, _scratch_format(plan, session))
+    output, read_again = scratch_output(
+        frame, context.folder.scratch, node.name, _scratch_format(plan, session), session
+    )
     staged = stage_scratch(output, session)
     seen.check()
-    sync(output.path)
+    sync_scratch(output)
     return session.scan(read_again), read_again, staged.rows

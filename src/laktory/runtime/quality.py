@@ -14,8 +14,7 @@ from laktory.diagnostics.secrets import redact
 from laktory.errors import DataQualityCheckFailedError, RunError, SourceError, StepError
 from laktory.log import get_logger
 from laktory.models.dataquality import DataQualityCheck
-from laktory.runtime.writing import scratch_output, stage_scratch
-from laktory.storage import sync
+from laktory.runtime.writing import scratch_output, stage_scratch, sync_scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -170,7 +169,9 @@ def _compute(node: PipelineNode, rows: Rows, session: Session, folder: RunFolder
     if folder is None:
         rows.frame = session.collect(rows.frame)
         return
-    output, read = scratch_output(rows.frame, folder.scratch / "stage", node.name, session.capabilities.scratch)
+    output, read = scratch_output(
+        rows.frame, folder.scratch / "stage", node.name, session.capabilities.scratch, session
+    )
     stage_scratch(output, session)
     rows.frame = session.scan(read)
 
@@ -181,21 +182,21 @@ def _judged(node: PipelineNode, rows: Rows, session: Session, folder: RunFolder 
         _log.info("Checking expectation '%s' | %s (type: %s)", rule.name, redact(rule.text), rule.type)
     if folder is None:
         return _counted(rules, rows, session, session.collect(rows.failed), None)
-    output, read = scratch_output(rows.failed, folder.quarantine, node.name, "PARQUET")
+    output, read = scratch_output(rows.failed, folder.quarantine, node.name, "PARQUET", session)
     stage_scratch(output, session)
-    sync(output.path)
+    sync_scratch(output)
     return _counted(rules, rows, session, session.scan(read), read)
 
 
 def _of_a_rule(node: PipelineNode, rows: Rows, session: Session, error: RunError) -> RunError:
     """The failure as that of the first rule that fails by itself, unless the rows fail without any rule."""
     try:
-        session.collect(rows.values)
+        session.fetch(rows.values)
     except (SourceError, StepError):
         return error
     for rule, alone in rows.alone(node.rules):
         try:
-            session.collect(alone)
+            session.fetch(alone)
         except (SourceError, StepError) as found:
             told = StepError(f"rule {rule.name!r} cannot be computed: {found}")
             told.path = ("expectations", node.expectations.index(rule), rule.kind)
@@ -228,7 +229,7 @@ def checks_of(
 
 
 def _one_row(session: Session, frame: Frame) -> Sequence[Any]:
-    [row] = session.collect(frame).collect("polars").rows()
+    [row] = session.fetch(frame).rows()
     return row
 
 

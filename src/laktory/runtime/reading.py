@@ -122,7 +122,7 @@ def row_count(session: Session, frame: Frame) -> int:
     """Count the rows of a frame now."""
     import narwhals as nw
 
-    return int(session.collect(frame.select(nw.len())).collect("polars").item())
+    return int(session.fetch(frame.select(nw.len())).item())
 
 
 def post_read(source: BaseDataSource, frame: Frame, session: Session) -> Frame:

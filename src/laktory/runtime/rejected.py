@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laktory.checks import Failed
-from laktory.engines.protocol import FileRead
 from laktory.models.dataquality import DataQualityExpectation
+from laktory.runtime.ledger import kept_read
 from laktory.runtime.record import RunFolder, run_folders
 from laktory.runtime.sessions import standing
 from laktory.storage import file_name
@@ -67,5 +67,5 @@ def _rows(run: RunFolder, node: str, outcome: dict[str, Any]) -> nw.LazyFrame[An
         for fact in outcome["checks"]
     ]
     session = standing().get("POLARS")
-    frame = session.scan(FileRead(str(path), "PARQUET", files=(str(path),)))
+    frame = session.scan(kept_read(str(path), "PARQUET"))
     return Failed.of(session.schema(frame).names(), rules).rejected(frame)

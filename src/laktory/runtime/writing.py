@@ -22,7 +22,18 @@ from laktory.runtime.custom import call
 from laktory.runtime.ledger import rows_read, scratch_line, sink_target, target_keys, undone_line, write_line
 from laktory.runtime.reading import row_count
 from laktory.runtime.stored import schema_text
-from laktory.storage import commit, delta_schema, discard, exists, file_name, is_rename, open_staging, prepare, sync
+from laktory.storage import (
+    commit,
+    delta_schema,
+    discard,
+    exists,
+    file_name,
+    is_rename,
+    open_staging,
+    prepare,
+    remove,
+    sync,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,6 +56,7 @@ __all__ = [
     "sink_place",
     "sink_target",
     "stage_scratch",
+    "sync_scratch",
     "write_custom",
     "write_files",
 ]
@@ -159,7 +171,7 @@ def write_files(
         if scratch is not None:
             rows = staged[-1].rows
             verify(None, rows)
-            sync(scratch.path)
+            sync_scratch(scratch)
         root = Path(note["root"])
         written = [_written(number, sinks[number], write, root) for number, write in enumerate(writes)]
         entry = note["entry"] | _entry(written, rows, scratch_read)
@@ -233,13 +245,17 @@ def _staged(outputs: Sequence[Output], active: Sequence[_SinkWrite], session: Se
             raise SinkError(msg) from error
 
 
-def scratch_output(frame: Frame, folder: Path, name: str, format_: str) -> tuple[Output, FileRead]:
+def scratch_output(frame: Frame, folder: Path, name: str, format_: str, session: Session) -> tuple[Output, FileRead]:
     """An intermediate result in the run's own folder, and how to read it."""
     folder.mkdir(parents=True, exist_ok=True)
     path = str((folder / f"{file_name(name)}.{format_.lower()}").resolve())
+    directory = format_ in session.capabilities.folders
+    if directory:
+        Path(path).mkdir(exist_ok=True)
     # read back soon, perhaps several times: what is quick to write and to read counts more than its size
-    kwargs = {"compression": "lz4"} if format_ == "PARQUET" else {}
-    return Output(frame=frame, path=path, format=format_, kwargs=kwargs), FileRead(path, format_, files=(path,))
+    kwargs = {"compression": "lz4"} if format_ == "PARQUET" and not directory else {}
+    read = FileRead(path, format_, files=None if directory else (path,))
+    return Output(frame=frame, path=path, format=format_, kwargs=kwargs, directory=directory), read
 
 
 def stage_scratch(output: Output, session: Session) -> Staged:
@@ -247,9 +263,17 @@ def stage_scratch(output: Output, session: Session) -> Staged:
     try:
         [staged] = session.stage([output])
     except BaseException:
-        Path(output.path).unlink(missing_ok=True)
+        remove(output.path)
         raise
     return staged
+
+
+def sync_scratch(output: Output) -> None:
+    """Bring an intermediate result to disk, for a run that may resume this one."""
+    if output.directory:
+        for file in Path(output.path).iterdir():
+            sync(str(file))
+    sync(output.path)
 
 
 def sink_place(sink: Any) -> tuple[str | int, ...]:

@@ -33,14 +33,14 @@ class Target:
     kind: Literal["file", "directory", "delta"]
 
 
-def target_of(path: str, format: str, *, partitioned: bool = False) -> Target:  # noqa: A002
+def target_of(path: str, format: str, *, directory: bool = False) -> Target:  # noqa: A002
     """Target of a sink's path.
 
     Parameters
     ----------
     path : as declared; relative to the working directory, a trailing ``/`` means a directory
     format : upper-case format name
-    partitioned : written as hive partitions, hence a directory
+    directory : several files are written, whatever the path looks like
 
     Raises
     ------
@@ -59,7 +59,7 @@ def target_of(path: str, format: str, *, partitioned: bool = False) -> Target:  
     target: Target
     if format == "DELTA":
         target = Target(resolved, "delta")
-    elif partitioned or path.endswith("/"):
+    elif directory or path.endswith("/"):
         target = Target(resolved, "directory")
     else:
         target = Target(resolved, "file")

@@ -204,6 +204,18 @@ class DuckDBSession:
             native = stored(nw.to_native(frame))
             return nw.from_native(native.project(exactly(native, types, path)))
 
+    def fetch(self, frame: nw.LazyFrame[Any]) -> pl.DataFrame:
+        """Compute now.
+
+        Raises
+        ------
+        SourceError, StepError
+            A source, or a step on it, fails.
+        """
+        with self._lock, translated(self._reads):
+            found: pl.DataFrame = stored(nw.to_native(frame)).pl()
+        return found
+
     def collect(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """Compute now, into a temporary table.
 

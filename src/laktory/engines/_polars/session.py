@@ -132,8 +132,8 @@ class PolarsSession:
         """The frame with other types; computing a value that loses nanoseconds by it is a `SinkError`."""
         return nw.from_native(exactly(nw.to_native(frame), types.to_polars(), path))
 
-    def collect(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-        """Compute now, in memory.
+    def fetch(self, frame: nw.LazyFrame[Any]) -> pl.DataFrame:
+        """Compute now.
 
         Raises
         ------
@@ -142,7 +142,17 @@ class PolarsSession:
         """
         native: pl.LazyFrame = nw.to_native(frame)
         with translated(self._reads):
-            return nw.from_native(self._run(native.collect).lazy())
+            return self._run(native.collect)
+
+    def collect(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """Compute now, in memory.
+
+        Raises
+        ------
+        SourceError, StepError
+            A source, or a step on it, fails.
+        """
+        return nw.from_native(self.fetch(frame).lazy())
 
     def once(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """The frame with a cache around it. By itself Polars shares only what it knows to give the same rows again."""

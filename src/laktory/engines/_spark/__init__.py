@@ -1,0 +1,1 @@
+"""The Spark engine: classic, Connect, Databricks Connect, and Sail, which speaks Spark's protocol without Java."""

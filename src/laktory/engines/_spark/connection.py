@@ -1,0 +1,232 @@
+"""The Spark session of this process: the user's own, or one that is made on first need."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from laktory.engines._spark.failures import message_of
+from laktory.errors import DefinitionError, MissingDependencyError, RunError
+from laktory.log import get_logger
+from laktory.optional import require
+from laktory.settings import settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["get_spark_session", "is_connect", "is_local", "is_sail", "register_spark_session"]
+
+_log = get_logger(__name__)
+
+_JAVA = "install Java 17 (a JDK or JRE), or name the folder of one with JAVA_HOME; 'spark_remote: sail' needs no Java"
+_SHIPPED = ",".join(
+    f"{group}:{name}"
+    for group, names in {
+        "org.apache.hadoop": ("hadoop-client-api", "hadoop-client-runtime"),
+        "org.apache.parquet": ("parquet-hadoop",),
+        "org.apache.logging.log4j": ("log4j-api", "log4j-core"),
+        "org.slf4j": ("slf4j-api",),
+    }.items()
+    for name in names
+)
+"""Of what the Delta package asks for, what Spark has already."""
+
+_UNRESOLVED = re.compile(r"unresolved dependency: ([^\s:]+)")
+_PATIENCE = 10
+"""Seconds to wait for a server that does not answer; the client itself would try for many minutes."""
+
+_lock = threading.RLock()
+_registered: SparkSession | None = None
+_made: dict[str | None, SparkSession] = {}
+_sail: Any = None
+
+
+def register_spark_session(spark: SparkSession | None = None) -> SparkSession:
+    """Let pipelines on PYSPARK use this session. Laktory never stops it.
+
+    Parameters
+    ----------
+    spark : classic, Connect or Databricks Connect session; None for the default one, which is made if need be
+
+    Returns
+    -------
+    pyspark.sql.SparkSession
+        The session in use from now on.
+
+    Raises
+    ------
+    DefinitionError
+        It is no Spark session.
+    """
+    global _registered  # noqa: PLW0603
+    if spark is not None and not (hasattr(spark, "createDataFrame") and hasattr(spark, "sql")):
+        msg = f"a Spark session is expected, found {type(spark).__name__!r}"
+        raise DefinitionError(msg)
+    with _lock:
+        _registered = spark
+    return get_spark_session()
+
+
+def get_spark_session() -> SparkSession:
+    """The session that pipelines on PYSPARK use: the registered one, else the default one, made on first need.
+
+    The default one is as the settings `spark_remote` and `spark_conf` say: without, local and ready for Delta.
+
+    Raises
+    ------
+    MissingDependencyError
+        A package or Java is missing.
+    RunError
+        It cannot be started or reached.
+    """
+    with _lock:
+        if _registered is not None:
+            return _registered
+        remote = settings.spark_remote
+        if remote not in _made or _is_stopped(_made[remote]):
+            require("pyspark", "dataframe_backend: PYSPARK")
+            _made[remote] = _classic() if remote is None else _connected(remote)
+        return _made[remote]
+
+
+def is_connect(spark: SparkSession) -> bool:
+    """Whether a session speaks to Spark over Spark Connect."""
+    return ".connect." in f"{type(spark).__module__}."
+
+
+def is_local(spark: SparkSession) -> bool:
+    """Whether a classic session computes in this process's JVM."""
+    return not is_connect(spark) and str(spark.sparkContext.master).startswith("local")
+
+
+def is_sail(spark: SparkSession) -> bool:
+    """Whether Sail is at the other end, which tells its own version where Spark tells its and a commit's."""
+    return is_connect(spark) and " " not in str(spark.sql("SELECT version()").collect()[0][0])
+
+
+def _is_stopped(spark: SparkSession) -> bool:
+    if is_connect(spark):
+        return bool(spark.is_stopped)  # type: ignore[attr-defined]
+    context = spark.sparkContext
+    return context._jsc is None or context._jsc.sc().isStopped()
+
+
+def _configuration() -> dict[str, str]:
+    """What makes answers those of other engines."""
+    return {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.timestampType": "TIMESTAMP_NTZ",
+        "spark.sql.ansi.enabled": "true",
+    }
+
+
+def _classic() -> SparkSession:
+    """A local session, sensible on a small machine."""
+    from pyspark import SparkConf, SparkContext
+    from pyspark.java_gateway import launch_gateway
+    from pyspark.sql import SparkSession
+
+    _require_java()
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    cores = str(os.cpu_count() or 2)
+    spark = importlib.metadata.version("pyspark")
+    packages = [f"org.apache.spark:spark-avro_2.13:{spark}"]
+    try:
+        delta = importlib.metadata.version("delta-spark")
+        packages.append(f"io.delta:delta-spark_{'.'.join(spark.split('.')[:2])}_2.13:{delta}")
+    except importlib.metadata.PackageNotFoundError:
+        delta = None
+    options = {
+        **_configuration(),
+        "spark.master": "local[*]",
+        "spark.app.name": "laktory",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Duser.timezone=UTC",
+        "spark.jars.packages": ",".join(packages),
+        "spark.jars.excludes": _SHIPPED,
+        "spark.log.level": "ERROR",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.shuffle.partitions": cores,
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": cores,
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    }
+    if delta is not None:
+        options |= {
+            "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+            "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+            "spark.databricks.delta.snapshotPartitions": cores,
+        }
+    conf = SparkConf(loadDefaults=False).setAll(list({**options, **settings.spark_conf}.items()))
+    _log.info("Starting Spark %s; it takes a few seconds, the first time longer, to get its jars", spark)
+    said = Path(tempfile.gettempdir()) / f"laktory-spark-{os.getpid()}.log"
+    with said.open("wb") as out:
+        try:
+            gateway = launch_gateway(conf, popen_kwargs={"stdin": subprocess.PIPE, "stdout": out, "stderr": out})  # type: ignore[no-untyped-call]
+            made = SparkSession(SparkContext(conf=conf, gateway=gateway))
+        except Exception as error:
+            text = said.read_text(encoding="utf-8", errors="replace")
+            raise _not_started(error, text) from error
+        finally:
+            said.unlink(missing_ok=True)
+    return made
+
+
+def _not_started(error: Exception, said: str) -> RunError | MissingDependencyError:
+    if "UnsupportedClassVersionError" in said:
+        return MissingDependencyError(f"Spark needs a newer Java; {_JAVA}")
+    if found := _UNRESOLVED.search(said):
+        msg = f"Spark cannot get its jars ({found[1]}): no repository has them, or none answers"
+        hint = "name one with the environment variable DEFAULT_ARTIFACT_REPOSITORY, or jars of yours with 'spark_conf'"
+        return RunError(f"{msg}; {hint}: {{spark.jars.packages: '', spark.jars: a.jar,b.jar}}")
+    return RunError(f"Spark cannot be started: {message_of(error)}")
+
+
+def _require_java() -> None:
+    home = os.environ.get("JAVA_HOME")
+    java = Path(home, "bin", "java") if home else shutil.which("java")
+    if java is None or not Path(java).exists():
+        msg = f"dataframe_backend: PYSPARK needs Java{f'; there is none in {home!r}' if home else ''}; {_JAVA}"
+        raise MissingDependencyError(msg)
+
+
+def _sail_address() -> str:
+    """Where Sail listens, started within this process on first need."""
+    global _sail  # noqa: PLW0603
+    if _sail is None:
+        os.environ.setdefault("RUST_LOG", "error")
+        server = require("pysail.spark", "spark_remote: sail")
+        _sail = server.SparkConnectServer(ip="127.0.0.1", port=0)
+        _sail.start(background=True)
+    host, port = _sail.listening_address
+    return f"sc://{host}:{port}"
+
+
+def _connected(remote: str) -> SparkSession:
+    """A session over Spark Connect."""
+    from pyspark.sql import SparkSession
+
+    address = _sail_address() if remote == "sail" else remote
+    try:
+        if address.startswith("sc://"):
+            place = urlsplit(address)
+            socket.create_connection((place.hostname or "", place.port or 15002), timeout=_PATIENCE).close()
+        made: SparkSession = SparkSession.builder.remote(address).create()
+        for key, value in {**_configuration(), **settings.spark_conf}.items():
+            made.conf.set(key, value)
+    except Exception as error:
+        msg = f"there is no Spark at {remote!r}: {message_of(error)}; check 'spark_remote'"
+        raise RunError(msg) from error
+    return made
