@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -33,6 +34,8 @@ _EXPECTED = {
     "greater_than_equal": "a number of seconds, 0 or more",
     "finite_number": "a number of seconds",
     "string_type": "a text",
+    "dict_type": "a mapping, as JSON in the environment",
+    "string_pattern_mismatch": "'sail', 'sc://host:port' or 'local[2]'",
 }
 
 
@@ -84,8 +87,8 @@ class Settings(pydantic.BaseModel):
     register_nw_extensions : register the ``laktory`` namespace with Narwhals, default True
     allow_outside_includes : let ``!use`` leave the project folder, default False
     allow_sql_files : let SQL steps read files by name, default False
-    spark_remote : where Spark is: ``sc://host:port`` (Spark Connect), ``sail`` (in this process, without Java);
-        default None, a local session of its own
+    spark_remote : where Spark is: ``sc://host:port`` (Spark Connect), ``sail`` (in this process, without Java),
+        ``local[2]`` (a Connect server of its own); default None, a local session
     spark_conf : configuration of the Spark session that Laktory makes, as a mapping (JSON in the environment)
     lock_timeout : seconds to wait for another run's lock, default 0
 
@@ -107,7 +110,7 @@ class Settings(pydantic.BaseModel):
     register_nw_extensions: bool = True
     allow_outside_includes: bool = False
     allow_sql_files: bool = False
-    spark_remote: str | None = None
+    spark_remote: str | None = Field(None, pattern=r"^(sail|sc://.+|local(\[.+\])?)$")
     spark_conf: dict[str, str] = Field(default_factory=dict)
     lock_timeout: float = Field(0.0, ge=0, allow_inf_nan=False)
 
@@ -137,7 +140,8 @@ class Settings(pydantic.BaseModel):
     @classmethod
     def _from_json(cls, value: Any) -> Any:
         if isinstance(value, str):
-            value = json.loads(value)
+            with suppress(ValueError):  # what is no JSON is told as any other value that is no mapping
+                value = json.loads(value)
         return {name: _as_conf(each) for name, each in value.items()} if isinstance(value, dict) else value
 
     @pydantic.field_validator("runtime_root", "workspace_root", "build_root", mode="before")

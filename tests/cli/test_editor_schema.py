@@ -202,7 +202,7 @@ def test_what_laktory_accepts_the_schema_accepts(name: str) -> None:
         {"source": {"path": "a", "format": "CSV", "hasheader": True}},
         {"source": {"path": "a", "format": "CSV", "has_header": 3}},
         {"sinks": [{"path": "a", "format": "CSV", "mode": "MERGE"}]},
-        {"dataframe_backend": "PYSPARK"},
+        {"dataframe_backend": "PANDAS"},
         {"tags": 3},
         {"transformer": {"steps": []}},
         {"expectations": {}},

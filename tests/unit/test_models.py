@@ -188,11 +188,6 @@ BAD = [
         "Databricks pipelines",
     ),
     ({"name": "p", "orchestrator": {"type": "AIRFLOW"}}, "'orchestrator' is not supported by this version", "remove"),
-    (
-        {"name": "p", "dataframe_backend": "PYSPARK"},
-        "backend 'PYSPARK' is not supported by this version",
-        "POLARS, DUCKDB",
-    ),
     ({"name": "p", "dataframe_backend": object()}, "a object is not a dataframe backend", "valid: POLARS"),
     ({"name": "p", "dataframe_backend": "POLAR"}, "'POLAR' is not a dataframe backend", "did you mean 'POLARS'?"),
     (

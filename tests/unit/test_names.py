@@ -165,7 +165,7 @@ def test_a_sink_is_written_anew_by_full_refresh(tmp_path: Path) -> None:
     assert sink.as_source(as_stream=False).read().collect()["x"].to_list() == [2]
 
 
-@pytest.mark.parametrize("name", ["register_spark_session", "is_dlt_execute", "dlt", "get_spark_session", "Dispatcher"])
+@pytest.mark.parametrize("name", ["is_dlt_execute", "dlt", "Dispatcher"])
 def test_names_of_other_releases_say_what_is_missing(name):
     assert not hasattr(laktory, name)
     with pytest.raises(

@@ -32,6 +32,8 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         "allow_outside_includes": False,
         "allow_sql_files": False,
         "lock_timeout": 0.0,
+        "spark_remote": None,
+        "spark_conf": {},
     }
 
 
@@ -46,6 +48,8 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         ("LAKTORY_ROOT", "/old", "runtime_root", "/old"),
         ("LAKTORY_WORKSPACE_LAKTORY_ROOT", "/old", "workspace_root", "/old"),
         ("LAKTORY_BUILD_ROOT", "/build", "build_root", "/build"),
+        ("LAKTORY_SPARK_REMOTE", "sail", "spark_remote", "sail"),
+        ("LAKTORY_SPARK_CONF", '{"spark.x": 2, "spark.y": true}', "spark_conf", {"spark.x": "2", "spark.y": "true"}),
     ],
 )
 def test_environment(variable: str, text: str, field: str, expected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +79,21 @@ def test_older_names_read_and_write() -> None:
             "LOUD",
             "setting 'log_level' cannot be 'LOUD'\n  valid: 'DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'",
         ),
-        ("dataframe_backend", "PANDAS", "setting 'dataframe_backend' cannot be 'PANDAS'\n  valid: 'POLARS', 'DUCKDB'"),
+        (
+            "dataframe_backend",
+            "PANDAS",
+            "setting 'dataframe_backend' cannot be 'PANDAS'\n  valid: 'POLARS', 'DUCKDB', 'PYSPARK'",
+        ),
+        (
+            "spark_remote",
+            "spark://h:7077",
+            "setting 'spark_remote' cannot be 'spark://h:7077', expected 'sail', 'sc://host:port' or 'local[2]'",
+        ),
+        (
+            "spark_conf",
+            "{x: 2}",
+            "setting 'spark_conf' cannot be '{x: 2}', expected a mapping, as JSON in the environment",
+        ),
         ("lock_timeout", -1, "setting 'lock_timeout' cannot be -1, expected a number of seconds, 0 or more"),
         ("allow_sql_files", "maybe", "setting 'allow_sql_files' cannot be 'maybe', expected true or false"),
         ("runtime_root", 3, "setting 'runtime_root' cannot be 3, expected a text"),

@@ -19,6 +19,8 @@ __all__ = [
     "Limit",
     "NodeName",
     "Select",
+    "SparkConf",
+    "SparkRemote",
     "State",
     "Var",
     "VarFile",
@@ -47,6 +49,27 @@ def _change_directory(value: Path | None) -> Path | None:
 def _keep_debug(ctx: typer.Context, value: bool) -> bool:
     ctx.find_root().ensure_object(State).debug |= value
     return value
+
+
+def _set_remote(value: str | None) -> str | None:
+    if value is not None:
+        from laktory.settings import settings
+
+        settings.spark_remote = value
+    return value
+
+
+def _set_conf(values: list[str] | None) -> list[str] | None:
+    if values:
+        from laktory.settings import settings
+
+        pairs = [value.partition("=") for value in values]
+        for name, equals, _ in pairs:
+            if not equals or not name.strip():
+                msg = f"expected KEY=VALUE, found {name!r}"
+                raise typer.BadParameter(msg)
+        settings.spark_conf = settings.spark_conf | {name.strip(): value for name, _, value in pairs}
+    return values
 
 
 def _print_version(value: bool) -> bool:
@@ -92,6 +115,25 @@ Select = Annotated[
 Backend = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Engine instead of the pipeline's own; nodes that name one keep theirs."),
+]
+SparkRemote = Annotated[
+    str | None,
+    typer.Option(
+        "--spark-remote",
+        "--spark",
+        metavar="WHERE",
+        callback=_set_remote,
+        help="Spark for nodes on PYSPARK: sc://HOST:PORT (Spark Connect), or sail (in this process, without Java).",
+    ),
+]
+SparkConf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--spark-conf",
+        metavar="KEY=VALUE",
+        callback=_set_conf,
+        help="Configuration of the Spark session that is made. Repeatable.",
+    ),
 ]
 Var = Annotated[
     list[str] | None,

@@ -2,7 +2,7 @@
 
 from laktory.cli import console
 from laktory.cli.definition import load_pipeline, planned
-from laktory.cli.options import Backend, Debug, Directory, File, Json, Select, Var, VarFile
+from laktory.cli.options import Backend, Debug, Directory, File, Json, Select, SparkConf, SparkRemote, Var, VarFile
 
 __all__ = ["plan"]
 
@@ -14,6 +14,8 @@ def plan(
     var: Var = None,
     var_file: VarFile = None,
     json: Json = False,
+    spark_remote: SparkRemote = None,  # noqa: ARG001 - acts in its callback
+    spark_conf: SparkConf = None,  # noqa: ARG001 - acts in its callback
     directory: Directory = None,  # noqa: ARG001 - acts in its callback
     debug: Debug = False,  # noqa: ARG001 - acts in its callback
 ) -> None:

@@ -8,7 +8,19 @@ import typer
 
 from laktory.cli import console
 from laktory.cli.definition import load_pipeline, planned
-from laktory.cli.options import Backend, Debug, Directory, File, Json, Select, Var, VarFile, whole_number
+from laktory.cli.options import (
+    Backend,
+    Debug,
+    Directory,
+    File,
+    Json,
+    Select,
+    SparkConf,
+    SparkRemote,
+    Var,
+    VarFile,
+    whole_number,
+)
 from laktory.errors import DataQualityWarning, RunError
 
 if TYPE_CHECKING:
@@ -49,6 +61,8 @@ def run(
     ] = False,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    spark_remote: SparkRemote = None,  # noqa: ARG001 - acts in its callback
+    spark_conf: SparkConf = None,  # noqa: ARG001 - acts in its callback
     directory: Directory = None,  # noqa: ARG001 - acts in its callback
     debug: Debug = False,  # noqa: ARG001 - acts in its callback
 ) -> None:

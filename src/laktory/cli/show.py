@@ -2,7 +2,18 @@
 
 from laktory.cli import console
 from laktory.cli.definition import load_node
-from laktory.cli.options import Backend, Debug, Directory, FileOrNode, Limit, NodeName, Var, VarFile
+from laktory.cli.options import (
+    Backend,
+    Debug,
+    Directory,
+    FileOrNode,
+    Limit,
+    NodeName,
+    SparkConf,
+    SparkRemote,
+    Var,
+    VarFile,
+)
 
 __all__ = ["show"]
 
@@ -14,6 +25,8 @@ def show(
     backend: Backend = None,
     var: Var = None,
     var_file: VarFile = None,
+    spark_remote: SparkRemote = None,  # noqa: ARG001 - acts in its callback
+    spark_conf: SparkConf = None,  # noqa: ARG001 - acts in its callback
     directory: Directory = None,  # noqa: ARG001 - acts in its callback
     debug: Debug = False,  # noqa: ARG001 - acts in its callback
 ) -> None:

@@ -2,7 +2,7 @@
 
 from laktory.cli import console
 from laktory.cli.definition import load_pipeline, planned
-from laktory.cli.options import Backend, Debug, Directory, File, Var, VarFile
+from laktory.cli.options import Backend, Debug, Directory, File, SparkConf, SparkRemote, Var, VarFile
 
 __all__ = ["validate"]
 
@@ -12,6 +12,8 @@ def validate(
     var: Var = None,
     var_file: VarFile = None,
     backend: Backend = None,
+    spark_remote: SparkRemote = None,  # noqa: ARG001 - acts in its callback
+    spark_conf: SparkConf = None,  # noqa: ARG001 - acts in its callback
     directory: Directory = None,  # noqa: ARG001 - acts in its callback
     debug: Debug = False,  # noqa: ARG001 - acts in its callback
 ) -> None:

@@ -29,9 +29,6 @@ def _known_backend(value: Any) -> Any:
     if isinstance(value, str) and value.upper() in ENGINES:
         return value.upper()
     valid = list(ENGINES)
-    if isinstance(value, str) and value.upper() in DataFrameBackends.__members__:
-        name = value.upper()
-        raise problem_error(f"backend {name!r} is not supported by this version of Laktory", valid=valid)
     raise problem_error(f"{shown(value)} is not a dataframe backend", valid=valid, hint=closest(value, valid))
 
 

@@ -28,6 +28,7 @@ from laktory.storage import (
     discard,
     exists,
     file_name,
+    is_other,
     is_rename,
     open_staging,
     prepare,
@@ -312,6 +313,10 @@ def _begin(
             return None
         if mode == "ERROR" and there:
             msg = f"{sink.path!r} exists and the mode is ERROR; remove it, or use the mode OVERWRITE or APPEND"
+            raise SinkError(msg)
+        if mode == "APPEND" and is_other(target):
+            msg = f"cannot append to {sink.path!r}: another engine has written it, as a "
+            msg = f"{msg}{'directory' if target.kind == 'file' else 'file'}; write to another path"
             raise SinkError(msg)
         mode = "APPEND" if mode == "APPEND" and there else "OVERWRITE"
     if mode == "OVERWRITE":

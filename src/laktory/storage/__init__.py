@@ -15,7 +15,7 @@ from laktory.storage.delta import version_of as delta_version
 from laktory.storage.files import append_line, remove, sink_errors, sync, write_text
 from laktory.storage.locks import Locks, recover, require_files
 from laktory.storage.staging import Staging, discard, open_staging, prepare
-from laktory.storage.targets import Target, exists, file_name, staging_folder, target_of
+from laktory.storage.targets import Target, exists, file_name, is_other, staging_folder, target_of
 
 __all__ = [
     "Change",
@@ -31,6 +31,7 @@ __all__ = [
     "discard",
     "exists",
     "file_name",
+    "is_other",
     "is_rename",
     "open_staging",
     "pointed_record",

@@ -33,7 +33,7 @@ from laktory.storage.files import (
     sync_folders,
     write_text,
 )
-from laktory.storage.targets import INTENT, Target, staging_folder
+from laktory.storage.targets import INTENT, Target, is_ours, staging_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -363,11 +363,24 @@ def _apply(change: Change, *, again: bool) -> Committed:
 
 def _replace_file(target: str, staged: str, *, again: bool) -> None:
     try:
-        os.replace(staged, target)  # noqa: PTH105
+        if os.path.isdir(target) and is_ours(target):  # noqa: PTH112
+            _trade(target, staged)
+        elif os.path.isdir(staged):  # noqa: PTH112 - they had traded places
+            remove(staged)
+        else:
+            os.replace(staged, target)  # noqa: PTH105
     except FileNotFoundError:
         if not again or not os.path.lexists(target):
             raise
     sync(os.path.dirname(target))  # noqa: PTH120
+
+
+def _trade(folder: str, staged: str) -> None:
+    """Put a file in the place of a directory that an engine has written which writes directories."""
+    if not exchange(staged, folder):
+        msg = f"{folder!r} is a directory, which this file system cannot replace by a file; remove it"
+        raise SinkError(msg)
+    remove(staged)
 
 
 def _replace_folder(change: Change) -> None:

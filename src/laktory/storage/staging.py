@@ -156,5 +156,7 @@ def _whole(part: str) -> str:
 
 def _keep_mode(target: str, staged: str) -> None:
     with suppress(FileNotFoundError):
+        if os.path.isdir(target) != os.path.isdir(staged):  # noqa: PTH112 - of another kind
+            return
         mode = stat.S_IMODE(os.stat(target).st_mode)  # noqa: PTH116
         os.chmod(staged, mode)  # noqa: PTH101

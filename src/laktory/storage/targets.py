@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,8 +14,10 @@ from laktory.errors import SinkError, UnsupportedError
 from laktory.paths import url_scheme
 from laktory.storage.files import sink_errors
 
-__all__ = ["INTENT", "LOCK", "Target", "exists", "file_name", "staging_folder", "target_of"]
+__all__ = ["INTENT", "LOCK", "Target", "exists", "file_name", "is_other", "is_ours", "staging_folder", "target_of"]
 
+_OURS = re.compile(r"\d{8}T\d{12}-[0-9a-f]{6}-[0-9a-f]{8}-\d{5}(?:\.\w+)+")
+"""Names of files in a directory: run, staging, number."""
 LOCK = "lock"
 INTENT = "intent"
 
@@ -75,15 +78,16 @@ def _check(target: Target, declared: str) -> None:
         msg = f"cannot write {declared!r}: Not a directory ({str(above)!r} is a file); choose another path"
         raise SinkError(msg)
     if target.kind == "file":
-        if path.is_dir():
+        if path.is_dir() and not is_ours(target.path):
             msg = f"{declared!r} is a directory, not a file; end the path with '/' to write a directory of files"
             raise SinkError(msg)
-        if path.exists() and not path.is_file():
+        if path.exists() and not path.is_file() and not path.is_dir():
             msg = f"{declared!r} is neither a file nor a directory (a device, pipe or socket); it cannot be replaced"
             raise SinkError(msg)
         return
     noun = "Delta table" if target.kind == "delta" else "directory"
-    if path.exists() and not path.is_dir():
+    by_name = target.kind == "delta" or declared.endswith("/")
+    if path.exists() and not path.is_dir() and (by_name or not path.is_file()):
         msg = f"{declared!r} is a file, not a {noun}; choose another path or remove the file"
         raise SinkError(msg)
     if os.path.ismount(target.path):
@@ -105,11 +109,26 @@ def _check(target: Target, declared: str) -> None:
         raise SinkError(msg)
 
 
+def is_ours(folder: str) -> bool:
+    """Whether a directory holds files that Laktory has written there, and nothing else.
+
+    An engine that writes directories has written it to a path that another engine writes a file to.
+    """
+    names = [entry.name for entry in os.scandir(folder)]
+    return bool(names) and all(map(_OURS.fullmatch, names))
+
+
+def is_other(target: Target) -> bool:
+    """Whether a file lies where a directory is written, or the reverse: another engine has written it."""
+    path = Path(target.path)
+    return path.is_dir() if target.kind == "file" else path.is_file()
+
+
 def exists(target: Target) -> bool:
     """Whether something has been written there: a file, a directory with content, a table with a version."""
     path = Path(target.path)
-    if target.kind == "file":
-        return path.is_file()
+    if target.kind == "file" or path.is_file():
+        return path.exists()
     if target.kind == "delta":
         path /= "_delta_log"
         return path.is_dir() and any(entry.suffix in {".json", ".parquet"} for entry in path.iterdir())

@@ -117,8 +117,8 @@ def is_sail(spark: SparkSession) -> bool:
 def _is_stopped(spark: SparkSession) -> bool:
     if is_connect(spark):
         return bool(spark.is_stopped)  # type: ignore[attr-defined]
-    context = spark.sparkContext
-    return context._jsc is None or context._jsc.sc().isStopped()
+    java = spark.sparkContext._jsc  # noqa: SLF001 - there is no public name for it
+    return java is None or bool(java.sc().isStopped())
 
 
 def _configuration() -> dict[str, str]:

@@ -1,5 +1,7 @@
 """SQL over named frames."""
 
+# ruff: noqa: S608 - the statement is the user's, names are quoted by `_quoted`
+
 from __future__ import annotations
 
 import re
