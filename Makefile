@@ -30,8 +30,10 @@ demo: $(READY) ## real stock prices from JSONL through bronze, silver and gold t
 	@cd $(STOCKS) && "$(BIN)/laktory" quarantine quality.yaml slv_stock_prices_checked --limit 5
 	@echo "Written:" && ls $(STOCKS)/data/*.parquet | sed 's/^/  /'
 
-test: check ## the checks, then the whole test suite
+test: check ## the checks, then the whole test suite; the engine's part of it also on Spark itself, which needs Java 17
 	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak"
+	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak" --spark classic tests/engines -k PYSPARK
+	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak" --spark connect tests/engines -k PYSPARK
 
 soak: $(READY) ## faults in their long form, with numbers: signals, contention, kill -9 at every call; takes two hours or so
 	@"$(BIN)/python" -m pytest -m soak -s

@@ -1,6 +1,6 @@
 """A pipeline that ran on one engine runs on another one, in the same place."""
 
-import os
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -34,8 +34,10 @@ def test_what_another_engine_wrote_is_replaced(pair, sinks):
         found = pipeline(backend, node("b", "out.parquet"))
         found.execute()
         assert len(rows_of(found.nodes_dict["b"].output_df, "id")) == 5
-    assert sorted(name for name in os.listdir() if not name.startswith(".")) == sorted(["in.parquet", *sinks])
-    assert not [name for name in os.listdir() if name.startswith(".laktory-")]
+    assert sorted(path.name for path in Path().iterdir() if not path.name.startswith(".")) == sorted(
+        ["in.parquet", *sinks]
+    )
+    assert not list(Path().glob(".laktory-*"))
 
 
 def test_a_delta_table_is_appended_to_by_any_engine(pair):
@@ -60,8 +62,8 @@ def test_appending_to_what_is_of_another_kind_is_refused(pair):
 
 def test_a_directory_of_other_files_is_not_replaced_by_a_file(backend):
     numbers()
-    os.mkdir("out.parquet")
+    Path("out.parquet").mkdir()
     numbers("out.parquet/mine.parquet")
     with pytest.raises(RunError):
         pipeline("POLARS", node("a", "in.parquet", "out.parquet")).execute()
-    assert os.listdir("out.parquet") == ["mine.parquet"]
+    assert [path.name for path in Path("out.parquet").iterdir()] == ["mine.parquet"]

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -22,6 +23,8 @@ from laktory.optional import require
 from laktory.settings import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pyspark.sql import SparkSession
 
 __all__ = ["get_spark_session", "is_connect", "is_local", "is_sail", "register_spark_session"]
@@ -95,7 +98,7 @@ def get_spark_session() -> SparkSession:
         remote = settings.spark_remote
         if remote not in _made or _is_stopped(_made[remote]):
             require("pyspark", "dataframe_backend: PYSPARK")
-            _made[remote] = _classic() if remote is None else _connected(remote)
+            _made[remote] = _local("local[*]") if remote is None else _connected(remote)
         return _made[remote]
 
 
@@ -130,8 +133,8 @@ def _configuration() -> dict[str, str]:
     }
 
 
-def _classic() -> SparkSession:
-    """A local session, sensible on a small machine."""
+def _local(master: str, more: Mapping[str, str] | None = None) -> SparkSession:
+    """A classic session in a JVM of its own."""
     from pyspark import SparkConf, SparkContext
     from pyspark.java_gateway import launch_gateway
     from pyspark.sql import SparkSession
@@ -139,22 +142,33 @@ def _classic() -> SparkSession:
     _require_java()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    version = importlib.metadata.version("pyspark")
+    options = {"spark.master": master, **_local_options(version), **(more or {}), **settings.spark_conf}
+    conf = SparkConf(loadDefaults=False).setAll(list(options.items()))
+    _log.info("Starting Spark %s; it takes a few seconds, the first time longer, to get its jars", version)
+    said = Path(tempfile.gettempdir()) / f"laktory-spark-{os.getpid()}.log"
+    with said.open("wb") as out:
+        pipes = {"stdin": subprocess.PIPE, "stdout": out, "stderr": out}
+        try:
+            gateway = launch_gateway(conf, popen_kwargs=pipes)  # type: ignore[no-untyped-call]
+            made = SparkSession(SparkContext(conf=conf, gateway=gateway))
+        except Exception as error:
+            text = said.read_text(encoding="utf-8", errors="replace")
+            raise _not_started(error, text) from error
+        finally:
+            said.unlink(missing_ok=True)
+    return made
+
+
+def _local_options(version: str) -> dict[str, str]:
+    """Ready for Avro and Delta, sensible on a small machine."""
     cores = str(os.cpu_count() or 2)
-    spark = importlib.metadata.version("pyspark")
-    packages = [f"org.apache.spark:spark-avro_2.13:{spark}"]
-    try:
-        delta = importlib.metadata.version("delta-spark")
-        packages.append(f"io.delta:delta-spark_{'.'.join(spark.split('.')[:2])}_2.13:{delta}")
-    except importlib.metadata.PackageNotFoundError:
-        delta = None
     options = {
         **_configuration(),
-        "spark.master": "local[*]",
         "spark.app.name": "laktory",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Duser.timezone=UTC",
-        "spark.jars.packages": ",".join(packages),
         "spark.jars.excludes": _SHIPPED,
         "spark.log.level": "ERROR",
         "spark.ui.enabled": "false",
@@ -163,25 +177,30 @@ def _classic() -> SparkSession:
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": cores,
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     }
-    if delta is not None:
+    packages = [f"org.apache.spark:spark-avro_2.13:{version}"]
+    with suppress(importlib.metadata.PackageNotFoundError):
+        delta = importlib.metadata.version("delta-spark")
+        packages.append(f"io.delta:delta-spark_{'.'.join(version.split('.')[:2])}_2.13:{delta}")
         options |= {
             "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
             "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
             "spark.databricks.delta.snapshotPartitions": cores,
         }
-    conf = SparkConf(loadDefaults=False).setAll(list({**options, **settings.spark_conf}.items()))
-    _log.info("Starting Spark %s; it takes a few seconds, the first time longer, to get its jars", spark)
-    said = Path(tempfile.gettempdir()) / f"laktory-spark-{os.getpid()}.log"
-    with said.open("wb") as out:
-        try:
-            gateway = launch_gateway(conf, popen_kwargs={"stdin": subprocess.PIPE, "stdout": out, "stderr": out})  # type: ignore[no-untyped-call]
-            made = SparkSession(SparkContext(conf=conf, gateway=gateway))
-        except Exception as error:
-            text = said.read_text(encoding="utf-8", errors="replace")
-            raise _not_started(error, text) from error
-        finally:
-            said.unlink(missing_ok=True)
-    return made
+    return options | {"spark.jars.packages": ",".join(packages)}
+
+
+def _connect_server(master: str) -> str:
+    """Where a Connect server of this process listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    plugin = {
+        "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
+        "spark.connect.grpc.binding.address": "127.0.0.1",
+        "spark.connect.grpc.binding.port": str(port),
+    }
+    _local(master, plugin)
+    return f"sc://127.0.0.1:{port}"
 
 
 def _not_started(error: Exception, said: str) -> RunError | MissingDependencyError:
@@ -218,11 +237,14 @@ def _connected(remote: str) -> SparkSession:
     """A session over Spark Connect."""
     from pyspark.sql import SparkSession
 
-    address = _sail_address() if remote == "sail" else remote
+    address = remote
+    if remote == "sail":
+        address = _sail_address()
+    elif remote.startswith("local"):
+        address = _connect_server(remote)
     try:
-        if address.startswith("sc://"):
-            place = urlsplit(address)
-            socket.create_connection((place.hostname or "", place.port or 15002), timeout=_PATIENCE).close()
+        place = urlsplit(address)
+        socket.create_connection((place.hostname or "", place.port or 15002), timeout=_PATIENCE).close()
         made: SparkSession = SparkSession.builder.remote(address).create()
         for key, value in {**_configuration(), **settings.spark_conf}.items():
             made.conf.set(key, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laktory.engines._spark.types import is_plain, spark_schema
@@ -136,7 +137,7 @@ def _loaded(reader: DataFrameReader, read: FileRead, files: Sequence[str]) -> Da
         except (TypeError, ValueError) as error:
             msg = f"reader method {name!r}: {reason(error)}"
             raise SourceError(msg) from error
-    return reader.load(list(files) if len(files) > 1 else files[0])
+    return reader.load(list(map(_literal, files)))
 
 
 def _parquet(read: FileRead, files: Sequence[str], spark: SparkSession, *, sail: bool) -> DataFrame | None:
@@ -155,5 +156,9 @@ def _parquet(read: FileRead, files: Sequence[str], spark: SparkSession, *, sail:
 
 
 def _literal(file: str) -> str:
-    """A path Spark takes as it is, not as a pattern."""
+    """A path Spark takes as it is, not as a pattern; absolute, for its process may work in another folder."""
+    local = local_path(file)
+    if local is None:
+        return file
+    file = str(Path(local).absolute())
     return "".join(f"\\{sign}" if sign in "*?[]{}\\" else sign for sign in file)
