@@ -50,11 +50,12 @@ format: $(READY) ## format and mend what ruff can
 	@"$(BIN)/ruff" format .
 	@"$(BIN)/ruff" check --fix .
 
-bench: $(READY) ## ratios against the same work by hand, per node, of branches, of rules, of imports; EVENTS=20000000 for more
+bench: $(READY) ## ratios against the same work by hand, per node, of branches, of rules, of TPC-H, of imports; EVENTS=20000000 for more
 	@"$(BIN)/python" benchmarks/seed.py $(if $(EVENTS),--events $(EVENTS))
 	@"$(BIN)/python" benchmarks/chain.py
 	@"$(BIN)/python" benchmarks/branches.py
 	@"$(BIN)/python" benchmarks/quality.py
+	@"$(BIN)/python" benchmarks/tpch.py
 	@"$(BIN)/python" benchmarks/imports.py
 
 fuzz: $(READY) ## random inputs for MINUTES=10, all targets or those with ONLY=word in their name; prints what failed
