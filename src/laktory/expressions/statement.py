@@ -38,26 +38,32 @@ _DOUBTFUL = {
 MAX_SQL_DEPTH = 500
 """Engines take time that grows with the square of the depth, or more, and stop at 1,000."""
 
-TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "repeat", "repeat_row", "unnest"})
+TABLE_FUNCTIONS = frozenset(
+    {
+        "explode", "explode_outer", "generate_series", "inline", "inline_outer", "json_each", "json_tree",
+        "posexplode", "posexplode_outer", "range", "repeat", "repeat_row", "stack", "unnest",
+    }
+)  # fmt: skip
 """Functions allowed where a table stands: they make rows of values."""
 
 _FILE_PREFIXES = ("parquet_", "read_", "scan_", "sniff_")
-_FILE_FUNCTIONS = frozenset({"glob", "delta_scan", "iceberg_scan", "parquet_scan", "sqlite_scan"})
+_FILE_FUNCTIONS = frozenset({"cloud_files", "glob", "delta_scan", "iceberg_scan", "parquet_scan", "sqlite_scan"})
 _STATE_PREFIXES = ("duckdb_", "pg_get_", "pragma_", "write_")
 _STATE_FUNCTIONS = frozenset(
     {
         "arrow_scan", "checkpoint", "current_query", "current_setting", "currval", "force_checkpoint", "getenv",
-        "getvariable", "json_execute_serialized_sql", "json_serialize_plan", "nextval", "pandas_scan", "pg_sleep",
-        "python_map_function", "query", "query_table", "seq_scan", "set_config", "setseed", "setval", "sleep_ms",
-        "sql_auto_complete", "txid_current", "which_secret",
+        "getvariable", "http_request", "java_method", "json_execute_serialized_sql", "json_serialize_plan",
+        "list_secrets", "nextval", "pandas_scan", "pg_sleep", "python_map_function", "query", "query_table",
+        "reflect", "remote_query", "secret", "seq_scan", "set_config", "setseed", "setval", "sleep_ms",
+        "sql_auto_complete", "try_reflect", "try_secret", "txid_current", "which_secret",
     }
 )  # fmt: skip
 
 _STATEMENTS = (
-    "Alter", "Analyze", "Attach", "Cache", "Command", "Comment", "Commit", "Copy", "Create", "Declare", "Delete",
-    "Describe", "Detach", "Drop", "Execute", "Export", "Grant", "Insert", "Install", "Into", "Kill", "LoadData",
-    "Merge", "Pragma", "Refresh", "Revoke", "Rollback", "Set", "Show", "Summarize", "Transaction", "TruncateTable",
-    "Uncache", "Update", "Use",
+    "Alter", "Analyze", "Attach", "Cache", "Command", "Comment", "Commit", "Copy", "Create", "Declare",
+    "Delete", "Describe", "Detach", "Drop", "Execute", "Export", "Grant", "Insert", "Install", "Into", "Kill",
+    "LoadData", "Merge", "Pragma", "QueryTransform", "Refresh", "Revoke", "Rollback", "Set", "Show",
+    "Summarize", "Transaction", "TruncateTable", "Uncache", "Update", "Use",
 )  # fmt: skip
 
 _QUERY_WORDS = frozenset(

@@ -276,7 +276,8 @@ def _is_row_wise(step: Any, engine: Capabilities) -> bool:
         return False
     from laktory.expressions.projection import is_row_wise
 
-    return is_row_wise(step.expr, engine.dialect, casts=not engine.lazy_casts)
+    text = step.statement(engine.dialect)
+    return isinstance(text, str) and is_row_wise(text, engine.dialect, casts=not engine.lazy_casts)
 
 
 def _digests(nodes: Mapping[str, PipelineNode], order: Iterable[str]) -> dict[str, str]:
@@ -290,6 +291,8 @@ def _digests(nodes: Mapping[str, PipelineNode], order: Iterable[str]) -> dict[st
             "api": node.dataframe_api,
             "reads": [digests[other] for other in _read_names(node)],
         }
+        if node.parent_pipeline is not None and node.parent_pipeline.dialect is not None:
+            plain["dialect"] = node.parent_pipeline.dialect
         # a frame held by Python counts as the same: taken for another one, it would be appended twice by a resumed run
         text = json.dumps(plain, sort_keys=True, default=lambda value: f"<{type(value).__name__}>")
         digests[name] = hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -23,7 +23,7 @@ from laktory.planning.order import order_problems
 from laktory.planning.rules import rule_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from laktory.diagnostics import Path
     from laktory.engines.capabilities import Capabilities
@@ -283,7 +283,6 @@ def _step_problems(
 ) -> Iterator[Problem]:
     if node.transformer is None:
         return
-    from laktory.expressions.statement import statement_problems
     from laktory.planning.methods import method_problems
     from laktory.settings import settings
 
@@ -295,8 +294,9 @@ def _step_problems(
     for index, step in enumerate(steps):
         path: Path = ("transformer", "nodes", index)
         if hasattr(step, "expr"):
-            for problem in statement_problems(step.expr, engine.dialect, known, files=files, misreads=engine.misreads):
-                yield replace(problem, path=(*path, "expr", *problem.path))
+            options: Any = {"files": files, "misreads": engine.misreads}
+            for problem in _statement_problems(step, engine.dialect, known, options):
+                yield replace(problem, path=(*path, *problem.path))
         elif index == 0 and not node.sources:
             message = f"node {node.name!r} has no source, so its first step must be SQL"
             yield Problem(message, path, hint="add a source, or start with an 'expr'")
@@ -307,6 +307,28 @@ def _step_problems(
         for position, source in enumerate(getattr(step, "data_sources", ())):
             for problem in source_problems(source, engine, ()):
                 yield replace(problem, path=path, message=f"source {position} in the arguments: {problem.message}")
+
+
+def _statement_problems(
+    step: Any, dialect: str, known: Collection[str], options: Mapping[str, Any]
+) -> Iterator[Problem]:
+    from laktory.expressions.statement import statement_problems
+    from laktory.expressions.translation import dialect_problem
+
+    if step.dialect and (problem := dialect_problem(step.dialect)) is not None:
+        yield replace(problem, path=("dialect",))
+        return
+    text = step.statement(dialect)
+    if isinstance(text, Problem):
+        yield replace(text, path=("expr",))
+        return
+    for problem in statement_problems(text, dialect, known, **options):
+        yield replace(problem if text == step.expr else _of_translation(problem, text), path=("expr", *problem.path))
+
+
+def _of_translation(problem: Problem, text: str) -> Problem:
+    """A place in a translated statement is none in the user's file."""
+    return replace(problem, line=None, column=None, hint=f"translated, the statement is: {' '.join(text.split())}")
 
 
 def _name_problems(pipeline: Pipeline) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ from laktory.engines.capabilities import ENGINES
 from laktory.errors import ExpressionError
 from laktory.graph import ancestors, find_cycle, sort
 from laktory.models.base import is_variable
+from laktory.models.dataframe import DataFrameExpr
 from laktory.models.datasources import DataFrameDataSource, FileDataSource, PipelineNodeDataSource
 
 if TYPE_CHECKING:
@@ -66,8 +67,9 @@ def _transformed(transformer: DataFrameTransformer, known: Mapping[str, Columns]
     for step in transformer.nodes:
         if is_variable(step):
             return None
-        if hasattr(step, "expr"):
-            found = projected(step.expr, dialect, {**known, "df": found})
+        if isinstance(step, DataFrameExpr):
+            text = step.statement(dialect)
+            found = projected(text, dialect, {**known, "df": found}) if isinstance(text, str) else None
         elif step.func_name not in _KEEPING or step.dataframe_api == "NATIVE":
             found = None
     return found

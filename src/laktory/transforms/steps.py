@@ -11,6 +11,7 @@ from laktory.log import get_logger
 from laktory.models.dataframe.dataframeexpr import DataFrameExpr
 from laktory.models.dataframe.dataframemethod import DataFrameMethod
 from laktory.narwhals_ext.register import register
+from laktory.transforms.errors import StatementError
 from laktory.transforms.methods import call_method, call_text
 from laktory.transforms.sql import located, run_statement
 
@@ -67,10 +68,12 @@ def apply(
     for position, step in enumerate(steps):
         log.info("Executing DataFrame transformer node %d (%s).", position, type(step).__name__)
         available = known if flowing is None else {"df": flowing, **known}
+        text = ""
         try:
             if isinstance(step, DataFrameExpr):
-                log.info("DataFrame as \n%s", textwrap.dedent(step.expr).strip())
-                flowing = run_statement(step.expr, session, available)
+                text = _statement(step, session)
+                log.info("DataFrame as \n%s", textwrap.dedent(text).strip())
+                flowing = run_statement(text, session, available)
             else:
                 log.info("Applying df.%s", call_text(step))
                 flowing, available = _once_for_one(step, flowing, session, available)
@@ -80,7 +83,7 @@ def apply(
         except LaktoryError as error:
             failed = error if isinstance(error, RunError) else StepError(str(error))
             if isinstance(step, DataFrameExpr) and isinstance(failed, StepError):
-                failed = located(step.expr, failed)
+                failed = located(text, failed) if text == step.expr else failed
             failed.path = ("nodes", position, "expr" if isinstance(step, DataFrameExpr) else "func_name")
             if isinstance(failed, StepError):
                 failed.step = position
@@ -93,6 +96,15 @@ def apply(
         msg = "there is no frame: the node has neither a source nor a SQL step"
         raise StepError(msg)
     return flowing
+
+
+def _statement(step: DataFrameExpr, session: Session) -> str:
+    """The step's text in the engine's words."""
+    text = step.statement(session.capabilities.dialect)
+    if isinstance(text, str):
+        return text
+    msg = f"{text.message}; {text.hint}" if text.hint else text.message
+    raise StatementError(msg, line=text.line, column=text.column)
 
 
 def _once_for_all(

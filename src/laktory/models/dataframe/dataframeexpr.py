@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from laktory.models.base import is_variable
 from laktory.models.datasources.pipelinenode import PipelineNodeDataSource
@@ -14,10 +14,14 @@ from laktory.models.problems import problem_error
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from laktory.diagnostics import Path
+    from laktory.diagnostics import Path, Problem
     from laktory.models.datasources.base import BaseDataSource
 
 __all__ = ["DataFrameExpr", "node_sources"]
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) and not is_variable(value) else value
 
 
 class DataFrameExpr(PipelineChild):
@@ -32,12 +36,33 @@ class DataFrameExpr(PipelineChild):
     )
     type: Annotated[Literal["SQL"], Upper] = Field(default="SQL", description="Language of the expression.")
 
+    dialect: Annotated[str | None, BeforeValidator(_lower)] = Field(
+        default=None,
+        description="SQL dialect of the text, e.g. `spark`; it is translated for the engine. "
+        "Default: that of the pipeline, else the engine's own words.",
+    )
+
     @field_validator("expr")
     @classmethod
     def _not_empty(cls, value: str) -> str:
         if not value.strip() and not is_variable(value):
             raise problem_error("the SQL text is empty", hint="write one query, e.g. SELECT * FROM {df}")
         return value
+
+    def statement(self, dialect: str) -> str | Problem:
+        """The text in the words of an engine, placeholders included, or why it cannot be translated.
+
+        Parameters
+        ----------
+        dialect : that of the engine
+        """
+        pipeline = self.parent_pipeline
+        own = self.dialect or (pipeline.dialect if pipeline is not None else None)
+        if own is None or own == dialect:
+            return self.expr
+        from laktory.expressions.translation import dialect_problem, translated
+
+        return dialect_problem(own) or translated(self.expr, own, dialect)
 
     @property
     def upstream_node_names(self) -> list[str]:

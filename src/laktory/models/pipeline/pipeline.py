@@ -57,6 +57,11 @@ class Pipeline(PipelineChild):
     imports: list[str] = Field(
         default=[], description="Modules imported before the first node; custom functions may come only from these."
     )
+    dialect: str | None = Field(
+        default=None,
+        description="SQL dialect of its steps, e.g. `spark`; they are translated for each engine. "
+        "Default: the engine's own words.",
+    )
     root_path_: Place | None = Field(
         default=None,
         alias="root_path",
