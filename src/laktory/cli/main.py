@@ -20,6 +20,7 @@ COMMANDS = {
     "validate": "Tell everything that is wrong with a definition, without running it.",
     "plan": "Show what a run would do, in order, and why.",
     "show": "Print rows of a node; nothing is written.",
+    "verify": "Compare the rows of every node on several engines; nothing is written.",
     "quarantine": "Show the rows of a node that failed its rules, and why.",
     "schema": "Print a JSON Schema for editors.",
     "quickstart": "Make a small working project to start from.",
