@@ -194,6 +194,7 @@ PYSPARK = Capabilities(
     url_schemes=frozenset({"s3", "s3a", "gs", "abfs", "abfss", "dbfs", "hdfs", "wasbs"}),
     folders=frozenset({"CSV", "JSON", "JSONL", "NDJSON", "ORC", "PARQUET", "XML"}),
     lacks=frozenset({"gather_every", "tail"}),
+    streams=True,
     writer_methods=True,
     native_frame="pyspark.sql:DataFrame",
 )
@@ -205,6 +206,7 @@ SAIL = replace(
         {name: support for name, support in PYSPARK.formats.items() if name not in {"BINARYFILE", "XML"}}
         | {"ORC": FormatSupport(via="arrow", needs="pyarrow")}
     ),
+    streams=False,
     variant="Sail",
 )
 """What is left of PYSPARK where Sail answers instead of Spark."""

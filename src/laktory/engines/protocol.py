@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from laktory.engines.capabilities import Capabilities
     from laktory.engines.identity import SeenFiles
 
-__all__ = ["FileRead", "Output", "Session", "Staged"]
+__all__ = ["Batch", "FileRead", "Output", "Session", "Staged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,21 @@ class Staged:
 
     files: tuple[str, ...]
     rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is new in a stream.
+
+    Attributes
+    ----------
+    number : counts from 0; a batch that was not finished comes again with its number, and is the same
+    files : new files, to be read as any others; None if `frame` holds the rows
+    """
+
+    number: int
+    files: tuple[str, ...] | None = None
+    frame: nw.LazyFrame[Any] | None = None
 
 
 class Session(Protocol):
@@ -166,6 +181,11 @@ class Session(Protocol):
 
         Shared upstream work of the frames is evaluated once. A failure leaves only files at the staged places.
         """
+        ...
+
+    def stream(self, read: FileRead, checkpoint: str, each: Callable[[Batch], None]) -> None:
+        """Hand over all that is new in files or a Delta table since the last call with this checkpoint, a folder; only
+        of engines with `capabilities.streams`. What `each` raises ends the stream, and the batch comes again."""
         ...
 
     def interrupt(self) -> None:

@@ -182,6 +182,8 @@ class _Builder:
         steps = len(node.transformer.nodes) if node.transformer else 0
         depth = steps + sum(self.depth.get(other, 0) for other in self.reads[name])
         self.depth[name] = 0
+        if node.has_streaming_source and self.write_sinks:
+            return "streamed", "reads what is new since the last run, batch after batch"
         if node.has_sinks and self.write_sinks:
             return "written", "has sinks: computed once, consumers read what was written"
         if self._reads_a_target(node) and self.write_sinks:
@@ -243,7 +245,7 @@ class _Builder:
         else:
             name = getattr(source, "node_name", "")
             how = self.hows.get(name)
-            there = how in {"written", "materialised"} or (how == "fused" and self.again[name])
+            there = how in {"written", "streamed", "materialised"} or (how == "fused" and self.again[name])
         engine, steps = ENGINES[node.dataframe_backend.value], node.transformer.nodes if node.transformer else ()
         texts = [text for text in (source.filter, *(source.selects or ())) if text and text.strip() != "*"]
         return (

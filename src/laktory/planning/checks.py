@@ -21,6 +21,7 @@ from laktory.paths import before_pattern, local_path, url_scheme
 from laktory.planning.columns import stage_columns
 from laktory.planning.order import order_problems
 from laktory.planning.rules import rule_problems
+from laktory.planning.streams import stream_problems
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -105,6 +106,7 @@ def node_problems(
     if not node.sources and node.transformer is None:
         yield Problem(f"node {node.name!r} reads nothing: it has neither a source nor a transformer", ("name",))
     yield from _step_problems(node, engine, named, complete=complete)
+    yield from stream_problems(node, engine)
 
 
 def source_problems(source: Any, engine: Capabilities, imports: Collection[str]) -> Iterator[Problem]:

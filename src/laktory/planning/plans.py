@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["How", "NodePlan", "Plan", "ReadPlan", "WritePlan"]
 
-How = Literal["written", "fused", "materialised", "rescanned", "lazy"]
+How = Literal["written", "streamed", "fused", "materialised", "rescanned", "lazy"]
 """What happens to a node's frame.
 
-``written``: computed once into its sinks. ``fused``: computed as part of its only consumer.
+``written``: computed once into its sinks. ``streamed``: the same for each batch of what is new.
+``fused``: computed as part of its only consumer.
 ``materialised``: computed once into an intermediate file. ``rescanned``: only names a file, each consumer
 scans it. ``lazy``: computed when its `output_df` is.
 """

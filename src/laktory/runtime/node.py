@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -136,6 +136,8 @@ def execute(node: PipelineNode, plan: NodePlan, context: NodeContext) -> NodeRes
     """
     _log.info("Executing pipeline node %s", node.name)
     session = context.sessions.get(plan.engine)
+    if plan.how == "streamed":
+        return _follow(node, plan, session, context)
     seen = SeenFiles()
     result = None
     try:
@@ -156,6 +158,34 @@ def execute(node: PipelineNode, plan: NodePlan, context: NodeContext) -> NodeRes
         if result is not None and result.quality is not None:
             error.facts = result.quality.facts()
         raise
+    return result
+
+
+def _follow(node: PipelineNode, plan: NodePlan, session: Session, context: NodeContext) -> NodeResult:
+    """Run a node once for each batch of its stream."""
+    from laktory.runtime.streaming import Followed, batches_of, follow
+
+    assert context.intents is not None
+    checkpoint, total, root = batches_of(node), Followed(), context.intents.parent
+    checkpoint.open(refresh=context.replace_all)
+
+    def body(number: int, rows: Frame, schema: Any, seen: SeenFiles) -> None:
+        context.gate.check()
+        _log.info("Batch %d of node %s", number, node.name)
+        frame = _stage_frame(node, session, context, seen, rows)
+        part = NodeResult(frame=frame, engine=plan.engine, stage=frame, sessions=context.sessions, seen=seen)
+        if node.rules:
+            frame = _judge(node, plan, session, context, part)
+        note = {"ledger": str(checkpoint.ledger), "entry": checkpoint.entry(number, schema)}
+        _write(node, plan, frame, session, replace(context, replace_all=checkpoint.replaces()), part, note)
+        total.add(part.rows, part.quality, part.written)
+
+    follow(node, session, root, checkpoint, body)
+    result = NodeResult(frame=None, engine=plan.engine, rows=total.rows, sessions=context.sessions)
+    result.quality, result.written = total.quality, total.written
+    sink = node.primary_sink
+    if isinstance(sink, FileDataSink) and sink.exists():
+        result.shown = stored_read(sink, session, root)
     return result
 
 
@@ -200,7 +230,11 @@ def rows_in(node: PipelineNode, plan: NodePlan, context: NodeContext) -> int | N
     return count
 
 
-def _stage_frame(node: PipelineNode, session: Session, context: NodeContext, seen: SeenFiles) -> Frame:
+def _stage_frame(
+    node: PipelineNode, session: Session, context: NodeContext, seen: SeenFiles, batch: Frame | None = None
+) -> Frame:
+    """What a node has before its rules; `batch` are the rows of its stream."""
+
     def upstream(name: str, for_session: Session) -> Frame:
         return _upstream(node, name, for_session, context, seen)
 
@@ -210,7 +244,7 @@ def _stage_frame(node: PipelineNode, session: Session, context: NodeContext, see
     first: Frame | None = None
     for position, source in enumerate(node.sources):
         with within("sources", position):
-            frame = read(source, session, upstream, seen)
+            frame = read(source, session, upstream, seen, batch if source.as_stream else None)
         first = frame if position == 0 else first
         if source.name:
             frames[f"sources.{source.name}"] = frame
@@ -262,8 +296,15 @@ def _upstream(node: PipelineNode, name: str, session: Session, context: NodeCont
 
 
 def _write(
-    node: PipelineNode, plan: NodePlan, frame: Frame, session: Session, context: NodeContext, result: NodeResult
+    node: PipelineNode,
+    plan: NodePlan,
+    frame: Frame,
+    session: Session,
+    context: NodeContext,
+    result: NodeResult,
+    note: dict[str, Any] | None = None,
 ) -> None:
+    """Write the file sinks; `note` says which ledger gets which entry, by default that of the run."""
     sinks = file_sinks(node)
     files = [sink for sink in sinks if not sink.is_quarantine]
     customs = [sink for sink in node.sinks if sink not in sinks]
@@ -281,6 +322,7 @@ def _write(
     assert context.folder is not None and context.intents is not None and context.locks is not None
     moment = datetime.now(UTC)
     entry = {"node": node.name, "digest": plan.digest, "time": moment.timestamp()} | _quality_line(result)
+    note = note or {"ledger": str(context.folder.ledger), "entry": entry}
     result.written, result.rows = write_files(
         [_for_sink(sink, frame, session, context, result, moment) for sink in sinks],
         sinks,
@@ -288,7 +330,7 @@ def _write(
         run_id=context.run_id,
         replace_all=context.replace_all,
         intent=str(context.intents / f"{file_name(node.name)}.json"),
-        note={"ledger": str(context.folder.ledger), "root": str(context.intents.parent), "entry": entry},
+        note={"root": str(context.intents.parent), **note, "entry": {"node": node.name, **note["entry"]}},
         locks=context.locks,
         gate=context.gate,
         scratch=scratch,

@@ -27,7 +27,7 @@ from laktory.engines.capabilities import DUCKDB
 from laktory.engines.errors import reason
 from laktory.engines.handover import in_memory
 from laktory.engines.scans import files_of
-from laktory.errors import ExpressionError, RunInterrupted, SourceError
+from laktory.errors import ExpressionError, RunInterrupted, SourceError, UnsupportedError
 from laktory.expressions.placeholders import named_twice
 from laktory.expressions.statement import fragment_problems
 from laktory.settings import settings
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from laktory.engines.identity import SeenFiles
-    from laktory.engines.protocol import FileRead, Output, Staged
+    from laktory.engines.protocol import Batch, FileRead, Output, Staged
 
 __all__ = ["DuckDBSession"]
 
@@ -257,6 +257,18 @@ class DuckDBSession:
                 msg = "the run was stopped"
                 raise RunInterrupted(msg)
             return stage_outputs(outputs, self._con, self._unique, self._queries)
+
+    def stream(self, read: FileRead, checkpoint: str, each: Callable[[Batch], None]) -> None:
+        """DUCKDB follows no source.
+
+        Raises
+        ------
+        UnsupportedError
+            Always.
+        """
+        del checkpoint, each
+        msg = f"{read.path!r}: DUCKDB reads no streams"
+        raise UnsupportedError(msg)
 
     def interrupt(self) -> None:
         """Stop the query that is running, and let no output begin."""

@@ -20,13 +20,13 @@ from laktory.engines.capabilities import POLARS
 from laktory.engines.errors import reason
 from laktory.engines.handover import in_memory
 from laktory.engines.scans import files_of
-from laktory.errors import RunInterrupted, SourceError
+from laktory.errors import RunInterrupted, SourceError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from laktory.engines.identity import SeenFiles
-    from laktory.engines.protocol import FileRead, Output, Staged
+    from laktory.engines.protocol import Batch, FileRead, Output, Staged
 
 __all__ = ["PolarsSession"]
 
@@ -169,6 +169,18 @@ class PolarsSession:
         """
         with translated(self._reads, [output.path for output in outputs], self._scratch):
             return stage_outputs(outputs, self._scratch, self._run)
+
+    def stream(self, read: FileRead, checkpoint: str, each: Callable[[Batch], None]) -> None:
+        """POLARS follows no source.
+
+        Raises
+        ------
+        UnsupportedError
+            Always.
+        """
+        del checkpoint, each
+        msg = f"{read.path!r}: POLARS reads no streams"
+        raise UnsupportedError(msg)
 
     def interrupt(self) -> None:
         """Let nothing more begin. Polars finishes a query once started: the caller stops waiting for it."""

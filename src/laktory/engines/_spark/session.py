@@ -16,6 +16,7 @@ from laktory.engines._spark.failures import translated
 from laktory.engines._spark.methods import METHODS
 from laktory.engines._spark.readers import is_native, reader_arguments, reader_methods, scan_files, scan_parquet
 from laktory.engines._spark.sql import query, syntax_error
+from laktory.engines._spark.streams import stream
 from laktory.engines._spark.types import as_spark_holds, spark_schema
 from laktory.engines._spark.writers import stage_outputs, writer_arguments
 from laktory.engines.capabilities import PYSPARK, SAIL
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame
+    from pyspark.sql.streaming.query import StreamingQuery
 
     from laktory.engines.capabilities import Capabilities
     from laktory.engines.identity import SeenFiles
-    from laktory.engines.protocol import FileRead, Output, Staged
+    from laktory.engines.protocol import Batch, FileRead, Output, Staged
 
 __all__ = ["PySparkSession"]
 
@@ -59,6 +61,7 @@ class PySparkSession:
         self._numbers = count()
         self._reads: list[FileRead] = []
         self._stopped = False
+        self._queries: list[StreamingQuery] = []
 
     @staticmethod
     def arguments(format: str, *, writer: bool = False, directory: bool = False) -> Collection[str]:  # noqa: A002
@@ -198,9 +201,23 @@ class PySparkSession:
         with translated(self._reads, [output.path for output in outputs]):
             return stage_outputs(outputs, self._front, self._folder, self._parquet)
 
+    def stream(self, read: FileRead, checkpoint: str, each: Callable[[Batch], None]) -> None:
+        """Hand over all that is new in files or a Delta table.
+
+        Raises
+        ------
+        SourceError
+            There is nothing to follow, or it cannot be followed.
+        """
+        self._go_on()
+        with translated([read]):
+            stream(self._spark, read, checkpoint, each, self._queries.append)
+
     def interrupt(self) -> None:
         """Stop what is running, and let no output begin."""
         self._stopped = True
+        for following in self._queries:
+            following.stop()
         self._front.interrupt()
 
     def close(self) -> None:

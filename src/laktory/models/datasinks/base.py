@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import uuid
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, computed_field, model_validator
 
 from laktory.errors import DefinitionError, UnsupportedError
 from laktory.models.base import is_variable
 from laktory.models.custom import CustomWriter
+from laktory.models.datasources.file import Place
 from laktory.models.pipelinechild import PipelineChild
 from laktory.models.problems import problem_error
 from laktory.models.readerwritermethod import ReaderWriterMethod
@@ -38,7 +42,6 @@ class BaseDataSink(PipelineChild):
     secretive: ClassVar = frozenset({"variables", "writer_kwargs"})
     renamed: ClassVar = {"writer_options": "writer_kwargs", "checkpoint_location": "checkpoint_path"}
     planned: ClassVar = {
-        "checkpoint_path": "streaming checkpoints",
         "merge_cdc_options": "merging changes into a table",
         "metadata": "table metadata",
         "schema": "creating a sink from a schema",
@@ -65,6 +68,13 @@ class BaseDataSink(PipelineChild):
     )
     writer_kwargs: dict[str, Any] = Field(default={}, description="Keyword arguments of the engine's writer.")
     writer_methods: list[ReaderWriterMethod] = Field(default=[], description="Methods called on the writer.")
+    checkpoint_path_: Place | None = Field(
+        default=None,
+        alias="checkpoint_path",
+        exclude=True,
+        description="Where a stream keeps its place; that of a node's first sink counts. "
+        "Default: `checkpoints/` in the root path of the node.",
+    )
     custom_writer: CustomWriter | None = Field(
         default=None, description="Function that writes instead of the engine; it cannot be staged."
     )
@@ -83,8 +93,23 @@ class BaseDataSink(PipelineChild):
 
     @property
     def write_mode(self) -> str:
-        """The mode in force: OVERWRITE by default, `ERRORIFEXISTS` as `ERROR`."""
-        return {None: "OVERWRITE", "ERRORIFEXISTS": "ERROR"}.get(self.mode, self.mode or "OVERWRITE")
+        """The mode in force: by default OVERWRITE, of a stream APPEND; `ERRORIFEXISTS` as `ERROR`."""
+        node = self.parent_pipeline_node
+        streams = node is not None and node.has_streaming_source
+        default = "APPEND" if streams else "OVERWRITE"
+        return {None: default, "ERRORIFEXISTS": "ERROR"}.get(self.mode, self.mode or default)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def checkpoint_path(self) -> Path | None:
+        """Folder where a stream keeps its place; None without node."""
+        if self.checkpoint_path_ is not None:
+            return Path(self.checkpoint_path_)
+        node = self.parent_pipeline_node
+        if node is None:
+            return None
+        digest = hashlib.sha1(str(getattr(self, "description", "")).encode(), usedforsecurity=False).hexdigest()
+        return Path(node.root_path) / "checkpoints" / f"sink-{uuid.UUID(digest[:32])}"
 
     def _ldp_expectations(self, kind: str) -> dict[str, str]:
         node = self.parent_pipeline_node

@@ -131,6 +131,11 @@ class PipelineNode(PipelineChild):
         return Path(given) if given is not None else self.root_path / "checkpoints" / "expectations"
 
     @property
+    def has_streaming_source(self) -> bool:
+        """Whether a source is read incrementally."""
+        return any(not is_variable(source) and source.as_stream is True for source in self.sources)
+
+    @property
     def data_sources(self) -> list[BaseDataSource]:
         """Own sources and those its transformer reads."""
         found: list[BaseDataSource] = [source for source in self.sources if not is_variable(source)]

@@ -1,0 +1,114 @@
+"""Structured Streaming: what is new since the last run, batch after batch.
+
+Spark keeps which files, or which versions of a table, a checkpoint has seen. Files are followed by their names and each
+batch is read as any other source is, so that a stream of files and a batch of them give the same rows.
+"""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import narwhals as nw
+
+from laktory.engines._spark.connection import is_connect
+from laktory.engines.capabilities import EXTENSIONS
+from laktory.engines.protocol import Batch
+from laktory.errors import SourceError, UnsupportedError
+from laktory.paths import local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.streaming.query import StreamingQuery
+
+    from laktory.engines.protocol import FileRead
+
+__all__ = ["FILE_LIMITS", "stream"]
+
+FILE_LIMITS = frozenset({"maxFilesPerTrigger", "maxBytesPerTrigger", "maxFileAge", "latestFirst"})
+"""Options of a stream of files; those of the reader go to each batch."""
+
+_FILES = "path STRING NOT NULL, modificationTime TIMESTAMP_LTZ NOT NULL, length BIGINT NOT NULL, content BINARY"
+
+
+def stream(
+    spark: SparkSession,
+    read: FileRead,
+    checkpoint: str,
+    each: Callable[[Batch], None],
+    started: Callable[[StreamingQuery], None],
+) -> None:
+    """Hand over everything that is new, and return when it is done.
+
+    Parameters
+    ----------
+    checkpoint : folder of Spark's own
+    each : takes a batch; one that fails is handed over again by the next call
+    started : takes the query, to stop it
+
+    Raises
+    ------
+    UnsupportedError
+        The session is one of Spark Connect.
+    SourceError
+        There is nothing to follow.
+    """
+    if is_connect(spark):
+        msg = "a stream needs a classic Spark session; over Spark Connect, its batches would run in another process"
+        raise UnsupportedError(msg)
+    failures: list[BaseException] = []
+    context = copy_context()
+
+    def take(frame: DataFrame, number: int) -> None:
+        try:
+            context.copy().run(each, _batch(read, frame, number))
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    query = (
+        _source(spark, read)
+        .writeStream.foreachBatch(take)
+        .option("checkpointLocation", str(Path(checkpoint).absolute()))
+        .trigger(availableNow=True)
+        .start()
+    )
+    started(query)
+    try:
+        query.awaitTermination()
+    except Exception:
+        if failures:
+            raise failures[0] from None
+        raise
+
+
+def _source(spark: SparkSession, read: FileRead) -> DataFrame:
+    if read.format == "DELTA":
+        return spark.readStream.format("delta").options(**read.kwargs).load(str(Path(read.path).absolute()))
+    local = local_path(read.path)
+    if local is None or not Path(local).exists():
+        msg = f"{read.path!r} is no folder of files that could be followed"
+        raise SourceError(msg)
+    options = {name: value for name, value in read.kwargs.items() if name in FILE_LIMITS}
+    reader = spark.readStream.format("binaryFile").schema(_FILES).option("recursiveFileLookup", "true")
+    return reader.options(**options).load(str(Path(local).absolute())).select("path")
+
+
+def _batch(read: FileRead, frame: DataFrame, number: int) -> Batch:
+    if read.format == "DELTA":
+        return Batch(number, frame=nw.from_native(frame))
+    paths = sorted(_path(row[0]) for row in frame.collect())
+    return Batch(number, files=tuple(path for path in paths if path.lower().endswith(_endings(read))))
+
+
+def _endings(read: FileRead) -> tuple[str, ...]:
+    ends = EXTENSIONS[read.format]
+    return (*ends, *(f"{end}{packed}" for end in ends for packed in (".gz", ".zst")))
+
+
+def _path(uri: str) -> str:
+    """A file's path as the file system knows it."""
+    return uri.removeprefix("file://") if uri.startswith("file:///") else uri.removeprefix("file:")

@@ -1,0 +1,96 @@
+"""What cannot be said of a node that reads a stream: its body sees one batch at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from laktory.diagnostics import Problem
+from laktory.models.datasinks import FileDataSink
+from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from laktory.engines.capabilities import Capabilities
+    from laktory.models.pipeline.pipelinenode import PipelineNode
+
+__all__ = ["stream_problems"]
+
+_OF_ALL_ROWS = frozenset({"group_by_and_agg", "head", "join_asof", "sort", "tail", "top_k", "unique", "window_filter"})
+"""Methods whose result depends on rows of other batches."""
+
+_BATCH = "a stream's rows come in batches, and this looks at all of them"
+_INSTEAD = "do it in a node that reads this one without 'as_stream'"
+
+
+def stream_problems(node: PipelineNode, engine: Capabilities) -> Iterator[Problem]:
+    """Problems of a node with a source that is read as a stream; paths start at the node."""
+    streams = [index for index, source in enumerate(node.sources) if source.as_stream]
+    if not streams or not engine.streams:  # an engine without streams has said so
+        return
+    if len(streams) > 1:
+        message = "two sources are streams; a node follows one"
+        yield Problem(message, ("sources", streams[1], "as_stream"), hint="read one of them in a node of its own")
+    yield from _source_problems(node.sources[streams[0]], streams[0])
+    if not node.sinks:
+        yield Problem("a node that reads a stream needs a sink, which keeps what was read", ("name",))
+    for index, sink in enumerate(node.sinks):
+        for message, key, hint in _sink_faults(sink, engine):
+            yield Problem(message, ("sinks", index, key), hint=hint)
+    for index, step in enumerate(node.transformer.nodes if node.transformer else ()):
+        if (said := _spans(step, engine)) is not None:
+            path = ("transformer", "nodes", index, "expr" if hasattr(step, "expr") else "func_name")
+            yield Problem(f"{_BATCH}: {said}", path, hint=_INSTEAD)
+    for index, rule in enumerate(node.rules):
+        if rule.type == "AGGREGATE" or rule.unique is not None:
+            key = "type" if rule.type == "AGGREGATE" else "unique"
+            yield Problem(f"{_BATCH}: rule {rule.name!r}", ("expectations", index, key), hint=_INSTEAD)
+
+
+def _source_problems(source: Any, index: int) -> Iterator[Problem]:
+    if source.drop_duplicates:
+        yield Problem(f"{_BATCH}: 'drop_duplicates'", ("sources", index, "drop_duplicates"), hint=_INSTEAD)
+    if isinstance(source, PipelineNodeDataSource):
+        upstream = source.node
+        sink = upstream.primary_sink
+        if not isinstance(sink, FileDataSink) or sink.custom_writer is not None:
+            message = f"node {source.node_name!r} has no file sink that could be followed"
+            yield Problem(message, ("sources", index, "node_name"))
+        elif sink.write_mode != "APPEND":
+            message = f"node {source.node_name!r} replaces its sink at each run; only what is added can be followed"
+            yield Problem(message, ("sources", index, "as_stream"), hint="give that sink the mode APPEND")
+    elif not isinstance(source, FileDataSource):
+        yield Problem(f"a {type(source).__name__} cannot be read as a stream", ("sources", index, "as_stream"))
+
+
+def _sink_faults(sink: Any, engine: Capabilities) -> Iterator[tuple[str, str, str | None]]:
+    if sink.custom_writer is not None:
+        yield "a custom writer cannot take batches: what it writes twice is doubled", "custom_writer", None
+    elif sink.write_mode != "APPEND":
+        message = f"batches of a stream are added, and the mode {sink.write_mode!r} does not"
+        yield message, "mode", "use APPEND, or leave 'mode' out"
+    elif isinstance(sink, FileDataSink) and "APPEND" not in getattr(engine.formats.get(sink.format), "modes", "APPEND"):
+        yield f"batches of a stream are added, which the format {sink.format!r} cannot", "format", None
+
+
+def _spans(step: Any, engine: Capabilities) -> str | None:
+    """What of a step looks at more than one row of the stream, in words."""
+    if not hasattr(step, "expr"):
+        return step.func_name if step.func_name.rpartition(".")[2] in _OF_ALL_ROWS else None
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
+    from laktory.expressions.placeholders import bind
+    from laktory.expressions.reader import reader, silence
+
+    text = step.statement(engine.dialect)
+    if not isinstance(text, str):
+        return None
+    try:
+        with silence():
+            trees = reader(engine.dialect).parse(bind(text).sql)
+    except SqlglotError:  # told elsewhere
+        return None
+    spanning = (exp.AggFunc, exp.Window, exp.Group, exp.Distinct, exp.Order, exp.Limit)
+    found = next((node for tree in trees if tree for node in tree.walk() if isinstance(node, spanning)), None)
+    return None if found is None else type(found).__name__.upper()

@@ -1,0 +1,210 @@
+"""Streams: only what is new is read, each batch is committed once, whatever happens in between."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from building import node, pipeline, rows_of
+
+from laktory import models
+from laktory.engines.capabilities import ENGINES
+from laktory.errors import DefinitionError, RunError
+
+
+@pytest.fixture
+def streams(backend):
+    """A backend that reads streams; another one says that it does not, which is what is tested of it."""
+    if ENGINES[backend].streams and os.environ.get("LAKTORY_SPARK_REMOTE") is None:
+        return backend
+    put(1, [1])
+    with pytest.raises((DefinitionError, RunError), match=r"stream"):
+        follow(backend).execute()
+    return None
+
+
+def put(number, ids, folder="in"):
+    Path(folder).mkdir(exist_ok=True)
+    lines = "".join(json.dumps({"id": i, "s": f"s{i}"}) + "\n" for i in ids)
+    Path(folder, f"{number}.jsonl").write_text(lines)
+
+
+SOURCE = {"path": "in/", "format": "JSONL", "as_stream": True}
+
+
+def follow(backend, *sinks, source=SOURCE, name="a", **more):
+    sinks = sinks or ({"path": "out/", "format": "PARQUET"},)
+    return pipeline(backend, node(name, source, *sinks, **more))
+
+
+def ids(path="out"):
+    return sorted(pl.read_parquet(f"{path}/*.parquet")["id"].to_list())
+
+
+def test_only_what_is_new_is_read(streams):
+    if streams is None:
+        return
+    put(1, [1, 2])
+    made = follow(streams)
+    made.execute()
+    assert ids() == [1, 2]
+    put(2, [3])
+    made.execute()
+    assert ids() == [1, 2, 3]
+    assert made.last_run["nodes"][0]["rows_out"] == 1
+    made.execute()
+    assert ids() == [1, 2, 3]
+    assert made.last_run["nodes"][0]["rows_out"] == 0
+    assert [row["id"] for row in rows_of(made.nodes_dict["a"].output_df, "id")] == [1, 2, 3]
+
+
+def test_steps_rules_and_all_sinks_see_each_batch(streams):
+    if streams is None:
+        return
+    sinks = (
+        {"path": "out/", "format": "PARQUET"},
+        {"path": "t", "format": "DELTA"},
+        {"path": "bad/", "format": "PARQUET", "is_quarantine": True},
+    )
+    rules = [{"name": "odd", "expr": "id % 2 = 1", "action": "QUARANTINE"}]
+    steps = ["SELECT id, id * 10 AS ten FROM {df} WHERE id > 0"]
+    made = follow(streams, *sinks, expectations=rules, steps=steps)
+    for number, new in enumerate(([0, 1, 2], [3, 4])):
+        put(number, new)
+        with pytest.warns(Warning):
+            made.execute()
+    assert ids() == [1, 3] == sorted(pl.read_delta("t")["id"].to_list())
+    assert ids("bad") == [2, 4]
+    assert pl.read_delta("t").sort("id")["ten"].to_list() == [10, 30]
+
+
+def test_a_node_follows_what_another_one_adds(streams):
+    if streams is None:
+        return
+    first = node("a", SOURCE, {"path": "t", "format": "DELTA"})
+    second = node("b", {"node_name": "a", "as_stream": True}, {"path": "out/", "format": "PARQUET"})
+    whole = node("c", "a", {"path": "all.parquet", "format": "PARQUET"}, steps=["SELECT COUNT(*) AS n FROM {df}"])
+    made = pipeline(streams, first, second, whole)
+    for number, new in enumerate(([1, 2], [3], [4, 5])):
+        put(number, new)
+        made.execute()
+    assert ids() == [1, 2, 3, 4, 5]
+    assert rows_of(made.nodes_dict["c"].output_df, "n") == [{"n": 5}]
+
+
+def test_types_of_the_first_batch_hold_for_the_next(streams):
+    if streams is None:
+        return
+    put(1, [1])
+    made = follow(streams)
+    made.execute()
+    Path("in/2.jsonl").write_text('{"id": null, "s": null}\n')
+    made.execute()
+    assert pl.read_parquet("out/*.parquet").schema == {"id": pl.Int64, "s": pl.String}
+
+
+def test_a_batch_that_fails_comes_again(streams):
+    if streams is None:
+        return
+    put(1, [1])
+    follow(streams).execute()
+    put(2, [2])
+    rules = [{"name": "small", "expr": "id < 2", "action": "FAIL"}]
+    with pytest.raises(RunError, match="small"):
+        follow(streams, expectations=rules).execute()
+    assert ids() == [1]
+    put(3, [3])
+    follow(streams).execute()
+    assert ids() == [1, 2, 3]
+
+
+def test_full_refresh_begins_anew(streams):
+    if streams is None:
+        return
+    put(1, [1, 2])
+    made = follow(streams)
+    made.execute()
+    put(1, [1, 2])
+    put(2, [3])
+    made.execute(full_refresh=True)
+    assert ids() == [1, 2, 3]
+    put(3, [4])
+    made.execute()
+    assert ids() == [1, 2, 3, 4]
+
+
+def test_the_checkpoint_lies_where_the_first_sink_says(streams):
+    if streams is None:
+        return
+    put(1, [1])
+    follow(streams, {"path": "out/", "format": "PARQUET", "checkpoint_path": "my/place"}).execute()
+    assert Path("my/place/batches.jsonl").exists()
+
+
+KILLED = """
+import os, sys
+import laktory
+from laktory import models
+from laktory.storage import commits
+from building import node, pipeline
+
+laktory.settings.log_level = "ERROR"
+where, count = sys.argv[1], 0
+plain = getattr(commits, where)
+def killing(*args, **kwargs):
+    if sys.argv[2] == "before":
+        os._exit(9)
+    plain(*args, **kwargs)
+    os._exit(9)
+setattr(commits, where, killing)
+source = {"path": "in/", "format": "JSONL", "as_stream": True}
+sinks = ({"path": "out/", "format": "PARQUET"}, {"path": "t", "format": "DELTA"})
+pipeline("PYSPARK", node("a", source, *sinks)).execute()
+"""
+
+
+@pytest.mark.parametrize(("where", "moment"), [("_move_in", "before"), ("_move_in", "after"), ("_clean", "before")])
+def test_a_kill_in_a_batch_loses_and_doubles_nothing(streams, where, moment):
+    if streams is None:
+        return
+    sinks = ({"path": "out/", "format": "PARQUET"}, {"path": "t", "format": "DELTA"})
+    put(1, [1, 2])
+    follow(streams, *sinks).execute()
+    put(2, [3])
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, where, moment], env={**os.environ, "PYTHONPATH": path}, check=False
+    )
+    assert killed.returncode == 9
+    put(3, [4])
+    follow(streams, *sinks).execute()
+    assert ids() == [1, 2, 3, 4] == sorted(pl.read_delta("t")["id"].to_list())
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            {"steps": ["SELECT COUNT(*) AS n FROM {df}"]},
+            "a stream's rows come in batches, and this looks at all of them",
+        ),
+        ({"steps": [{"func_name": "unique"}]}, "looks at all of them: unique"),
+        ({"source": {**SOURCE, "drop_duplicates": True}}, "looks at all of them: 'drop_duplicates'"),
+        ({"sinks": [{"path": "o.parquet", "format": "PARQUET", "mode": "OVERWRITE"}]}, "the mode 'OVERWRITE' does not"),
+        ({"sinks": []}, "needs a sink"),
+        ({"expectations": [{"unique": ["id"]}]}, "looks at all of them: rule"),
+    ],
+)
+def test_what_spans_batches_is_refused(backend, more, message):
+    if not ENGINES[backend].streams:
+        message = "streaming reads are not supported"
+    put(1, [1])
+    made = {"name": "a", "source": SOURCE, "sinks": [{"path": "out/", "format": "PARQUET"}], **more}
+    if "steps" in made:
+        made["transformer"] = {"nodes": [{"expr": s} if isinstance(s, str) else s for s in made.pop("steps")]}
+    with pytest.raises(DefinitionError) as caught:
+        models.Pipeline(name="p", dataframe_backend=backend, nodes=[made]).execute()
+    assert message in str(caught.value)
