@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from laktory import models
+from laktory.settings import settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,6 +42,7 @@ def script(path: Path) -> ModuleType:
 @pytest.mark.parametrize("text", [text for _, text in DEFINITIONS], ids=[name for name, _ in DEFINITIONS])
 def test_definitions_in_documents_are_valid(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "my_project", ModuleType("my_project"))
+    monkeypatch.setattr(settings, "spark_remote", None)  # the suite runs on Sail
     assert models.Pipeline.model_validate_yaml(text).plan().nodes
 
 

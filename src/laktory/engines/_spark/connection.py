@@ -94,6 +94,9 @@ def get_spark_session() -> SparkSession:
     """
     with _lock:
         if _registered is not None:
+            if _is_stopped(_registered):
+                msg = "the Spark session that was registered is stopped; give another one to register_spark_session"
+                raise RunError(msg)
             return _registered
         remote = settings.spark_remote
         if remote not in _made or _is_stopped(_made[remote]):
