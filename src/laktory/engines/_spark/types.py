@@ -15,11 +15,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
     from pyspark.sql.types import DataType, StructType
 
-<<<<<<< ours
-__all__ = ["as_spark_holds", "identifier", "is_plain", "literal", "spark_schema"]
-=======
-__all__ = ["as_spark_holds", "is_plain", "spark_schema", "with_one_nan"]
->>>>>>> theirs
+__all__ = ["as_spark_holds", "identifier", "is_plain", "literal", "spark_schema", "with_one_nan"]
 
 _WIDER: dict[type[pl.DataType], pl.DataType] = {
     pl.UInt8: pl.Int16(),
