@@ -211,6 +211,7 @@ SAIL = replace(
         {name: support for name, support in PYSPARK.formats.items() if name not in {"BINARYFILE", "XML"}}
         | {"ORC": FormatSupport(via="arrow", needs="pyarrow")}
     ),
+    url_schemes=PYSPARK.url_schemes & POLARS.url_schemes,
     variant="Sail",
 )
 """What is left of PYSPARK where Sail answers instead of Spark."""
