@@ -1,6 +1,7 @@
 """Small pipelines and data for the tests of this folder."""
 
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -67,3 +68,12 @@ def bytes_at(path):
 
 def csv_at(path):
     return pl.concat([pl.read_csv(file) for file in files_at(path)])
+
+
+def lines_at(path):
+    """Lines of CSV without the header of each file."""
+    return [line for file in files_at(path) for line in file.read_text("utf-8").splitlines()[1:]]
+
+
+def remove(path):
+    shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()

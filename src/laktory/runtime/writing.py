@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from laktory.engines.arrow_files import join_json
+from laktory.engines.arrow_files import first_line, join_json
 from laktory.engines.errors import reason
 from laktory.engines.formats import COMPRESSION, extension, foreign_entry, list_files
 from laktory.engines.hive import key_names
@@ -104,6 +104,7 @@ class _SinkWrite:
     continues: bool = False
     joins: bool = False
     header: bool = True
+    ending: str = ""
     same_header: str | None = None
     staged: Staged | None = None
     change: Change | None = None
@@ -332,12 +333,12 @@ def _begin(
         if held != schema:
             frame, schema, typed = session.exactly(frame, held, sink.path), held, False
     ending = PurePath(sink.path).suffix.lower()
-    compressed = ending if ending in COMPRESSION and target.kind == "file" else ""
-    if compressed and mode == "APPEND":
+    compressed = ending if ending in COMPRESSION and (target.kind == "file" or support.text) else ""
+    if compressed and mode == "APPEND" and target.kind == "file":
         msg = f"cannot append to {sink.path!r}, which is compressed; write a directory of files, or without {ending!r}"
         raise SinkError(msg)
     staging = open_staging(target, run_id, extension=extension(sink.format) + compressed)
-    write = _SinkWrite(sink, support, target, mode, staging, frame, schema, typed)
+    write = _SinkWrite(sink, support, target, mode, staging, frame, schema, typed, ending=compressed)
     if mode == "APPEND" and target.kind == "file":
         _append_to_file(write, session, seen)
     elif mode == "APPEND" and target.kind == "directory":
@@ -445,6 +446,7 @@ def _output(write: _SinkWrite) -> Output:
         format="PARQUET" if sink.format == "DELTA" else sink.format,
         directory=write.staging.directory,
         stem=write.staging.stem,
+        ending=write.ending if write.staging.directory else "",
         kwargs={name: value for name, value in sink.writer_kwargs.items() if name != "partition_by"},
         partition_by=sink.partition_by,
         methods=tuple((method.name, method.args, method.kwargs) for method in sink.writer_methods),
@@ -474,20 +476,20 @@ def _check_header(write: _SinkWrite, there: str) -> None:
     """Lines in a dialect of the user's are appended if their header is the one there, to the letter."""
     assert write.staged is not None
     kwargs = write.sink.writer_kwargs
-    if not (kwargs.get("include_header", True) and kwargs.get("header", True)):
+    if any(str(kwargs.get(name, True)).lower() == "false" for name in ("include_header", "header")):
         return
     for staged in map(Path, write.staged.files):
-        with staged.open("rb") as new, Path(there).open("rb") as old:
-            ours, theirs = new.readline().rstrip(b"\r\n"), old.readline().rstrip(b"\r\n")
-            if ours != theirs:
-                shown = [line.decode("utf-8", "replace")[:100] for line in (theirs, ours)]
-                msg = f"cannot append to {write.sink.path!r}: its header is {shown[0]!r}, here it is {shown[1]!r}"
-                raise SinkError(f"{msg}; appending wants the same columns")
-            if write.target.kind != "file":
-                continue
-            rest = staged.with_name(f"{staged.name}.rest")
-            with rest.open("wb") as out:
-                shutil.copyfileobj(new, out, 1 << 20)
+        ours, theirs = first_line(str(staged)), first_line(there)
+        if ours != theirs:
+            shown = [line.decode("utf-8", "replace")[:100] for line in (theirs, ours)]
+            msg = f"cannot append to {write.sink.path!r}: its header is {shown[0]!r}, here it is {shown[1]!r}"
+            raise SinkError(f"{msg}; appending wants the same columns")
+        if write.target.kind != "file":
+            continue
+        rest = staged.with_name(f"{staged.name}.rest")
+        with staged.open("rb") as new, rest.open("wb") as out:
+            new.readline()
+            shutil.copyfileobj(new, out, 1 << 20)
         rest.replace(staged)
 
 

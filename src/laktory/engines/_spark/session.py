@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -13,25 +15,37 @@ from weakref import WeakSet
 import narwhals as nw
 import polars as pl
 
+from laktory.diagnostics.secrets import redact
 from laktory.engines._polars.session import PolarsSession
 from laktory.engines._spark.connection import get_spark_session, is_sail
 from laktory.engines._spark.expressions import mend
 from laktory.engines._spark.failures import translated
 from laktory.engines._spark.methods import METHODS
-from laktory.engines._spark.readers import is_native, reader_arguments, reader_methods, scan_files, scan_parquet
+from laktory.engines._spark.places import PlainPaths
+from laktory.engines._spark.readers import (
+    for_polars,
+    has_nan,
+    reader_arguments,
+    reader_methods,
+    scan_files,
+    scan_parquet,
+    with_options,
+)
 from laktory.engines._spark.sql import query, syntax_error
 from laktory.engines._spark.streams import stream
 from laktory.engines._spark.types import as_spark_holds, spark_schema
 from laktory.engines._spark.writers import stage_outputs, writer_arguments
-from laktory.engines.capabilities import PYSPARK, SAIL
+from laktory.engines.capabilities import ENGINES, PYSPARK, SAIL
 from laktory.engines.scans import files_of
-from laktory.errors import ExpressionError, RunError, RunInterrupted
+from laktory.errors import ExpressionError, RunError, RunInterrupted, SourceError
 from laktory.expressions.placeholders import named_twice
 from laktory.expressions.statement import fragment_problems
 from laktory.optional import require
+from laktory.paths import local_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.streaming.query import StreamingQuery
@@ -66,15 +80,19 @@ class PySparkSession:
         self.capabilities = SAIL if self._sail else PYSPARK
         self._tag = f"laktory-{uuid4().hex}"
         self._plain: WeakSet[DataFrame] = WeakSet()
+        self._places = PlainPaths(self._scratch / "links")
         self._numbers = count()
-        self._reads: list[FileRead] = []
+        self._reads: list[tuple[FileRead, Sequence[str]]] = []
         self._stopped = False
         self._queries: list[StreamingQuery] = []
 
     @staticmethod
     def arguments(format: str, *, writer: bool = False, directory: bool = False) -> Collection[str]:  # noqa: A002
         """Options of the reader or writer of a format."""
-        return writer_arguments(format, directory=directory) if writer else reader_arguments(format)
+        sail = ENGINES["PYSPARK"].variant is not None
+        if writer:
+            return writer_arguments(format, directory=directory, sail=sail)
+        return reader_arguments(format, sail=sail)
 
     reader_methods = staticmethod(reader_methods)
     native_schema = staticmethod(spark_schema)
@@ -102,15 +120,17 @@ class PySparkSession:
         SourceError
             Missing, broken, or not what the declaration says.
         """
-        files = files_of(read)
-        if is_native(read, files):
-            if seen is not None:
-                seen.add(files)
-            with translated([read]):
-                frame = scan_files(read, files, self._spark, sail=self._sail)
-            if frame is not None:
-                self._reads.append(read)
-                return nw.from_native(self._as_plain(frame))
+        with self._translated():
+            read, files = with_options(read, sail=self._sail), files_of(read)
+        if seen is not None:
+            seen.add(files)
+        with self._translated([(read, files)]):
+            frame = scan_files(read, files, self._spark, self._places, sail=self._sail)
+        if frame is not None:
+            self._reads.append((read, files))
+            return nw.from_native(self._as_plain(frame))
+        if self._sail:
+            read = for_polars(read)
         return self._taken(nw.to_native(self._front.scan(read, seen)), repr(read.path))
 
     def adopt(self, frame: Any) -> nw.LazyFrame[Any]:
@@ -138,7 +158,8 @@ class PySparkSession:
         natives: dict[str, DataFrame] = {name: nw.to_native(frame) for name, frame in frames.items()}
         once = {native: nw.to_native(self.once(nw.from_native(native))) for native in named_twice(statement, natives)}
         named = {name: once.get(native, native) for name, native in natives.items()}
-        return nw.from_native(query(self._spark, statement, named))
+        with self._translated(self._reads):
+            return nw.from_native(query(self._spark, statement, named))
 
     def check_sql(self, statement: str) -> tuple[str, int | None, int | None] | None:
         """Syntax error as ``(message, line, column)`` or None."""
@@ -152,7 +173,7 @@ class PySparkSession:
         SourceError, StepError
             A source, or a step on it, cannot be planned.
         """
-        with translated(self._reads):
+        with self._translated(self._reads):
             return frame.collect_schema()
 
     def exactly(self, frame: nw.LazyFrame[Any], types: nw.Schema, path: str) -> nw.LazyFrame[Any]:
@@ -170,9 +191,10 @@ class PySparkSession:
             A source, or a step on it, fails.
         """
         native: DataFrame = nw.to_native(frame)
-        with self._computing():
-            found = pl.from_arrow(native.toArrow())
-        assert isinstance(found, pl.DataFrame)
+        with self._computing(), self._all_there([native]):
+            table = native.toArrow()
+        found = pl.DataFrame(table)
+        found.columns = table.column_names  # one without a name gets another
         return found
 
     def collect(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
@@ -206,8 +228,9 @@ class PySparkSession:
         SourceError, StepError, SinkError
             A source, a step on it, or a place to write to fails.
         """
-        with self._computing([output.path for output in outputs]):
-            return stage_outputs(outputs, self._front, self._folder, self._parquet)
+        natives = [nw.to_native(output.frame) for output in outputs]
+        with self._computing([output.path for output in outputs]), self._all_there(natives):
+            return stage_outputs(outputs, self._front, self._folder, self._parquet, self._places, sail=self._sail)
 
     def stream(self, read: FileRead, checkpoint: str, each: Callable[[Batch], None]) -> None:
         """Hand over all that is new in files or a Delta table.
@@ -218,7 +241,7 @@ class PySparkSession:
             There is nothing to follow, or it cannot be followed.
         """
         self._go_on()
-        with translated([read]):
+        with self._translated([(read, ())]):
             stream(self._spark, read, checkpoint, each, self._queries.append)
 
     def interrupt(self) -> None:
@@ -240,7 +263,7 @@ class PySparkSession:
         self._go_on()
         self._spark.addTag(self._tag)
         try:
-            with translated(self._reads, staged):
+            with self._translated(self._reads, staged):
                 yield
         except RunError:
             self._go_on()
@@ -269,16 +292,51 @@ class PySparkSession:
         """What Polars holds, handed over as a Parquet file."""
         from laktory.engines.protocol import Output
 
-        held = as_spark_holds(frame, where)
+        held = nw.from_native(as_spark_holds(frame, where))
         path = f"{self._folder()}/taken.parquet"
-        output = Output(nw.from_native(held), path, "PARQUET", kwargs={"compression": "snappy"})
-        self._front.stage([output])
-        taken = scan_parquet([path], held.collect_schema(), self._spark, sail=self._sail)
+        # Polars' leave NaN out, and Spark would skip the rows that hold it
+        kwargs = {"compression": "snappy", "statistics": False}
+        self._front.stage([Output(held, path, "PARQUET", kwargs=kwargs)])
+        taken = scan_parquet([path], held.collect_schema().to_polars(), self._spark, sail=self._sail)
         return nw.from_native(self._as_plain(taken))
 
     def _parquet(self, files: Sequence[str]) -> DataFrame:
-        schema = pl.scan_parquet(files[0], glob=False, hive_partitioning=False).collect_schema()
-        return self._as_plain(scan_parquet(files, schema, self._spark, sail=self._sail))
+        rows = pl.scan_parquet(list(files), glob=False, hive_partitioning=False)
+        if self._sail and has_nan(rows):
+            taken: DataFrame = nw.to_native(self._taken(rows, "the frame"))
+            return taken
+        files = self._places.all_of(files)
+        return self._as_plain(scan_parquet(files, rows.collect_schema(), self._spark, sail=self._sail))
+
+    @contextmanager
+    def _all_there(self, natives: Sequence[DataFrame]) -> Iterator[None]:
+        """Sail takes a file that is gone for one without rows: refuse frames that read such a file."""
+        named: list[str] = []
+        if self._sail:
+            plans = b"".join(map(_plan_of, natives))
+            local = [file for _, files in self._reads for file in files if local_path(file) is not None]
+            named = [file for file in local if self._places.of(file).encode() in plans]
+        _require_files(named)
+        yield
+        _require_files(named)
+
+    def _translated(
+        self, reads: Sequence[tuple[FileRead, Sequence[str]]] = (), staged: Sequence[str] = ()
+    ) -> AbstractContextManager[None]:
+        return translated(reads, staged, str(self._scratch), self._places.shown)
+
+
+def _plan_of(native: Any) -> bytes:
+    """What the client sends to have a frame computed; it names the files."""
+    plan: bytes = native._plan.to_proto(native.sparkSession.client).SerializeToString()  # noqa: SLF001 - nothing public
+    return plan
+
+
+def _require_files(files: Iterable[str]) -> None:
+    for file in files:
+        if not os.path.lexists(file):
+            msg = f"{file!r} cannot be read: {os.strerror(errno.ENOENT)}"
+            raise SourceError(redact(msg))
 
 
 def _is_spark(native: Any) -> bool:
