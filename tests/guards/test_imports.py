@@ -88,7 +88,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "models": ({"pydantic", "pydantic_core", "typing_extensions"}, {"narwhals", "polars", "yaml"}),
     "narwhals_ext": (set(), {"narwhals", "polars"}),
     "planning": (set(), {"narwhals"}),
-    "runtime": (set(), {"narwhals", "sqlglot"}),
+    "runtime": (set(), {"narwhals", "polars", "sqlglot"}),
     "settings": ({"pydantic"}, set()),
     "storage": (set(), {"deltalake", "narwhals", "pyarrow"}),
     "transforms": (set(), {"narwhals", "polars"}),

@@ -105,7 +105,7 @@ def test_empty_options_of_a_source_are_refused(option):
         (NODE + "  sources: {path: x, format: CSV}\n", "write 'source' for a single one"),
         (NODE + "  source: {path: x, format: CSV, reader_options: {}}\n", "write 'reader_kwargs'"),
         (NODE + SOURCE + "  sinks: [{path: x, format: CSV, writer_options: {}}]\n", "write 'writer_kwargs'"),
-        (NODE + SOURCE + "  sinks: [{path: x, format: CSV, checkpoint_location: y}]\n", "remove 'checkpoint_location'"),
+        (NODE + SOURCE + "  sinks: [{path: x, format: CSV, checkpoint_location: y}]\n", "write 'checkpoint_path'"),
     ],
 )
 def test_other_spellings_are_named(text, hint):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from sqlglot import exp
 
-__all__ = ["is_row_wise", "projected"]
+__all__ = ["is_row_wise", "projected", "spanning"]
 
 _ROW_WISE = frozenset(
     {
@@ -73,3 +73,24 @@ def _tree(text: str, dialect: str) -> exp.Expr | None:
     except (SqlglotError, RecursionError, ValueError):
         return None
     return tree
+
+
+def spanning(text: str, dialect: str) -> str | None:
+    """What of a statement looks at more than one row, in a word: an aggregate, a window, an order; None if nothing does.
+
+    Parameters
+    ----------
+    text : statement with placeholders
+    dialect : that of the engine
+    """
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
+    try:
+        with silence():
+            trees = reader(dialect).parse(bind(text).sql)
+    except SqlglotError:  # told elsewhere
+        return None
+    kinds = (exp.AggFunc, exp.Window, exp.Group, exp.Distinct, exp.Order, exp.Limit)
+    found = next((node for tree in trees if tree for node in tree.walk() if isinstance(node, kinds)), None)
+    return None if found is None else type(found).__name__.upper()

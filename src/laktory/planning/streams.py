@@ -77,20 +77,7 @@ def _spans(step: Any, engine: Capabilities) -> str | None:
     """What of a step looks at more than one row of the stream, in words."""
     if not hasattr(step, "expr"):
         return step.func_name if step.func_name.rpartition(".")[2] in _OF_ALL_ROWS else None
-    from sqlglot import exp
-    from sqlglot.errors import SqlglotError
-
-    from laktory.expressions.placeholders import bind
-    from laktory.expressions.reader import reader, silence
+    from laktory.expressions.projection import spanning
 
     text = step.statement(engine.dialect)
-    if not isinstance(text, str):
-        return None
-    try:
-        with silence():
-            trees = reader(engine.dialect).parse(bind(text).sql)
-    except SqlglotError:  # told elsewhere
-        return None
-    spanning = (exp.AggFunc, exp.Window, exp.Group, exp.Distinct, exp.Order, exp.Limit)
-    found = next((node for tree in trees if tree for node in tree.walk() if isinstance(node, spanning)), None)
-    return None if found is None else type(found).__name__.upper()
+    return spanning(text, engine.dialect) if isinstance(text, str) else None
