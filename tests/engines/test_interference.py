@@ -110,6 +110,7 @@ def test_a_commit_that_can_no_longer_be_finished_is_not_made_again(backend, proj
     assert [len(ids(tmp_path / name)) for name in ("x.csv", "y.csv")] == [6, 4]
 
 
+@pytest.mark.parametrize("backend", ["POLARS", "DUCKDB"], indirect=True)  # where a commit is one rename
 @pytest.mark.parametrize("edit", ["another path", "another pipeline"])
 def test_a_rename_that_did_not_come_about_is_known_after_a_run_of_something_else(backend, edit):
     numbers(n=2)
@@ -127,6 +128,7 @@ def test_a_rename_that_did_not_come_about_is_known_after_a_run_of_something_else
     assert ids("a.csv") == [0, 1]
 
 
+@pytest.mark.parametrize("backend", ["POLARS", "DUCKDB"], indirect=True)  # where a commit is one rename
 def test_of_a_rename_whose_staged_file_others_removed_is_told_what_is_known(backend):
     """Nobody can tell whether it came about; who says that rows were appended sends people to look for them."""
     numbers(n=2)
@@ -367,6 +369,7 @@ def test_types_are_known_as_long_as_nobody_wrote_the_file_anew(backend, monkeypa
 # ---- threads and processes ---------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("backend", ["POLARS", "DUCKDB"], indirect=True)  # gRPC and the JVM cannot be forked
 def test_a_forked_child_takes_nothing_away_from_its_parent(backend):
     code = (
         "import os\n"
@@ -400,6 +403,7 @@ def test_threads_share_the_sessions_outside_runs(monkeypatch):
     assert len(set(map(id, found))) == 1
 
 
+@pytest.mark.parametrize("backend", ["POLARS", "DUCKDB"], indirect=True)  # a file replaced has the old path
 def test_a_pipeline_that_ran_can_be_sent_to_another_process(backend):
     numbers(n=2)
     p = half(backend, bad=False)

@@ -51,6 +51,7 @@ def rows(backend, sql):
     return sorted(pl.read_parquet("out.parquet").rows())
 
 
+@pytest.mark.parametrize("backend", ["POLARS", "DUCKDB"], indirect=True)  # in words that these share
 @pytest.mark.parametrize(("sql", "expected"), MISREAD)
 def test_what_an_engine_misreads_is_refused_or_right(backend, sql, expected):
     if not ENGINES[backend].misreads:

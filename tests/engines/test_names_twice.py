@@ -69,6 +69,7 @@ def test_a_name_that_the_result_has_twice_is_refused_in_the_same_words(sql, mess
         run(session, sql)
 
 
+@pytest.mark.parametrize("engine", ["POLARS", "DUCKDB"], indirect=True)  # in words that these share
 @pytest.mark.parametrize(("sql", "names", "rows"), ONCE)
 def test_a_key_that_both_sides_share_is_one_column(sql, names, rows, session):
     found = run(session, sql)

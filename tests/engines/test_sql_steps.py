@@ -17,6 +17,7 @@ PAGE = Path(__file__).parents[2].joinpath("docs", "pipelines.md").read_text(enco
 ROWS = re.findall(r"^\| `(SELECT .*?)`( \(column\))? \| (.*?) \| (.*?) \|$", PAGE, re.MULTILINE)
 
 
+@pytest.mark.parametrize("engine", ["POLARS", "DUCKDB"], indirect=True)  # in words that these share
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
 def test_listed_differences_between_engines(row: tuple[str, ...], session: Any) -> None:
     text, names, polars, duckdb = row

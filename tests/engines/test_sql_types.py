@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from laktory import models
+from laktory.engines.capabilities import ENGINES
 from laktory.errors import ExpressionError, LaktoryError, StepError
 from laktory.expressions import compile_sql
 
@@ -231,9 +232,14 @@ REFUSED = {
 }
 
 
+def held(engine: Any) -> pl.DataFrame:
+    """The columns whose types an engine has."""
+    return DATA.drop([name for name, dtype in DATA.schema.items() if type(dtype).__name__ in engine.unheld])
+
+
 @pytest.fixture
 def adopted(session: Any) -> Any:
-    return session.adopt(DATA)
+    return session.adopt(held(session.capabilities))
 
 
 def values_of(frame: Any, session: Any) -> pl.DataFrame:
@@ -244,6 +250,13 @@ def values_of(frame: Any, session: Any) -> pl.DataFrame:
 
 @pytest.mark.parametrize(("text", "wanted", "dtype"), VALUES, ids=[text for text, _, _ in VALUES])
 def test_values_and_types(text: str, wanted: list[Any], dtype: Any, adopted: Any, session: Any) -> None:
+    schema = adopted.collect_schema()
+    if "clock" in text and "clock" not in schema:
+        with pytest.raises(LaktoryError):
+            session.schema(adopted.select(compile_sql(text, schema)))
+        return
+    if schema["u64"] != nw.UInt64 and text == "u64 // 2":  # a decimal holds what Spark has no type for
+        dtype = schema["u64"]
     frame = adopted.select("id", compile_sql(text, adopted.collect_schema()).alias("r"))
     assert session.schema(frame)["r"] == dtype
     assert values_of(frame, session).sort("id")["r"].to_list() == wanted
@@ -297,7 +310,7 @@ def test_a_category_handed_on_stays_what_it_is(adopted: Any) -> None:
 
 
 def test_sources_and_steps_know_the_types_of_their_frames(backend: str) -> None:
-    DATA.write_parquet("data.parquet")
+    held(ENGINES[backend]).write_parquet("data.parquet")
     source = {"path": "data.parquet", "format": "PARQUET", "filter": "a * a > 0.001 AND id < 3"}
     source["selects"] = ["id", "a * a AS square", "a", "e"]
     steps = [

@@ -76,7 +76,7 @@ def _tree(text: str, dialect: str) -> exp.Expr | None:
 
 
 def spanning(text: str, dialect: str) -> str | None:
-    """What of a statement looks at more than one row, in a word: an aggregate, a window, an order; None if nothing does.
+    """What of a statement looks at more than one row: an aggregate, a window, an order; None if nothing does.
 
     Parameters
     ----------
