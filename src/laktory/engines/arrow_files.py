@@ -27,7 +27,7 @@ from laktory.optional import require
 from laktory.storage.files import os_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     import polars as pl
     from polars.datatypes import DataTypeClass
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from laktory.engines.protocol import FileRead
 
 __all__ = [
+    "check_documents",
     "join_json",
     "parameters",
     "parse_json_lines",
@@ -257,6 +258,19 @@ def _read_json(files: Sequence[str], schema: pl.Schema | None) -> pl.LazyFrame:
             msg = f"{file!r}: {conversion_fault(error) or f'does not fit its schema: {reason(error)}'}"
             raise SourceError(msg) from error
     return pl.concat(frames).lazy()
+
+
+def check_documents(files: Iterable[str]) -> None:
+    """Whether each file is one JSON document: an object, or a list of them.
+
+    Raises
+    ------
+    SourceError
+        Names the file and what is wrong.
+    """
+    for file in files:
+        for _ in _json_rows(file):
+            pass
 
 
 def _raise_element(files: Sequence[str], said: str, faulty: Callable[[str], bool]) -> NoReturn:

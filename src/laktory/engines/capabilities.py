@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +85,8 @@ class Capabilities:
     native_frame : ``module:class`` whose methods steps call with `dataframe_api: NATIVE`, if they can be looked up
     folders : formats of which a sink always writes a directory of files
     lazy_casts : a value that cannot be cast stops it only if its row is asked for
+    unheld : types that it has not, and that none of its types holds: refused where they are read
+    time_unit : of its times; a finer one that would lose something is refused where it is read
     variant : what answers in place of the engine that `name` stands for, if something else does
     misreads : what its SQL takes for something else, as `expressions.misread` names it
     native_methods : the only methods of it that steps may call, None for all that neither compute nor write
@@ -106,6 +108,8 @@ class Capabilities:
     native_methods: frozenset[str] | None = None
     folders: frozenset[str] = frozenset()
     lazy_casts: bool = False
+    unheld: frozenset[str] = frozenset()
+    time_unit: Literal["us", "ns"] = "ns"
     variant: str | None = None
     misreads: frozenset[str] = frozenset()
 
@@ -178,10 +182,10 @@ PYSPARK = Capabilities(
     dialect="spark",
     formats=MappingProxyType(
         {
-            "CSV": FormatSupport(modes=MODES, text=True),
+            "CSV": FormatSupport(modes=MODES, text=True, lines=True),
             "JSON": FormatSupport(modes=MODES, text=True),
-            "JSONL": FormatSupport(modes=MODES, text=True),
-            "NDJSON": FormatSupport(modes=MODES, text=True),
+            "JSONL": FormatSupport(modes=MODES, text=True, lines=True),
+            "NDJSON": FormatSupport(modes=MODES, text=True, lines=True),
             "PARQUET": FormatSupport(modes=MODES, typed=True, urls=True),
             "IPC": FormatSupport(modes=MODES, via="arrow", typed=True),
             "DELTA": FormatSupport(modes=MODES, needs="deltalake", typed=True, urls=True),
@@ -195,6 +199,8 @@ PYSPARK = Capabilities(
     folders=frozenset({"CSV", "JSON", "JSONL", "NDJSON", "ORC", "PARQUET", "XML"}),
     lacks=frozenset({"gather_every", "tail"}),
     streams=True,
+    unheld=frozenset({"Duration", "Object", "Time", "UInt128"}),
+    time_unit="us",
     writer_methods=True,
     native_frame="pyspark.sql:DataFrame",
 )

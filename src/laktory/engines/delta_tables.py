@@ -21,14 +21,19 @@ if TYPE_CHECKING:
 
     from laktory.engines.protocol import FileRead
 
-__all__ = ["data_files", "scan_delta"]
+__all__ = ["data_files", "open_delta", "scan_delta"]
 
 _COMMIT = re.compile(r"[0-9]{20}\.json")
 _CHECKPOINT = re.compile(r"[0-9]{20}\.checkpoint\.")
 
 
 def scan_delta(path: str, version: Any, kwargs: Mapping[str, Any]) -> pl.LazyFrame:
-    """The rows of a version of a table, the latest for None, lazily.
+    """The rows of a version of a table, see `open_delta`."""
+    return open_delta(path, version, kwargs)[0]
+
+
+def open_delta(path: str, version: Any, kwargs: Mapping[str, Any]) -> tuple[pl.LazyFrame, int]:
+    """The rows of a version of a table, the latest for None, lazily, and which one it is.
 
     Parameters
     ----------
@@ -57,7 +62,7 @@ def scan_delta(path: str, version: Any, kwargs: Mapping[str, Any]) -> pl.LazyFra
     except TypeError as error:
         msg = f"{path!r}: {version!r} is no version of a Delta table; versions are whole numbers"
         raise SourceError(msg) from error
-    return frame
+    return frame, table.version()
 
 
 def _fault(error: Exception, path: str, version: Any) -> str:

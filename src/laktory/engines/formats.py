@@ -244,8 +244,10 @@ def _suffix(file: str) -> str:
     return path.suffix.lower()
 
 
-def name_parts(folder: str, stem: str, format: str) -> tuple[str, ...]:  # noqa: A002
+def name_parts(folder: str, stem: str, format: str, ending: str = "") -> tuple[str, ...]:  # noqa: A002
     """Give the files that an engine wrote below a folder their final names; absolute paths in order.
+
+    `ending`, behind that of the format, says how text is compressed.
 
     Signs of a glob in the names of folders are written as ``%2A``: readers take such a folder for no key.
     """
@@ -254,7 +256,7 @@ def name_parts(folder: str, stem: str, format: str) -> tuple[str, ...]:  # noqa:
     files = []
     for index, path in enumerate(found):
         inner = root / _SIGNS.sub(lambda sign: f"%{ord(sign[0]):02X}", str(path.parent.relative_to(root)))
-        target = inner / f"{stem}-{index:05}{extension(format)}"
+        target = inner / f"{stem}-{index:05}{extension(format)}{ending}"
         if inner != path.parent:
             inner.mkdir(parents=True, exist_ok=True)
         path.rename(target)

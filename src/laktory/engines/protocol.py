@@ -62,8 +62,9 @@ class Output:
     frame : what to write
     path : staged file to create, or, with `directory`, staged folder (exists, empty) to fill
     format : upper-case format name; DELTA arrives here as PARQUET
-    directory : write one or more files into `path`, named ``{stem}-….{extension}``
+    directory : write one or more files into `path`, named ``{stem}-….{extension}{ending}``
     stem : unique beginning of the file names of a directory
+    ending : ``.gz`` or ``.zst`` where the text files of a directory are compressed so
     kwargs : writer keyword arguments in the engine's own words
     partition_by : columns whose values become folders of a directory
     methods : ``(name, args, kwargs)`` applied to the writer, where the engine has one
@@ -75,6 +76,7 @@ class Output:
     format: str
     directory: bool = False
     stem: str = "part"
+    ending: str = ""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     methods: Sequence[tuple[str, Sequence[Any], Mapping[str, Any]]] = ()
     partition_by: tuple[str, ...] = ()

@@ -9,14 +9,24 @@ from laktory.diagnostics import closest
 from laktory.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import polars as pl
     from polars.datatypes import DataTypeClass
 
     from laktory.engines.protocol import FileRead
+    from laktory.errors import RunError
 
-__all__ = ["check_declared", "declared_schema", "fit", "from_text", "rounds", "unite_schemas", "whole_limit"]
+__all__ = [
+    "cast_whole",
+    "check_declared",
+    "declared_schema",
+    "fit",
+    "from_text",
+    "rounds",
+    "unite_schemas",
+    "whole_limit",
+]
 
 _DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _DAY_LENGTH = 10
@@ -106,6 +116,49 @@ def fit(frame: pl.LazyFrame, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
         for name, dtype in schema.items()
     ]
     return frame.select(columns)
+
+
+def cast_whole(
+    frame: pl.LazyFrame, types: Mapping[str, pl.DataType], refuse: Callable[[str, str], RunError]
+) -> pl.LazyFrame:
+    """The frame with these types. Computing a time that loses nanoseconds by it is an error.
+
+    Parameters
+    ----------
+    refuse : makes the error, of what is lost and its column
+    """
+    import polars as pl
+
+    casts = []
+    for name, found in frame.collect_schema().items():
+        wanted, column = types[name], pl.col(name)
+        if found != wanted and _nanoseconds(found):
+            cut = partial(_cut, wanted, refuse)
+            casts.append(column.map_batches(cut, return_dtype=wanted, is_elementwise=True))
+        elif found != wanted:
+            casts.append(column.cast(wanted))
+    return frame.with_columns(casts) if casts else frame
+
+
+def _nanoseconds(dtype: Any) -> bool:
+    import polars as pl
+
+    if isinstance(dtype, pl.Struct):
+        return any(_nanoseconds(field.dtype) for field in dtype.fields)
+    if isinstance(dtype, (pl.List, pl.Array)):
+        return _nanoseconds(dtype.inner)
+    return isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns"
+
+
+def _cut(wanted: pl.DataType, refuse: Callable[[str, str], RunError], values: pl.Series) -> pl.Series:
+    import polars as pl
+
+    made = values.cast(wanted)
+    lost = made.cast(values.dtype).ne_missing(values)
+    if lost.any():
+        first = values.filter(lost)[:1]
+        raise refuse("a value" if first.dtype.is_nested() else f"'{first.cast(pl.String).item()}'", values.name)
+    return made
 
 
 def _widen(one: pl.DataType, other: pl.DataType) -> bool:

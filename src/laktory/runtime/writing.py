@@ -104,6 +104,7 @@ class _SinkWrite:
     continues: bool = False
     joins: bool = False
     header: bool = True
+    ending: str = ""
     same_header: str | None = None
     staged: Staged | None = None
     change: Change | None = None
@@ -332,12 +333,12 @@ def _begin(
         if held != schema:
             frame, schema, typed = session.exactly(frame, held, sink.path), held, False
     ending = PurePath(sink.path).suffix.lower()
-    compressed = ending if ending in COMPRESSION and target.kind == "file" else ""
-    if compressed and mode == "APPEND":
+    compressed = ending if ending in COMPRESSION and (target.kind == "file" or support.text) else ""
+    if compressed and mode == "APPEND" and target.kind == "file":
         msg = f"cannot append to {sink.path!r}, which is compressed; write a directory of files, or without {ending!r}"
         raise SinkError(msg)
     staging = open_staging(target, run_id, extension=extension(sink.format) + compressed)
-    write = _SinkWrite(sink, support, target, mode, staging, frame, schema, typed)
+    write = _SinkWrite(sink, support, target, mode, staging, frame, schema, typed, ending=compressed)
     if mode == "APPEND" and target.kind == "file":
         _append_to_file(write, session, seen)
     elif mode == "APPEND" and target.kind == "directory":
@@ -445,6 +446,7 @@ def _output(write: _SinkWrite) -> Output:
         format="PARQUET" if sink.format == "DELTA" else sink.format,
         directory=write.staging.directory,
         stem=write.staging.stem,
+        ending=write.ending if write.staging.directory else "",
         kwargs={name: value for name, value in sink.writer_kwargs.items() if name != "partition_by"},
         partition_by=sink.partition_by,
         methods=tuple((method.name, method.args, method.kwargs) for method in sink.writer_methods),

@@ -164,7 +164,7 @@ def _check(output: Output, relation: duckdb.DuckDBPyRelation) -> None:
     if output.format in _COMPRESSIONS:
         check_compression(output.kwargs, _COMPRESSIONS[output.format], f"the {output.format} writer", SinkError)
     if output.format in _TEXT_FORMATS:
-        compression_of(output.path, output.format)
+        compression_of(output.path + output.ending, output.format)
     check_partitions(output, stored_schema(relation))
 
 
@@ -205,7 +205,10 @@ def _write(
         if text is None:
             con.unregister(source)
     return Staged(
-        name_parts(output.path, output.stem, output.format) if many else tuple(map(str, files or (target,))), int(rows)
+        name_parts(output.path, output.stem, output.format, output.ending)
+        if many
+        else tuple(map(str, files or (target,))),
+        int(rows),
     )
 
 
@@ -236,7 +239,7 @@ def _options(output: Output, *, many: bool) -> dict[str, str]:
     if output.format == "PARQUET":
         options |= {"compression": "zstd"}
     else:
-        options |= {"compression": compression_of(output.path, output.format) or "none"}
+        options |= {"compression": compression_of(output.path + output.ending, output.format) or "none"}
     if output.format == "CSV":
         options |= {"header": literal(output.header)}
     if output.format == "JSON":
@@ -271,7 +274,7 @@ def _write_ipc(output: Output, relation: duckdb.DuckDBPyRelation) -> Staged:
 
 
 def _file(output: Output) -> str:
-    name = f"{output.stem}-00000{extension(output.format)}"
+    name = f"{output.stem}-00000{extension(output.format)}{output.ending}"
     return str(Path(output.path).absolute() / name) if output.directory else str(Path(output.path).absolute())
 
 

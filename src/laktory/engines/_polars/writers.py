@@ -17,6 +17,7 @@ from laktory.engines.errors import check_arguments, check_compression
 from laktory.engines.formats import compression_of, extension, name_parts, refuse_types
 from laktory.engines.hive import NULL_TEXT, check_partitions, null_text_problem
 from laktory.engines.protocol import Output, Staged
+from laktory.engines.schemas import cast_whole
 from laktory.errors import SinkError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -118,35 +119,12 @@ def writer_arguments(format: str, *, directory: bool = False) -> Collection[str]
 
 def exactly(frame: pl.LazyFrame, types: pl.Schema, path: str) -> pl.LazyFrame:
     """The frame with other types; computing a value that loses nanoseconds by it is a `SinkError`."""
-    casts = []
-    for name, found in frame.collect_schema().items():
-        wanted, column = types[name], pl.col(name)
-        if _nanoseconds(found):
-            cut = partial(_cut, wanted, path)
-            casts.append(column.map_batches(cut, return_dtype=wanted, is_elementwise=True))
-        elif found != wanted:
-            casts.append(column.cast(wanted))
-    return frame.with_columns(casts)
 
+    def refuse(value: str, column: str) -> SinkError:
+        msg = f"{path!r}: DELTA cannot hold {value} of column {column!r}: its times have microseconds"
+        return SinkError(f"{msg}; cast it to Datetime('us'), or to text")
 
-def _nanoseconds(dtype: Any) -> bool:
-    if isinstance(dtype, pl.Struct):
-        return any(_nanoseconds(field.dtype) for field in dtype.fields)
-    if isinstance(dtype, (pl.List, pl.Array)):
-        return _nanoseconds(dtype.inner)
-    return isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns"
-
-
-def _cut(wanted: pl.DataType, path: str, values: pl.Series) -> pl.Series:
-    made = values.cast(wanted)
-    lost = made.cast(values.dtype).ne_missing(values)
-    if lost.any():
-        first = values.filter(lost)[:1]
-        shown = "a value" if first.dtype.is_nested() else f"'{first.cast(pl.String).item()}'"
-        msg = f"{path!r}: DELTA cannot hold {shown} of column {values.name!r}: its times have microseconds"
-        msg = f"{msg}; cast it to Datetime('us'), or to text"
-        raise SinkError(msg)
-    return made
+    return cast_whole(frame, types, refuse)
 
 
 def _check(output: Output, frame: pl.LazyFrame) -> None:
@@ -158,7 +136,7 @@ def _check(output: Output, frame: pl.LazyFrame) -> None:
     valid = writer_arguments(output.format, directory=output.directory)
     check_arguments(output.kwargs, valid, f"the {output.format} writer", SinkError)
     if output.format in _TEXT:
-        compression_of(output.path, output.format)
+        compression_of(output.path + output.ending, output.format)
     if output.format in _THROUGH_ARROW:
         return
     check_compression(output.kwargs, _COMPRESSIONS[output.format], f"the {output.format} writer", SinkError)
@@ -188,7 +166,7 @@ def _job(output: Output, frame: pl.LazyFrame, new_file: Callable[[str], str]) ->
         frame = frame.map_batches(partial(_counted, job.batches), streamable=True, schema=frame.collect_schema())
         kwargs.setdefault("check_extension", False)
         # a JSON document is compressed when it is made of its lines
-        if (compression := compression_of(output.path, output.format)) and output.format != "JSON":
+        if (compression := compression_of(output.path + output.ending, output.format)) and output.format != "JSON":
             kwargs.setdefault("compression", compression)
     if output.format in _JSON:
         frame = _with_whole_numbers(frame)
@@ -255,12 +233,14 @@ def _finish(job: _Job, result: pl.DataFrame) -> Staged:
         folder = unquote(str(Path(job.merged).parent.relative_to(Path(output.path).absolute())))
         msg = f"{output.path!r}: two values of 'partition_by' have one folder, {folder!r}; cast them to text"
         raise SinkError(msg)
-    files = name_parts(output.path, output.stem, output.format) if output.partition_by else (_file(output),)
+    files = (
+        name_parts(output.path, output.stem, output.format, output.ending) if output.partition_by else (_file(output),)
+    )
     return Staged(files, sum(job.batches))
 
 
 def _file(output: Output) -> str:
-    name = f"{output.stem}-00000{extension(output.format)}"
+    name = f"{output.stem}-00000{extension(output.format)}{output.ending}"
     return str(Path(output.path).absolute() / name) if output.directory else str(Path(output.path).absolute())
 
 

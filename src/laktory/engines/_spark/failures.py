@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,11 +12,14 @@ from narwhals.exceptions import NarwhalsError
 
 from laktory.diagnostics import plain_words
 from laktory.diagnostics.secrets import redact
-from laktory.engines.errors import in_words, reason, refused_cast
+from laktory.engines.errors import in_words, reason, refused_cast, sink_failure
+from laktory.engines.faults import located
 from laktory.errors import RunError, SinkError, SourceError, StepError
+from laktory.paths import local_path
+from laktory.storage.files import os_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from laktory.engines.protocol import FileRead
 
@@ -29,6 +34,21 @@ _CONF = re.compile(
     r"[.;,]? (?:If necessary|Use `try_\w+`|To return NULL instead|Correct the value)[^.]*(?:\.[^.]+)*\.?$"
 )
 _SUFFIX = re.compile(r"(?:Caused by: )([\w.$]+(?:Exception|Error)): (.*)")
+_READING = re.compile(
+    r"FAILED_READ_FILE|PATH_NOT_FOUND|FILE_NOT_EXIST|FILE_NOT_FOUND|MALFORMED_|CANNOT_READ|DELTA_|Parquet error"
+    r"|Csv error|Json error|Avro|Object at location|unequal lengths|Delta Kernel|Invalid table location|commit file",
+    re.IGNORECASE,
+)
+_SYSTEM = {
+    errno.ENOSPC: re.compile("No space left on device"),
+    errno.EDQUOT: re.compile("Disk quota exceeded"),
+    errno.EFBIG: re.compile("File too large"),
+    errno.EROFS: re.compile("Read-only file system"),
+    errno.EACCES: re.compile("Permission denied"),
+    errno.EMFILE: re.compile("Too many open files"),
+    errno.EIO: re.compile("Input/output error"),
+}
+"""What the system says, as a Java machine hands it on."""
 _WORDS = (
     (
         re.compile(
@@ -51,22 +71,35 @@ _WORDS = (
 
 
 @contextmanager
-def translated(reads: Sequence[FileRead] = (), staged: Sequence[str] = ()) -> Iterator[None]:
+def translated(
+    reads: Sequence[tuple[FileRead, Sequence[str]]] = (),
+    staged: Sequence[str] = (),
+    scratch: str = "",
+    shown: Callable[[str], str] = str,
+) -> Iterator[None]:
     """Raise what Spark raises inside as `SourceError`, `StepError` or `SinkError`.
 
     Parameters
     ----------
-    reads : what the computed frames may come from
+    reads : what Spark may read, with the files of each
     staged : paths that are being written
+    scratch : folder of temporary files, where something is written
+    shown : a message with the paths that users know
     """
     try:
         yield
-    except RunError:
+    except RunError as error:
+        cause = error.__cause__
+        planned = isinstance(error, StepError) and cause is not None and is_failure(cause)
+        if planned and cause is not None and (fault := _source_fault(shown(str(cause)), cause, reads)):
+            raise SourceError(fault) from cause
+        if (text := redact(shown(str(error)))) != str(error):
+            raise type(error)(text) from cause
         raise
     except Exception as error:
-        if not is_failure(error) and not isinstance(error, NarwhalsError):
+        if not is_failure(error) and not isinstance(error, (NarwhalsError, OSError)):
             raise
-        raise _failure(error, reads, staged) from error
+        raise _failure(error, reads, staged, scratch, shown) from error
 
 
 def is_failure(error: BaseException) -> bool:
@@ -103,15 +136,45 @@ def place_in(text: str) -> tuple[int | None, int | None]:
     return None, None
 
 
-def _failure(error: BaseException, reads: Sequence[FileRead], staged: Sequence[str]) -> RunError:
-    text = str(error)
+def _failure(
+    error: BaseException,
+    reads: Sequence[tuple[FileRead, Sequence[str]]],
+    staged: Sequence[str],
+    scratch: str,
+    shown: Callable[[str], str],
+) -> RunError:
+    text = shown(str(error))
     if isinstance(error, NarwhalsError):
         return StepError(reason(error))
+    number = os_number(error) or next((number for number, words in _SYSTEM.items() if words.search(text)), None)
+    if staged and number is not None and (sink := sink_failure(OSError(number, text), staged, scratch)):
+        return sink
     if refused := refused_cast(text):
         return StepError(refused)
-    named = next((read.path for read in reads if read.path in text), None)
-    if any(path in text for path in staged):
-        return SinkError(f"cannot write: {message_of(error)}")
-    if named is not None and ("FILE_NOT" in text or "FAILED_READ_FILE" in text or "PATH_NOT_FOUND" in text):
-        return SourceError(f"{named!r} cannot be read: {message_of(error)}")
+    if staged and any(path in text for path in staged):
+        return SinkError(redact(f"cannot write: {shown(message_of(error))}"))
+    if fault := _source_fault(text, error, reads):
+        return SourceError(fault)
     return StepError(failure_of(error))
+
+
+def _source_fault(text: str, error: BaseException, reads: Sequence[tuple[FileRead, Sequence[str]]]) -> str | None:
+    """What is wrong with what Spark reads, None if it is something else."""
+    gone = next((file for _, files in reads for file in files if _is_gone(file)), None)
+    if gone is not None:
+        return redact(f"{gone!r} cannot be read: {os.strerror(errno.ENOENT)}")
+    if not _READING.search(text):
+        return None
+    for read, files in reads:
+        if place := located(read, files):
+            return redact(place)
+    named = next((read.path for read, files in reads if any(file in text for file in files)), None)
+    if named is None and len(reads) == 1:
+        named = reads[0][0].path
+    said = message_of(error)
+    return said if named is None or named in said else redact(f"{named!r} cannot be read: {said}")
+
+
+def _is_gone(file: str) -> bool:
+    local = local_path(file)
+    return local is not None and not os.path.lexists(local)

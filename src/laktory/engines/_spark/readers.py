@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
+from laktory.engines._polars.session import PolarsSession
 from laktory.engines._spark.types import is_plain, spark_schema
+from laktory.engines.arrow_files import check_documents
+from laktory.engines.delta_tables import open_delta
 from laktory.engines.errors import check_arguments, reason
 from laktory.engines.hive import keys_of
+from laktory.engines.inference import check_json_lines
 from laktory.engines.scans import checked_scan
 from laktory.engines.schemas import check_declared, declared_schema
 from laktory.errors import SourceError, UnsupportedError
 from laktory.paths import local_path
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    import polars as pl
-    from pyspark.sql import DataFrame, DataFrameReader, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
+    from laktory.engines._spark.places import PlainPaths
     from laktory.engines.protocol import FileRead
 
-__all__ = ["is_native", "reader_arguments", "reader_methods", "scan_files", "scan_parquet"]
+__all__ = [
+    "for_polars",
+    "has_nan",
+    "is_true",
+    "reader_arguments",
+    "reader_methods",
+    "scan_files",
+    "scan_parquet",
+    "with_options",
+]
 
 _FILES = frozenset({
     "basePath", "ignoreCorruptFiles", "ignoreMissingFiles", "modifiedAfter", "modifiedBefore", "pathGlobFilter",
@@ -56,13 +72,30 @@ _ARGUMENTS: dict[str, Collection[str]] = {
         "inferSchema", "nullValue", "rowTag", "rowValidationXSDPath", "valueTag", "wildcardColName",
     },
 }  # fmt: skip
+_ON_SAIL: dict[str, Collection[str]] = {
+    "CSV": {"comment", "delimiter", "header", "inferSchema", "nullValue", "quote", "sep"},
+    "DELTA": {"timestampAsOf", "versionAsOf"},
+    "JSON": (),
+    "JSONL": (),
+    "NDJSON": (),
+    "PARQUET": {"mergeSchema"},
+    "TEXT": {"lineSep", "wholetext"},
+}
+"""Of the others Sail takes no notice. It reads text otherwise than Spark, too: Polars does it."""
+_IN_POLARS = {
+    "comment": "comment_prefix", "delimiter": "separator", "nullValue": "null_values", "quote": "quote_char",
+    "sep": "separator",
+}  # fmt: skip
 _NAMES = {"JSONL": "json", "NDJSON": "json", "BINARYFILE": "binaryFile"}
 _ALWAYS = frozenset({"BINARYFILE", "XML"})
+_TYPED = frozenset({"DELTA", "PARQUET"})
+_TEXT_FORMATS = frozenset({"CSV", "JSON", "JSONL", "NDJSON"})
 
 
-def reader_arguments(format: str) -> Collection[str]:  # noqa: A002
-    """Options of the reader of a format."""
-    return _ARGUMENTS.get(format, ())
+def reader_arguments(format: str, *, sail: bool) -> Collection[str]:  # noqa: A002
+    """Options of Spark's reader of a format; where it has none, arguments of what reads it for Spark."""
+    own = _ON_SAIL.get(format) if sail else _ARGUMENTS.get(format)
+    return PolarsSession.arguments(format) if own is None else own
 
 
 def reader_methods() -> list[str]:
@@ -70,49 +103,106 @@ def reader_methods() -> list[str]:
     return ["option", "options", "schema"]
 
 
-def is_native(read: FileRead, files: Sequence[str]) -> bool:
-    """Whether Spark reads this by itself, else what Polars reads is handed over.
-
-    Text is read as on other engines unless options of Spark are given: they are its own words for something else.
-    """
-    if read.kwargs or read.methods or read.format in _ALWAYS:
-        return True
-    if read.format == "DELTA":
-        return True
-    return read.format == "PARQUET" and read.rows is None and all(local_path(file) is not None for file in files)
-
-
-def scan_parquet(files: Sequence[str], schema: pl.Schema, spark: SparkSession, *, sail: bool) -> DataFrame:
-    """Files whose columns are known, so that Spark runs no job to learn them; Sail wants to look for itself."""
-    reader = spark.read if sail else spark.read.schema(spark_schema(schema))
-    return reader.parquet(*map(_literal, files))
-
-
-def scan_files(read: FileRead, files: Sequence[str], spark: SparkSession, *, sail: bool) -> DataFrame | None:
-    """The rows of these files by Spark's own reader; None if Spark reads them otherwise than other engines.
+def with_options(read: FileRead, *, sail: bool) -> FileRead:
+    """The read with the options of its methods among its arguments, all in the spelling of their list.
 
     Raises
     ------
     SourceError
-        Not what `schema` declares, or options that the reader has not.
+        The reader has no such option.
+    UnsupportedError
+        A method is another one.
     """
-    lower = {name.lower(): name for name in reader_arguments(read.format)}
-    check_arguments(
-        [lower.get(name.lower(), name) for name in read.kwargs],
-        reader_arguments(read.format),
-        f"the {read.format} reader",
+    kwargs, methods = dict(read.kwargs), []
+    for name, args, given in read.methods:
+        try:
+            if name == "option":
+                kwargs |= _option(*args, **given)
+            elif name == "options":
+                kwargs |= _options(*args, **given)
+            elif name == "schema" and not sail:
+                methods.append((name, args, given))
+            else:
+                msg = f"reader method {name!r}: with the PYSPARK engine, only {', '.join(reader_methods())}"
+                raise UnsupportedError(f"{msg}{'; with Sail, declare the columns in the schema' if sail else ''}")
+        except TypeError as error:
+            msg = f"reader method {name!r}: {reason(error)}"
+            raise SourceError(msg) from error
+    valid = reader_arguments(read.format, sail=sail)
+    spelled = {name.lower(): name for name in valid}
+    kwargs = {spelled.get(name.lower(), name): value for name, value in kwargs.items()}
+    check_arguments(kwargs, valid, f"the {read.format} reader")
+    if read.format == "PARQUET" and is_true(kwargs.get("mergeSchema", False)):
+        del kwargs["mergeSchema"]  # columns of several files are always united
+    return replace(read, kwargs=kwargs, methods=tuple(methods))
+
+
+def _option(key: str, value: Any) -> dict[str, Any]:
+    return {key: value}
+
+
+def _options(**options: Any) -> dict[str, Any]:
+    return options
+
+
+def is_true(value: Any) -> bool:
+    """An option of Spark, which may be a text."""
+    return str(value).lower() == "true"
+
+
+def for_polars(read: FileRead) -> FileRead:
+    """A read of Sail for which Polars does the reading, in the words of Polars."""
+    if read.format != "CSV":
+        return read
+    kwargs = {_IN_POLARS[name]: value for name, value in read.kwargs.items() if name in _IN_POLARS}
+    return replace(
+        read,
+        kwargs=kwargs,
+        has_header=is_true(read.kwargs.get("header", read.has_header)),
+        infer_schema=is_true(read.kwargs.get("inferSchema", read.infer_schema)),
     )
-    if read.format == "DELTA":
-        reader = spark.read.format("delta")
-        if read.version is not None:
-            reader = reader.option("versionAsOf", read.version)
-        return _loaded(reader, read, [read.path])
-    if read.format == "PARQUET" and not read.kwargs and not read.methods:
-        return _parquet(read, files, spark, sail=sail)
-    reader = spark.read.format(_NAMES.get(read.format, read.format.lower())).options(**_computed(read))
+
+
+def scan_parquet(files: Sequence[str], schema: pl.Schema, spark: SparkSession, *, sail: bool) -> DataFrame:
+    """Files of plain paths and known columns, so that Spark runs no job to learn them; Sail looks for itself."""
+    reader = spark.read if sail else spark.read.schema(spark_schema(schema))
+    return reader.parquet(*files)
+
+
+def scan_files(
+    read: FileRead, files: Sequence[str], spark: SparkSession, places: PlainPaths, *, sail: bool
+) -> DataFrame | None:
+    """The rows of these files by Spark's own reader; None if Spark reads them otherwise than other engines.
+
+    Text is read as on other engines unless options of Spark are given: they are its own words for something else.
+
+    Raises
+    ------
+    SourceError
+        Not what `schema` declares, or damaged.
+    """
+    if read.format in _TYPED and not read.kwargs and not read.methods:
+        return _typed(read, files, spark, places, sail=sail)
+    asked = bool(read.kwargs or read.methods) and read.format in (_ON_SAIL if sail else _ARGUMENTS)
+    if not (asked or read.format in _ALWAYS) or (sail and read.format in _TEXT_FORMATS):
+        return None
+    if read.rows is not None:
+        msg = f"{read.path!r}: a part of its rows cannot be read with reader options; leave them out"
+        raise SourceError(msg)
+    options = _computed(read) | dict(read.kwargs)
+    _check_records(read, files, options)
+    reader = spark.read.format(_NAMES.get(read.format, read.format.lower())).options(**options)
     if read.schema is not None:
         reader = reader.schema(spark_schema(read.schema))
-    return _loaded(reader, read, files)
+    for name, args, kwargs in read.methods:
+        try:
+            reader = getattr(reader, name)(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            msg = f"reader method {name!r}: {reason(error)}"
+            raise SourceError(msg) from error
+    # binary files tell the path of each
+    plain = read.format != "BINARYFILE" and all(local_path(file) is not None for file in files)
+    return reader.load(places.all_of(files) if plain else list(map(_literal, files)))
 
 
 def _computed(read: FileRead) -> dict[str, Any]:
@@ -126,33 +216,73 @@ def _computed(read: FileRead) -> dict[str, Any]:
     return {}
 
 
-def _loaded(reader: DataFrameReader, read: FileRead, files: Sequence[str]) -> DataFrame:
-    reader = reader.options(**read.kwargs)
-    for name, args, kwargs in read.methods:
-        if name not in reader_methods():
-            msg = f"reader method {name!r}: with the PYSPARK engine, only {', '.join(reader_methods())}"
-            raise UnsupportedError(msg)
-        try:
-            reader = getattr(reader, name)(*args, **kwargs)
-        except (TypeError, ValueError) as error:
-            msg = f"reader method {name!r}: {reason(error)}"
-            raise SourceError(msg) from error
-    return reader.load(list(map(_literal, files)))
+def _check_records(read: FileRead, files: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Spark reads the first record of a line, or of a file, and leaves out what comes after it without a word."""
+    local = [file for file in files if local_path(file) is not None]
+    if read.format == "DELTA" and local:
+        open_delta(read.path, options.get("versionAsOf", read.version), {})
+    if read.format not in {"JSON", "JSONL", "NDJSON"} or str(options["mode"]).upper() != "FAILFAST":
+        return
+    own_words = {"charset", "encoding", "lineSep", *(name for name in options if name.startswith("allow"))}
+    if options.keys() & own_words:
+        return
+    if is_true(options["multiLine"]):
+        check_documents(local)
+    else:
+        check_json_lines(local)
 
 
-def _parquet(read: FileRead, files: Sequence[str], spark: SparkSession, *, sail: bool) -> DataFrame | None:
-    """Files with columns of one schema, all of whose types Spark has."""
-    if keys_of(read, files):
+def _typed(
+    read: FileRead, files: Sequence[str], spark: SparkSession, places: PlainPaths, *, sail: bool
+) -> DataFrame | None:
+    """Files, or a table, with columns of one schema, all of whose types Spark has."""
+    if read.rows is not None or any(local_path(file) is None for file in files):
         return None
-    schemas = [checked_scan(file, "PARQUET").collect_schema() for file in files]
-    if any(schema != schemas[0] for schema in schemas) or not is_plain(schemas[0]) or not schemas[0]:
-        return None
-    frame = scan_parquet(files, schemas[0], spark, sail=sail)
+    version = read.version
+    if read.format == "DELTA":
+        rows, version = open_delta(read.path, read.version, {})
+        schema = rows.collect_schema()
+    else:
+        if keys_of(read, files):
+            return None
+        schemas = [checked_scan(file, "PARQUET").collect_schema() for file in files]
+        schema = schemas[0]
+        if any(other != schema for other in schemas):
+            return None
+        rows = pl.scan_parquet(list(files), glob=False, hive_partitioning=False)
     declared = declared_schema(read)
-    if declared is None:
-        return frame
-    check_declared(schemas[0], declared, read.path)
-    return frame.select(*declared) if all(schemas[0][name] == dtype for name, dtype in declared.items()) else None
+    if declared is not None:
+        check_declared(schema, declared, read.path)
+        if any(schema[name] != dtype for name, dtype in declared.items()):
+            return None
+    if not schema or not is_plain(schema) or (sail and has_nan(rows)):
+        return None
+    paths = places.all_of(files)
+    if read.format == "DELTA":
+        frame = spark.read.format("delta").option("versionAsOf", str(version)).load(paths[0])
+    else:
+        frame = scan_parquet(paths, schema, spark, sail=sail)
+    return frame if declared is None else frame.select(*map(_quoted, declared))
+
+
+def has_nan(frame: pl.LazyFrame) -> bool:
+    """Whether a column of fractions holds NaN, or cannot be read.
+
+    Sail takes the limits in the statistics of a file or table for those of all values, though NaN is never counted in:
+    it leaves out rows with NaN, or reads another value.
+    """
+    columns = [name for name, dtype in frame.collect_schema().items() if dtype.is_float()]
+    if not columns:
+        return False
+    found = frame.select(pl.any_horizontal(pl.col(name).is_nan().any() for name in columns))
+    try:
+        return bool(found.collect(engine="streaming").item())
+    except pl.exceptions.PolarsError:
+        return True
+
+
+def _quoted(name: str) -> str:
+    return f"`{name.replace('`', '``')}`"
 
 
 def _literal(file: str) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,23 +13,35 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import polars as pl
 
+from laktory.diagnostics.secrets import redact
 from laktory.engines._polars.session import PolarsSession
 from laktory.engines._spark.connection import get_spark_session, is_sail
 from laktory.engines._spark.failures import translated
 from laktory.engines._spark.methods import METHODS
-from laktory.engines._spark.readers import is_native, reader_arguments, reader_methods, scan_files, scan_parquet
+from laktory.engines._spark.places import PlainPaths
+from laktory.engines._spark.readers import (
+    for_polars,
+    has_nan,
+    reader_arguments,
+    reader_methods,
+    scan_files,
+    scan_parquet,
+    with_options,
+)
 from laktory.engines._spark.sql import query, syntax_error
 from laktory.engines._spark.streams import stream
 from laktory.engines._spark.types import as_spark_holds, spark_schema
 from laktory.engines._spark.writers import stage_outputs, writer_arguments
-from laktory.engines.capabilities import PYSPARK, SAIL
+from laktory.engines.capabilities import ENGINES, PYSPARK, SAIL
 from laktory.engines.scans import files_of
-from laktory.errors import ExpressionError, RunInterrupted
+from laktory.errors import ExpressionError, RunInterrupted, SourceError
 from laktory.expressions.statement import fragment_problems
 from laktory.optional import require
+from laktory.paths import local_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.streaming.query import StreamingQuery
@@ -58,15 +73,19 @@ class PySparkSession:
         self._spark = get_spark_session()
         self._sail = is_sail(self._spark)
         self.capabilities = SAIL if self._sail else PYSPARK
+        self._places = PlainPaths(self._scratch / "links")
         self._numbers = count()
-        self._reads: list[FileRead] = []
+        self._reads: list[tuple[FileRead, Sequence[str]]] = []
         self._stopped = False
         self._queries: list[StreamingQuery] = []
 
     @staticmethod
     def arguments(format: str, *, writer: bool = False, directory: bool = False) -> Collection[str]:  # noqa: A002
         """Options of the reader or writer of a format."""
-        return writer_arguments(format, directory=directory) if writer else reader_arguments(format)
+        sail = ENGINES["PYSPARK"].variant is not None
+        if writer:
+            return writer_arguments(format, directory=directory, sail=sail)
+        return reader_arguments(format, sail=sail)
 
     reader_methods = staticmethod(reader_methods)
     native_schema = staticmethod(spark_schema)
@@ -94,15 +113,17 @@ class PySparkSession:
         SourceError
             Missing, broken, or not what the declaration says.
         """
-        files = files_of(read)
-        if is_native(read, files):
-            if seen is not None:
-                seen.add(files)
-            with translated([read]):
-                frame = scan_files(read, files, self._spark, sail=self._sail)
-            if frame is not None:
-                self._reads.append(read)
-                return nw.from_native(frame)
+        with self._translated():
+            read, files = with_options(read, sail=self._sail), files_of(read)
+        if seen is not None:
+            seen.add(files)
+        with self._translated([(read, files)]):
+            frame = scan_files(read, files, self._spark, self._places, sail=self._sail)
+        if frame is not None:
+            self._reads.append((read, files))
+            return nw.from_native(frame)
+        if self._sail:
+            read = for_polars(read)
         return self._taken(nw.to_native(self._front.scan(read, seen)), repr(read.path))
 
     def adopt(self, frame: Any) -> nw.LazyFrame[Any]:
@@ -128,7 +149,8 @@ class PySparkSession:
             The statement cannot be planned.
         """
         natives: dict[str, DataFrame] = {name: nw.to_native(frame) for name, frame in frames.items()}
-        return nw.from_native(query(self._spark, statement, natives))
+        with self._translated(self._reads):
+            return nw.from_native(query(self._spark, statement, natives))
 
     def check_sql(self, statement: str) -> tuple[str, int | None, int | None] | None:
         """Syntax error as ``(message, line, column)`` or None."""
@@ -142,7 +164,7 @@ class PySparkSession:
         SourceError, StepError
             A source, or a step on it, cannot be planned.
         """
-        with translated(self._reads):
+        with self._translated(self._reads):
             return frame.collect_schema()
 
     def exactly(self, frame: nw.LazyFrame[Any], types: nw.Schema, path: str) -> nw.LazyFrame[Any]:
@@ -161,7 +183,7 @@ class PySparkSession:
         """
         self._go_on()
         native: DataFrame = nw.to_native(frame)
-        with translated(self._reads):
+        with self._translated(self._reads), self._all_there([native]):
             found = pl.from_arrow(native.toArrow())
         assert isinstance(found, pl.DataFrame)
         return found
@@ -198,8 +220,9 @@ class PySparkSession:
             A source, a step on it, or a place to write to fails.
         """
         self._go_on()
-        with translated(self._reads, [output.path for output in outputs]):
-            return stage_outputs(outputs, self._front, self._folder, self._parquet)
+        natives = [nw.to_native(output.frame) for output in outputs]
+        with self._translated(self._reads, [output.path for output in outputs]), self._all_there(natives):
+            return stage_outputs(outputs, self._front, self._folder, self._parquet, self._places, sail=self._sail)
 
     def stream(self, read: FileRead, checkpoint: str, each: Callable[[Batch], None]) -> None:
         """Hand over all that is new in files or a Delta table.
@@ -239,15 +262,49 @@ class PySparkSession:
         """What Polars holds, handed over as a Parquet file."""
         from laktory.engines.protocol import Output
 
-        held = as_spark_holds(frame, where)
+        held = nw.from_native(as_spark_holds(frame, where))
         path = f"{self._folder()}/taken.parquet"
-        output = Output(nw.from_native(held), path, "PARQUET", kwargs={"compression": "snappy"})
-        self._front.stage([output])
-        return nw.from_native(scan_parquet([path], held.collect_schema(), self._spark, sail=self._sail))
+        # see `has_nan`
+        kwargs = {"compression": "snappy", "statistics": not self._sail}
+        self._front.stage([Output(held, path, "PARQUET", kwargs=kwargs)])
+        return nw.from_native(scan_parquet([path], held.collect_schema().to_polars(), self._spark, sail=self._sail))
 
     def _parquet(self, files: Sequence[str]) -> DataFrame:
-        schema = pl.scan_parquet(files[0], glob=False, hive_partitioning=False).collect_schema()
-        return scan_parquet(files, schema, self._spark, sail=self._sail)
+        rows = pl.scan_parquet(list(files), glob=False, hive_partitioning=False)
+        if self._sail and has_nan(rows):
+            taken: DataFrame = nw.to_native(self._taken(rows, "the frame"))
+            return taken
+        return scan_parquet(self._places.all_of(files), rows.collect_schema(), self._spark, sail=self._sail)
+
+    @contextmanager
+    def _all_there(self, natives: Sequence[DataFrame]) -> Iterator[None]:
+        """Sail takes a file that is gone for one without rows: refuse frames that read such a file."""
+        named: list[str] = []
+        if self._sail:
+            plans = b"".join(map(_plan_of, natives))
+            local = [file for _, files in self._reads for file in files if local_path(file) is not None]
+            named = [file for file in local if self._places.of(file).encode() in plans]
+        _require_files(named)
+        yield
+        _require_files(named)
+
+    def _translated(
+        self, reads: Sequence[tuple[FileRead, Sequence[str]]] = (), staged: Sequence[str] = ()
+    ) -> AbstractContextManager[None]:
+        return translated(reads, staged, str(self._scratch), self._places.shown)
+
+
+def _plan_of(native: Any) -> bytes:
+    """What the client sends to have a frame computed; it names the files."""
+    plan: bytes = native._plan.to_proto(native.sparkSession.client).SerializeToString()  # noqa: SLF001 - nothing public
+    return plan
+
+
+def _require_files(files: Iterable[str]) -> None:
+    for file in files:
+        if not os.path.lexists(file):
+            msg = f"{file!r} cannot be read: {os.strerror(errno.ENOENT)}"
+            raise SourceError(redact(msg))
 
 
 def _is_spark(native: Any) -> bool:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from laktory.engines.capabilities import PYSPARK
+from laktory.engines.schemas import cast_whole
 from laktory.errors import SourceError
 
 if TYPE_CHECKING:
@@ -51,12 +53,15 @@ def as_spark_holds(frame: pl.LazyFrame, where: str) -> pl.LazyFrame:
     Raises
     ------
     SourceError
-        There is none for the values of a column.
+        There is none for the values of a column, or, when it is computed, for one of its values.
     """
-    schema = frame.collect_schema()
-    wanted = {name: _held(dtype, f"{where}: column {name!r}") for name, dtype in schema.items()}
-    casts = [pl.col(name).cast(dtype) for name, dtype in wanted.items() if dtype != schema[name]]
-    return frame.with_columns(casts) if casts else frame
+
+    def refuse(value: str, column: str) -> SourceError:
+        msg = f"{where}: PYSPARK cannot hold {value} of column {column!r}: its times have microseconds"
+        return SourceError(f"{msg}; let another engine cast it to Datetime('us'), or to text")
+
+    wanted = {name: _held(dtype, f"{where}: column {name!r}") for name, dtype in frame.collect_schema().items()}
+    return cast_whole(frame, wanted, refuse)
 
 
 def _held(dtype: Any, where: str) -> pl.DataType:
@@ -66,8 +71,8 @@ def _held(dtype: Any, where: str) -> pl.DataType:
     if isinstance(dtype, pl.Struct):
         return pl.Struct({field.name: _held(field.dtype, where) for field in dtype.fields})
     if isinstance(dtype, pl.Datetime):
-        return pl.Datetime("us", None if dtype.time_zone is None else "UTC")
-    if isinstance(dtype, (pl.Duration, pl.Time, pl.Object)):
+        return pl.Datetime(PYSPARK.time_unit, None if dtype.time_zone is None else "UTC")
+    if type(dtype).__name__ in PYSPARK.unheld:
         msg = f"{where} has the type {dtype}, which PYSPARK cannot hold; cast it to text or a number before"
         raise SourceError(msg)
     wider = _WIDER.get(type(dtype))

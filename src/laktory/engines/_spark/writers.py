@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import polars as pl
 
-from laktory.engines.errors import check_arguments, reason
+from laktory.engines._polars.session import PolarsSession
+from laktory.engines._spark.readers import is_true
+from laktory.engines.errors import check_arguments, check_compression, reason
 from laktory.engines.formats import name_parts, refuse_types
 from laktory.engines.hive import check_partitions
 from laktory.engines.protocol import Output, Staged
@@ -18,42 +20,63 @@ from laktory.errors import SinkError, UnsupportedError
 from laktory.optional import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from pyspark.sql import DataFrame
 
-    from laktory.engines._polars.session import PolarsSession
+    from laktory.engines._spark.places import PlainPaths
 
 __all__ = ["stage_outputs", "writer_arguments"]
 
-_TEXT = frozenset(
-    {"compression", "dateFormat", "encoding", "lineSep", "timestampFormat", "timestampNTZFormat", "timeZone"}
-)
-_JSON = _TEXT | {"ignoreNullFields", "writeNonAsciiCharacterAsCodePoint"}
+_TEXT = frozenset({
+    "compression", "dateFormat", "encoding", "lineSep", "timestampFormat", "timestampNTZFormat", "timeZone",
+})  # fmt: skip
+_LINES = _TEXT | {"ignoreNullFields", "writeNonAsciiCharacterAsCodePoint"}
 _OPTIONS: dict[str, Collection[str]] = {
-    "AVRO": {"avroSchema", "compression", "recordName", "recordNamespace", "positionalFieldMatching"},
     "CSV": _TEXT | {
         "charToEscapeQuoteEscaping", "delimiter", "emptyValue", "escape", "escapeQuotes", "header",
         "ignoreLeadingWhiteSpace", "ignoreTrailingWhiteSpace", "nullValue", "quote", "quoteAll", "sep",
     },
-    "JSON": _JSON,
-    "JSONL": _JSON,
-    "NDJSON": _JSON,
+    "JSON": {"compression"},
+    "JSONL": _LINES,
+    "NDJSON": _LINES,
     "ORC": {"compression", "orc.bloom.filter.columns", "orc.dictionary.key.threshold"},
     "PARQUET": {"compression", "parquet.block.size", "parquet.bloom.filter.enabled", "parquet.enable.dictionary"},
-    "TEXT": {"compression", "lineSep"},
     "XML": _TEXT | {"arrayElementName", "attributePrefix", "declaration", "nullValue", "rootTag", "rowTag", "valueTag"},
 }  # fmt: skip
+_IN_POLARS = {
+    "delimiter": "separator", "header": "include_header", "nullValue": "null_value", "quote": "quote_char",
+    "quoteAll": "quote_style", "sep": "separator",
+}  # fmt: skip
+_BY_POLARS: dict[str, Collection[str]] = {
+    "CSV": {*_IN_POLARS, "compression"},
+    **{name: {"compression"} for name in ("JSON", "JSONL", "NDJSON", "PARQUET")},
+}
+"""Options of Spark that Polars has, too: it writes partitions, and what Sail writes without a look at its options."""
 _NAMES = {"JSONL": "json", "NDJSON": "json"}
-_NATIVE = frozenset({"ORC", "PARQUET", "TEXT", "XML"})
-"""Formats Spark writes by itself; others it writes only with options of its own."""
 _COUNTED = frozenset({"ORC", "PARQUET"})
-"""Formats whose files tell how many rows they hold."""
+"""Formats Spark always writes by itself, whose files tell how many rows they hold."""
+_NATIVE = _COUNTED | {"XML"}
+_OF_LINES = frozenset({"CSV", "JSONL", "NDJSON"})
+"""Formats that Spark itself writes when it is given options of its own."""
+_COMPRESSED = frozenset({"CSV", "JSON", "JSONL", "NDJSON", "XML"})
+"""Formats of text, whose files say by their names how they are compressed."""
+_COMPRESSIONS: dict[str, Collection[str]] = {
+    **{name: {"gzip", "none", "uncompressed"} for name in _COMPRESSED},
+    "ORC": {"lz4", "none", "snappy", "uncompressed", "zlib", "zstd"},
+    "PARQUET": {"gzip", "lz4", "none", "snappy", "uncompressed", "zstd"},
+}
+_MICROS = "yyyy-MM-dd'T'HH:mm:ss.SSSSSS"
+_COMPUTED: dict[str, Any] = {"timestampFormat": f"{_MICROS}XXX", "timestampNTZFormat": _MICROS}
+"""What is asked for unless the user says otherwise: Spark cuts times, texts and empty columns by itself."""
 
 
-def writer_arguments(format: str, *, directory: bool = False) -> Collection[str]:  # noqa: A002
-    """Options of the writer of a format."""
-    return set(_OPTIONS.get(format, ())) | ({"partition_by"} if directory else set())
+def writer_arguments(format: str, *, directory: bool = False, sail: bool) -> Collection[str]:  # noqa: A002
+    """Options of Spark's writer of a format; where it has none, arguments of what writes it for Spark."""
+    own = (_BY_POLARS if sail and format != "PARQUET" else _OPTIONS).get(format)
+    if own is None:
+        return PolarsSession.arguments(format, writer=True, directory=directory)
+    return set(own) | ({"partition_by"} if directory else set())
 
 
 def stage_outputs(
@@ -61,6 +84,9 @@ def stage_outputs(
     front: PolarsSession,
     new_folder: Callable[[], str],
     read: Callable[[Sequence[str]], DataFrame],
+    places: PlainPaths,
+    *,
+    sail: bool,
 ) -> list[Staged]:
     """Write all outputs.
 
@@ -72,75 +98,120 @@ def stage_outputs(
     front : session of Polars, which writes what Spark does not write as other engines do
     new_folder : makes a folder for an intermediate result
     read : gives the rows of Parquet files
+    places : gives paths that Spark takes
 
     Raises
     ------
     SinkError
         A type, a column or an argument does not fit the format.
     """
+    outputs = [_checked(output, sail=sail) for output in outputs]
     groups: dict[int, list[int]] = {}
     for index, output in enumerate(outputs):
-        _check(output)
         groups.setdefault(id(nw.to_native(output.frame)), []).append(index)
     staged: dict[int, Staged] = {}
     for members in groups.values():
         frame = nw.to_native(outputs[members[0]].frame)
-        keeper = next((index for index in members if _keeps(outputs[index])), None)
-        if len(members) == 1 and outputs[members[0]].format in _COUNTED and _is_native(outputs[members[0]]):
-            staged[members[0]] = _write(outputs[members[0]], frame)
-            continue
+        counted = [index for index in members if _is_native(outputs[index], sail=sail)]
+        counted = [index for index in counted if outputs[index].format in _COUNTED]
+        # what is read again is Parquet; what is not may be ORC
+        keeper = next((index for index in counted if len(members) == 1 or outputs[index].format == "PARQUET"), None)
         if keeper is not None:
-            kept = staged[keeper] = _write(outputs[keeper], frame)
+            kept = staged[keeper] = _write(outputs[keeper], frame, places)
         else:
-            kept = _write(Output(outputs[members[0]].frame, new_folder(), "PARQUET", directory=True), frame)
+            kept = _write(Output(outputs[members[0]].frame, new_folder(), "PARQUET", directory=True), frame, places)
         for index in members:
             if index in staged:
                 continue
-            if _is_native(outputs[index]):
-                staged[index] = _write(outputs[index], read(kept.files), kept.rows)
+            if _is_native(outputs[index], sail=sail):
+                staged[index] = _write(outputs[index], read(kept.files), places, kept.rows)
             else:
-                [staged[index]] = front.stage([replace(outputs[index], frame=nw.from_native(_scan(kept.files)))])
+                rows = replace(outputs[index], frame=nw.from_native(_scan(kept.files)))
+                [staged[index]] = front.stage([_for_polars(rows)])
     return [staged[index] for index in range(len(outputs))]
 
 
-def _check(output: Output) -> None:
-    refuse_types(output.frame.collect_schema(), output.format, output.path)
-    lower = {name.lower(): name for name in writer_arguments(output.format, directory=output.directory)}
-    given = [lower.get(name.lower(), name) for name in output.kwargs]
-    check_arguments(given, lower.values(), f"the {output.format} writer", SinkError)
-    check_partitions(output, output.frame.collect_schema())
+def _checked(output: Output, *, sail: bool) -> Output:
+    """The output with the options of its methods among its arguments, all of which its writer has."""
+    kwargs, keys = dict(output.kwargs), list(output.partition_by)
+    for name, args, given in output.methods:
+        try:
+            if name == "option":
+                kwargs |= _option(*args, **given)
+            elif name == "options":
+                kwargs |= _options(*args, **given)
+            elif name == "partitionBy":
+                keys += _names(*args, **given)
+            else:
+                msg = f"writer method {name!r}: only 'option', 'options' and 'partitionBy' can be called for files"
+                raise UnsupportedError(msg)
+        except TypeError as error:
+            msg = f"writer method {name!r}: {reason(error)}"
+            raise SinkError(msg) from error
+    schema, writer = output.frame.collect_schema(), f"the {output.format} writer"
+    refuse_types(schema, output.format, output.path)
+    valid = writer_arguments(output.format, directory=output.directory, sail=sail)
+    spelled = {name.lower(): name for name in valid}
+    kwargs = {spelled.get(name.lower(), name): value for name, value in kwargs.items()}
+    check_arguments(kwargs, valid, writer, SinkError)
+    if output.format in _COMPRESSIONS:
+        check_compression(kwargs, _COMPRESSIONS[output.format], writer, SinkError)
+    if keys and (unknown := sorted(kwargs.keys() - set(_BY_POLARS.get(output.format, ())))):
+        msg = f"{output.path!r}: {writer} of PYSPARK writes no partitions with {', '.join(map(repr, unknown))}"
+        raise SinkError(f"{msg}; leave that out")
+    ending = output.ending
+    if output.directory and output.format in _COMPRESSED and "compression" in kwargs:
+        ending = ".gz" if str(kwargs["compression"]).lower() == "gzip" else ""
+    made = replace(output, kwargs=kwargs, methods=(), partition_by=tuple(keys), ending=ending)
+    check_partitions(made, schema)
+    return made
 
 
-def _keeps(output: Output) -> bool:
-    """Whether the files of an output give back exactly what was written."""
-    return output.format == "PARQUET" and not output.partition_by and _is_native(output)
+def _option(key: str, value: Any) -> dict[str, Any]:
+    return {key: value}
 
 
-def _is_native(output: Output) -> bool:
-    return output.format in _NATIVE or bool(output.kwargs or output.methods)
+def _options(**options: Any) -> dict[str, Any]:
+    return options
 
 
-def _write(output: Output, frame: DataFrame, rows: int | None = None) -> Staged:
+def _names(*names: str | Sequence[str]) -> list[str]:
+    return [each for name in names for each in ([name] if isinstance(name, str) else name)]
+
+
+def _is_native(output: Output, *, sail: bool) -> bool:
+    """Whether Spark itself writes an output. Its partitions hold a NULL for an empty text."""
+    if output.partition_by:
+        return False
+    return output.format in _NATIVE or (output.format in _OF_LINES and bool(output.kwargs) and not sail)
+
+
+def _for_polars(output: Output) -> Output:
+    """An output in the words of Polars."""
+    if output.format not in _BY_POLARS:
+        return output
+    kwargs = dict(output.kwargs)
+    compression = str(kwargs.pop("compression", "")).lower().replace("none", "uncompressed")
+    # the ends of the names of text files in a directory say it
+    if compression and not (output.directory and output.format in _COMPRESSED):
+        kwargs["compression"] = compression
+    for flag in kwargs.keys() & {"header", "quoteAll"}:
+        kwargs[flag] = is_true(kwargs[flag])
+    if "quoteAll" in kwargs:
+        kwargs["quoteAll"] = "always" if kwargs["quoteAll"] else "necessary"
+    kwargs = {_IN_POLARS.get(name, name): value for name, value in kwargs.items()}
+    return replace(output, kwargs=kwargs)
+
+
+def _write(output: Output, frame: DataFrame, places: PlainPaths, rows: int | None = None) -> Staged:
     """Let Spark write into a folder, then give its files their names; `rows` where they are known."""
     folder = Path(output.path).absolute()
     work = folder / "spark" if output.directory else folder.with_name(f"{folder.name}.spark")
+    # Spark's words for a place where nothing can be made say little
+    work.mkdir()
     writer = frame.write.format(_NAMES.get(output.format, output.format.lower())).mode("overwrite")
-    if output.format == "CSV":
-        writer = writer.options(header=output.header, escape='"')
-    writer = writer.options(**output.kwargs)
-    if output.partition_by:
-        writer = writer.partitionBy(*output.partition_by)
-    for name, args, kwargs in output.methods:
-        if name not in {"option", "options", "partitionBy", "sortBy", "bucketBy"}:
-            msg = f"writer method {name!r}: only 'option', 'options' and 'partitionBy' can be called for files"
-            raise UnsupportedError(msg)
-        try:
-            writer = getattr(writer, name)(*args, **kwargs)
-        except (TypeError, ValueError) as error:
-            msg = f"writer method {name!r}: {reason(error)}"
-            raise SinkError(msg) from error
     try:
-        writer.save(str(work))
+        writer.options(**_writer_options(output)).save(places.of(str(work)))
         for path in work.rglob("*"):
             if path.name.startswith(("_", ".")) and path.is_file():
                 path.unlink()
@@ -150,21 +221,32 @@ def _write(output: Output, frame: DataFrame, rows: int | None = None) -> Staged:
     return Staged(files, _rows(output.format, files) if rows is None else rows)
 
 
+def _writer_options(output: Output) -> Mapping[str, Any]:
+    options: dict[str, Any] = {}
+    if output.format in {*_OF_LINES, "XML"}:
+        options |= _COMPUTED
+        if output.ending == ".zst":
+            msg = f"{output.path!r}: with options of Spark, {output.format} is compressed as .gz only"
+            raise SinkError(msg)
+        options |= {"compression": "gzip"} if output.ending else {}
+    if output.format == "CSV":
+        blanks = dict.fromkeys(("ignoreLeadingWhiteSpace", "ignoreTrailingWhiteSpace"), False)
+        options |= {"header": output.header, "escape": '"', **blanks}
+    elif output.format in _OF_LINES:
+        options |= {"ignoreNullFields": False}
+    return options | dict(output.kwargs)
+
+
 def _named(output: Output, work: Path) -> tuple[str, ...]:
-    parts = name_parts(str(work), output.stem, output.format)
-    if not parts and output.format == "PARQUET" and not output.partition_by:
+    parts = name_parts(str(work), output.stem, output.format, output.ending)
+    if not parts and output.format == "PARQUET":
         # Sail writes no file where there is no row, and with it no columns
-        work.mkdir(parents=True, exist_ok=True)
+        work.mkdir(exist_ok=True)
         parts = (f"{work}/{output.stem}-00000.parquet",)
         pl.DataFrame(schema=output.frame.collect_schema().to_polars()).write_parquet(parts[0])
     if not output.directory:
         return (_one_file(parts, output),)
-    moved = []
-    for part in parts:
-        target = Path(output.path).absolute() / Path(part).relative_to(work)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        moved.append(str(Path(part).rename(target)))
-    return tuple(moved)
+    return tuple(str(Path(part).rename(work.parent / Path(part).name)) for part in parts)
 
 
 def _one_file(parts: Sequence[str], output: Output) -> str:
