@@ -1,6 +1,7 @@
 """Small pipelines and data for the tests of this folder."""
 
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -41,6 +42,25 @@ def numbers(path="in.parquet", n=6):
     pl.DataFrame(
         {"id": list(range(n)), "x": [float(i) for i in range(n)], "s": [f"s{i}" for i in range(n)]}
     ).write_parquet(path)
+
+
+def files_of(path):
+    """Files that a sink wrote: one, or those of a directory."""
+    path = Path(path)
+    return sorted(below for below in path.rglob("*") if below.is_file()) if path.is_dir() else [path]
+
+
+def bytes_of(path):
+    return {file: file.read_bytes() for file in files_of(path)}
+
+
+def lines_of(path):
+    """Lines of CSV without the header of each file."""
+    return [line for file in files_of(path) for line in file.read_text("utf-8").splitlines()[1:]]
+
+
+def remove(path):
+    shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()
 
 
 def pipeline(backend, *nodes, **kwargs):

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from laktory.engines.capabilities import ENGINES
 from laktory.errors import LaktoryError
 
 from .building import node, pipeline
@@ -106,6 +107,10 @@ def test_names_of_all_kinds(backend, format_, stem):
 def test_targets_of_another_kind(backend, path, make, said):
     FRAME.write_parquet("in.parquet")
     make()
+    if Path(path).is_dir() and "PARQUET" in ENGINES[backend].folders:
+        pipeline(backend, node("n", "in.parquet", {"path": path, "format": "PARQUET"})).execute()
+        assert pl.read_parquet(path).equals(FRAME)
+        return
     assert failure(backend, "in.parquet", {"path": path, "format": "PARQUET"}).startswith(said)
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from building import node, pipeline
+from building import bytes_of, files_of, node, pipeline
 from test_formats import read, write
 
+from laktory.engines.capabilities import ENGINES
 from laktory.errors import SinkError, SourceError
 
 FRAME = pl.DataFrame({"a": [1, 2, 3], "s": ["x", None, "z"]})
@@ -28,7 +29,9 @@ def test_sinks_are_compressed_by_their_name(backend, kind, ending):
             made.execute()
         return
     made.execute()
-    assert Path(path).read_bytes().startswith(MAGIC[ending])
+    for file in files_of(path):
+        assert file.name.endswith(f".{kind.lower()}{ending}")
+        assert file.read_bytes().startswith(MAGIC[ending])
     again = {"path": path, "format": kind, "infer_schema": kind == "CSV"}
     pipeline(backend, node("b", again, "back.parquet")).execute()
     assert pl.read_parquet("back.parquet").rows() == FRAME.rows()
@@ -40,10 +43,33 @@ def test_compressed_files_are_not_appended_to(backend, kind):
     path = f"out.{kind.lower()}.gz"
     made = pipeline(backend, node("a", "in.parquet", sink(path, kind, "APPEND")))
     made.execute()
-    before = Path(path).read_bytes()
+    before = bytes_of(path)
+    if kind in ENGINES[backend].folders:  # a file more in a directory
+        made.execute()
+        assert bytes_of(path).items() > before.items()
+        again = {"path": path, "format": kind, "infer_schema": kind == "CSV"}
+        pipeline(backend, node("b", again, "back.parquet")).execute()
+        assert pl.read_parquet("back.parquet").sort("a").rows() == sorted(FRAME.rows() * 2, key=lambda row: row[0])
+        return
     with pytest.raises(SinkError, match="compressed"):
         made.execute()
-    assert Path(path).read_bytes() == before
+    assert bytes_of(path) == before
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst"])
+@pytest.mark.parametrize("kind", ["CSV", "JSONL", "JSON"])
+def test_directories_are_compressed_by_their_name(backend, kind, ending):
+    FRAME.write_parquet("in.parquet")
+    made = pipeline(backend, node("a", "in.parquet", sink(f"out{ending}/", kind)))
+    if (kind, ending) == ("JSON", ".zst"):
+        with pytest.raises(SinkError, match=r"\.gz only"):
+            made.execute()
+        return
+    made.execute()
+    assert all(file.read_bytes().startswith(MAGIC[ending]) for file in files_of(f"out{ending}"))
+    again = {"path": f"out{ending}", "format": kind, "infer_schema": kind == "CSV"}
+    pipeline(backend, node("b", again, "back.parquet")).execute()
+    assert pl.read_parquet("back.parquet").rows() == FRAME.rows()
 
 
 def test_a_broken_compressed_document(session):

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from test_formats import read, write
 
-from laktory.errors import SinkError
+from laktory.errors import SinkError, SourceError
 
 
 def at(*parts):
@@ -60,8 +60,12 @@ def test_blank_rows_are_rows(session):
 )
 def test_values_that_are_refused(session, values, dtype, said):
     frame = pl.DataFrame({"n": [0] * len(values), "a": pl.Series(values, dtype=dtype)})
-    with pytest.raises(SinkError, match="column 'a'") as caught:
+    # or where it is read, if the engine has no such type; Spark's for large integers is a decimal
+    with pytest.raises((SinkError, SourceError), match="column 'a'") as caught:
         write(session, frame, "out.xlsx", "EXCEL")
+    if isinstance(caught.value, SourceError):
+        assert str(dtype()) in session.capabilities.unheld
+    said = "15 digits" if dtype == pl.UInt64 and session.capabilities.name == "PYSPARK" else said
     assert said in str(caught.value).replace("NaN", "nan")
     assert not Path("out.xlsx").exists()
 

@@ -190,8 +190,18 @@ def test_json_has_no_nan(session, kind):
     ],
 )
 def test_types_a_format_cannot_hold(session, kind, column, named):
+    frame = pl.DataFrame({"ok": [1], "bad": column})
+    held = session.capabilities
+    if named in held.unheld:
+        with pytest.raises(SourceError, match=f"column 'bad' has the type {named}, which {held.name} cannot hold"):
+            session.adopt(frame)
+        return
+    if named == "nanoseconds" and held.time_unit == "us":  # none is lost here
+        write(session, frame, "out", kind)
+        assert read(session, "out", kind)["bad"].to_list() == column.to_list()
+        return
     with pytest.raises(SinkError, match=rf"{kind} cannot hold column 'bad'.*{named}"):
-        write(session, pl.DataFrame({"ok": [1], "bad": column}), "out", kind)
+        write(session, frame, "out", kind)
     assert not Path("out").exists()
 
 
@@ -356,10 +366,11 @@ def test_csv_types_come_from_all_rows_and_files(session):
 
 def test_csv_header_and_separator(session, engine):
     put("in.csv", "1;x\n2;y\n")
-    kwargs = {"separator": ";"} if engine is POLARS else {"delim": ";"}
+    kwargs = {"POLARS": {"separator": ";"}, "DUCKDB": {"delim": ";"}, "PYSPARK": {"sep": ";"}}[engine.name]
     back = read(session, "in.csv", "CSV", has_header=False, kwargs=kwargs)
     assert back.rows() == [("1", "x"), ("2", "y")]
-    assert back.columns == ["column_0", "column_1"]
+    # Spark's own reader has names of its own
+    assert back.columns in (["column_0", "column_1"], ["_c0", "_c1"])
 
 
 # --- declared schemas ------------------------------------------------------------------------------------------------

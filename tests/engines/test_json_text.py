@@ -8,10 +8,10 @@ from pathlib import Path
 import narwhals as nw
 import polars as pl
 import pytest
-from building import node, pipeline, rows_of
+from building import files_of, node, pipeline, rows_of
 from test_formats import put, read, refused, write
 
-from laktory.errors import SinkError
+from laktory.errors import SinkError, SourceError
 
 MANY = '{"a": 1}\n' * 3000
 
@@ -204,7 +204,8 @@ def test_columns_of_nulls(session, kind):
 
 @pytest.mark.parametrize("kind", ["JSON", "JSONL", "CSV"])
 def test_durations_have_no_text(session, kind):
-    with pytest.raises(SinkError, match="column 'd'"):
+    refusal = SourceError if "Duration" in session.capabilities.unheld else SinkError
+    with pytest.raises(refusal, match="column 'd'"):
         write(session, pl.DataFrame({"d": [dt.timedelta(days=1)]}), "out", kind)
 
 
@@ -216,4 +217,5 @@ def test_appended_nulls_are_read_back(backend):
         made = pipeline(backend, node("n", path, sink))
         made.execute()
     assert rows_of(made.nodes[0].output_df, "a") == [{"a": 2, "n": None}]
-    assert Path("out.jsonl").read_text() == '{"a":1,"n":"x"}\n{"a":2,"n":null}\n'
+    text = "".join(file.read_text() for file in files_of("out.jsonl"))
+    assert text == '{"a":1,"n":"x"}\n{"a":2,"n":null}\n'

@@ -1,5 +1,6 @@
 """What fails while a node runs is told with the node and its place in the file. Every engine."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -136,12 +137,14 @@ def test_a_sink_has_its_place(failed):
 
 def test_a_sink_that_cannot_be_locked_has_its_place(backend):
     numbers()
-    Path("x").mkdir()
+    os.mkfifo("x")
     Path("p.yaml").write_text(
         f"name: p\ndataframe_backend: {backend}\nnodes:\n- name: x\n  source: {{path: in.parquet, format: PARQUET}}\n"
         "  sinks: [{path: x, format: PARQUET}]\n"
     )
-    with pytest.raises(SinkError, match=r"^node 'x': p\.yaml:6:18: nodes\[0\]\.sinks\[0\]\.path: 'x' is a directory"):
+    with pytest.raises(
+        SinkError, match=r"^node 'x': p\.yaml:6:18: nodes\[0\]\.sinks\[0\]\.path: 'x' is neither a file"
+    ):
         models.Pipeline.model_validate(Path("p.yaml")).execute()
 
 

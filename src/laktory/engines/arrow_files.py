@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_documents",
+    "first_line",
     "join_json",
     "parameters",
     "parse_json_lines",
@@ -258,6 +259,19 @@ def _read_json(files: Sequence[str], schema: pl.Schema | None) -> pl.LazyFrame:
             msg = f"{file!r}: {conversion_fault(error) or f'does not fit its schema: {reason(error)}'}"
             raise SourceError(msg) from error
     return pl.concat(frames).lazy()
+
+
+def first_line(file: str) -> bytes:
+    """The first line of a text file, which may be compressed."""
+    import polars as pl
+
+    if file.endswith(".zst"):
+        lines = pl.scan_lines([file], glob=False).head(1).collect().to_series().to_list()
+        return lines[0].encode() if lines else b""
+    create: Callable[[str, str], Any] = gzip.open if file.endswith(".gz") else open
+    with create(file, "rb") as opened:
+        line: bytes = opened.readline()
+    return line.rstrip(b"\r\n")
 
 
 def check_documents(files: Iterable[str]) -> None:

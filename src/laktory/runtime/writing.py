@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from laktory.engines.arrow_files import join_json
+from laktory.engines.arrow_files import first_line, join_json
 from laktory.engines.errors import reason
 from laktory.engines.formats import COMPRESSION, extension, foreign_entry, list_files
 from laktory.engines.hive import key_names
@@ -476,20 +476,20 @@ def _check_header(write: _SinkWrite, there: str) -> None:
     """Lines in a dialect of the user's are appended if their header is the one there, to the letter."""
     assert write.staged is not None
     kwargs = write.sink.writer_kwargs
-    if not (kwargs.get("include_header", True) and kwargs.get("header", True)):
+    if any(str(kwargs.get(name, True)).lower() == "false" for name in ("include_header", "header")):
         return
     for staged in map(Path, write.staged.files):
-        with staged.open("rb") as new, Path(there).open("rb") as old:
-            ours, theirs = new.readline().rstrip(b"\r\n"), old.readline().rstrip(b"\r\n")
-            if ours != theirs:
-                shown = [line.decode("utf-8", "replace")[:100] for line in (theirs, ours)]
-                msg = f"cannot append to {write.sink.path!r}: its header is {shown[0]!r}, here it is {shown[1]!r}"
-                raise SinkError(f"{msg}; appending wants the same columns")
-            if write.target.kind != "file":
-                continue
-            rest = staged.with_name(f"{staged.name}.rest")
-            with rest.open("wb") as out:
-                shutil.copyfileobj(new, out, 1 << 20)
+        ours, theirs = first_line(str(staged)), first_line(there)
+        if ours != theirs:
+            shown = [line.decode("utf-8", "replace")[:100] for line in (theirs, ours)]
+            msg = f"cannot append to {write.sink.path!r}: its header is {shown[0]!r}, here it is {shown[1]!r}"
+            raise SinkError(f"{msg}; appending wants the same columns")
+        if write.target.kind != "file":
+            continue
+        rest = staged.with_name(f"{staged.name}.rest")
+        with staged.open("rb") as new, rest.open("wb") as out:
+            new.readline()
+            shutil.copyfileobj(new, out, 1 << 20)
         rest.replace(staged)
 
 

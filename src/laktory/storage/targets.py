@@ -77,12 +77,12 @@ def _check(target: Target, declared: str) -> None:
     if above is not None and not above.is_dir():
         msg = f"cannot write {declared!r}: Not a directory ({str(above)!r} is a file); choose another path"
         raise SinkError(msg)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        msg = f"{declared!r} is neither a file nor a directory (a device, pipe or socket); it cannot be replaced"
+        raise SinkError(msg)
     if target.kind == "file":
         if path.is_dir() and not is_ours(target.path):
             msg = f"{declared!r} is a directory, not a file; end the path with '/' to write a directory of files"
-            raise SinkError(msg)
-        if path.exists() and not path.is_file() and not path.is_dir():
-            msg = f"{declared!r} is neither a file nor a directory (a device, pipe or socket); it cannot be replaced"
             raise SinkError(msg)
         return
     noun = "Delta table" if target.kind == "delta" else "directory"

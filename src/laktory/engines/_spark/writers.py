@@ -133,18 +133,17 @@ def stage_outputs(
 
 def _checked(output: Output, *, sail: bool) -> Output:
     """The output with the options of its methods among its arguments, all of which its writer has."""
-    kwargs, keys = dict(output.kwargs), list(output.partition_by)
+    kwargs = dict(output.kwargs)
     for name, args, given in output.methods:
         try:
             if name == "option":
                 kwargs |= _option(*args, **given)
             elif name == "options":
                 kwargs |= _options(*args, **given)
-            elif name == "partitionBy":
-                keys += _names(*args, **given)
             else:
-                msg = f"writer method {name!r}: only 'option', 'options' and 'partitionBy' can be called for files"
-                raise UnsupportedError(msg)
+                msg = f"writer method {name!r}: only 'option' and 'options' can be called for files"
+                hint = "; name the columns in 'partition_by' of 'writer_kwargs'" if name == "partitionBy" else ""
+                raise UnsupportedError(msg + hint)
         except TypeError as error:
             msg = f"writer method {name!r}: {reason(error)}"
             raise SinkError(msg) from error
@@ -156,13 +155,13 @@ def _checked(output: Output, *, sail: bool) -> Output:
     check_arguments(kwargs, valid, writer, SinkError)
     if output.format in _COMPRESSIONS:
         check_compression(kwargs, _COMPRESSIONS[output.format], writer, SinkError)
-    if keys and (unknown := sorted(kwargs.keys() - set(_BY_POLARS.get(output.format, ())))):
+    if output.partition_by and (unknown := sorted(kwargs.keys() - set(_BY_POLARS.get(output.format, ())))):
         msg = f"{output.path!r}: {writer} of PYSPARK writes no partitions with {', '.join(map(repr, unknown))}"
         raise SinkError(f"{msg}; leave that out")
     ending = output.ending
     if output.directory and output.format in _COMPRESSED and "compression" in kwargs:
         ending = ".gz" if str(kwargs["compression"]).lower() == "gzip" else ""
-    made = replace(output, kwargs=kwargs, methods=(), partition_by=tuple(keys), ending=ending)
+    made = replace(output, kwargs=kwargs, methods=(), ending=ending)
     check_partitions(made, schema)
     return made
 
@@ -173,10 +172,6 @@ def _option(key: str, value: Any) -> dict[str, Any]:
 
 def _options(**options: Any) -> dict[str, Any]:
     return options
-
-
-def _names(*names: str | Sequence[str]) -> list[str]:
-    return [each for name in names for each in ([name] if isinstance(name, str) else name)]
 
 
 def _is_native(output: Output, *, sail: bool) -> bool:

@@ -1,0 +1,107 @@
+"""What engines read and write by themselves: nothing is left out, cut or taken for something else without a word."""
+
+import datetime as dt
+import math
+from pathlib import Path
+
+import narwhals as nw
+import polars as pl
+import pytest
+from building import files_of, node, numbers, pipeline
+from test_formats import put, read, refused, write
+
+from laktory.engines.protocol import FileRead, Output
+from laktory.errors import RunError, SinkError, SourceError
+
+NAN = pl.DataFrame({"id": [1, 2], "x": [math.nan, 1.0]})
+
+
+@pytest.mark.parametrize("format_", ["PARQUET", "DELTA"])
+def test_nan_beside_one_other_value(session, format_):
+    """The limits in the statistics of a file are those of the other values."""
+    {"PARQUET": NAN.write_parquet, "DELTA": NAN.write_delta}[format_]("in")
+    frame = session.scan(FileRead("in", format_))
+    assert str(session.fetch(frame).sort("id")["x"].to_list()) == "[nan, 1.0]"
+    assert session.fetch(frame.filter(nw.col("x").is_nan()))["id"].to_list() == [1]
+    kept = session.collect(frame)
+    assert session.fetch(kept.filter(nw.col("x").is_nan()))["id"].to_list() == [1]
+    assert str(session.fetch(session.collect(kept)).sort("id")["x"].to_list()) == "[nan, 1.0]"
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_file_that_is_gone(session, others):
+    for number in range(1 + others):
+        numbers(f"{number}.parquet")
+    files = tuple(f"{number}.parquet" for number in range(1 + others))
+    frame = session.scan(FileRead("0.parquet", "PARQUET", files=files))
+    frames = (frame, frame.select("id"), frame.select(nw.len()))
+    Path("0.parquet").unlink()
+    for what in frames:
+        with pytest.raises(SourceError, match=r"0\.parquet"):
+            session.fetch(what)
+
+
+@pytest.mark.parametrize(
+    "path", ["_in.parquet", ".in.parquet", "k=1/in.parquet", "a b/_c/in [1].parquet", "a,b.parquet"]
+)
+def test_a_file_of_any_name(session, path):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    numbers(path)
+    assert read(session, path, "PARQUET").columns == ["id", "x", "s"]
+    assert read(session, path, "PARQUET").height == 6
+
+
+def test_another_name_of_a_source_is_its_name(session):
+    put("a [1].parquet", b"PAR1 and no more")
+    assert "'a [1].parquet' is no PARQUET file" in refused(session, "a [1].parquet", "PARQUET")
+
+
+SEPARATOR = {"POLARS": {"separator": ";"}, "DUCKDB": {"delim": ";"}, "PYSPARK": {"sep": ";"}}
+VALUES = pl.DataFrame(
+    {
+        "s": [" blanks ", "", None, 'a "quoted"; one'],
+        "t": [dt.datetime(2024, 1, 2, 3, 4, 5, 678901), None, None, None],  # noqa: DTZ001
+        "f": [0.1, None, 1e300, -0.0],
+    }
+)
+
+
+def test_text_with_options_of_the_engine(session):
+    kwargs = SEPARATOR[session.capabilities.name]
+    staged = write(session, VALUES, "out", "CSV", kwargs=kwargs, directory=Path("out").mkdir() is None)
+    assert staged.rows == 4
+    back = read(session, "out", "CSV", kwargs=kwargs, schema=session.schema(session.adopt(VALUES)))
+    assert back.rows() == VALUES.rows()
+
+
+@pytest.mark.parametrize("option", ["allowComments", "samplingRatio"])
+def test_two_records_in_a_line(session, option):
+    """Only where options of the engine let it read JSON by itself."""
+    put("in.jsonl", '{"a": 1}\n{"a": 2}{"a": 3}\n')
+    kwargs = {option: 1.0} if session.capabilities.name == "PYSPARK" and option == "samplingRatio" else {}
+    said = refused(session, "in.jsonl", "JSONL", kwargs=kwargs)
+    assert "in.jsonl' line 2: not valid JSON, Extra data" in said or "has no argument" in said
+
+
+def test_options_with_partitions(backend):
+    numbers()
+    kwargs = {"partition_by": ["s"], "compression": "gzip"}
+    sink = {"path": "out/", "format": "PARQUET", "writer_kwargs": kwargs}
+    pipeline(backend, node("a", "in.parquet", sink)).execute()
+    assert sorted(file.parent.name for file in files_of("out")) == [f"s=s{number}" for number in range(6)]
+    assert pl.read_parquet("out").sort("id").rows() == pl.read_parquet("in.parquet").rows()
+
+
+@pytest.mark.parametrize("kind", ["PARQUET", "CSV"])
+def test_leftovers_of_a_write_that_fails(session, kind):
+    frame = session.adopt({"s": ["x", "1"]}).select(nw.col("s").cast(nw.Int64()))
+    Path("out").mkdir()
+    with pytest.raises(RunError):
+        session.stage([Output(frame, "out", kind, directory=True)])
+    assert not list(Path("out").rglob("spark*"))
+
+
+def test_a_place_without_a_folder(session):
+    for kind in ("PARQUET", "CSV"):
+        with pytest.raises(SinkError, match=r"nowhere.*No such file or directory"):
+            write(session, pl.DataFrame({"a": [1]}), "nowhere/out", kind)
