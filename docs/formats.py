@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from laktory.engines.capabilities import ENGINES, MODES
+from laktory.engines.capabilities import DUCKDB, MODES, POLARS, PYSPARK, SAIL
 
 PAGE = Path(__file__).parent / "formats.md"
 MARK = "<!-- written by docs/formats.py: run `make docs` -->"
@@ -13,7 +13,7 @@ MARK = "<!-- written by docs/formats.py: run `make docs` -->"
 def tables() -> str:
     """One table per engine: formats down, reading and modes across."""
     parts = []
-    for engine in ENGINES.values():
+    for engine in (POLARS, DUCKDB, PYSPARK, SAIL):
         rows = [
             f"| {name} | {_mark(support.read)} | {' | '.join(_mark(mode in support.modes) for mode in MODES)} "
             f"| {support.via} | {_mark(support.typed)} | {f'`{support.needs}`' if support.needs else ''} |"
@@ -22,7 +22,8 @@ def tables() -> str:
         head = f"| format | read | {' | '.join(MODES)} | through | exact types | needs |"
         rule = "|" + "---|" * (len(MODES) + 5)
         urls = ", ".join(f"`{scheme}://`" for scheme in sorted(engine.url_schemes)) or "none"
-        parts.append("\n".join([f"### {engine.name}", "", head, rule, *rows, "", f"URLs it reads: {urls}."]))
+        name = f"{engine.name} with {engine.variant}" if engine.variant else engine.name
+        parts.append("\n".join([f"### {name}", "", head, rule, *rows, "", f"URLs it reads: {urls}."]))
     return "\n\n".join(parts)
 
 

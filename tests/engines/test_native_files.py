@@ -10,8 +10,9 @@ import pytest
 from building import files_of, node, numbers, pipeline
 from test_formats import put, read, refused, write
 
+from laktory.engines.capabilities import ENGINES, FormatSupport
 from laktory.engines.protocol import FileRead, Output
-from laktory.errors import RunError, SinkError, SourceError
+from laktory.errors import DefinitionError, RunError, SinkError, SourceError
 
 NAN = pl.DataFrame({"id": [1, 2], "x": [math.nan, 1.0]})
 
@@ -105,3 +106,47 @@ def test_a_place_without_a_folder(session):
     for kind in ("PARQUET", "CSV"):
         with pytest.raises(SinkError, match=r"nowhere.*No such file or directory"):
             write(session, pl.DataFrame({"a": [1]}), "nowhere/out", kind)
+
+
+FOUND = {
+    "XML": ("in.xml", b"<all><row><a>1</a></row><row><a>2</a></row></all>", {"rowTag": "row"}, ["1", "2"], "a"),
+    "TEXT": ("in.txt", b"one\ntwo\n", {"wholetext": True}, ["one\ntwo\n"], "value"),
+    "BINARYFILE": ("in.bin", b"\x00\x01", {}, [b"\x00\x01"], "content"),
+}
+
+
+@pytest.mark.parametrize("format_", list(FOUND))
+def test_formats_that_only_spark_reads(session, format_):
+    name, data, kwargs, values, column = FOUND[format_]
+    Path("a [1]").mkdir()
+    put(f"a [1]/{name}", data)
+    formats = session.capabilities.formats
+    if format_ not in formats or not set(kwargs) <= set(session.arguments(format_)):
+        assert session.capabilities.name != "PYSPARK" or session.capabilities.variant == "Sail"
+        return
+    for path in ("a [1]", f"a [1]/{name}"):
+        assert read(session, path, format_, kwargs=kwargs)[column].to_list() == values
+
+
+@pytest.mark.parametrize("format_", ["XML", "BINARYFILE", "ORC"])
+def test_formats_that_an_engine_does_not_write(backend, format_):
+    if ENGINES[backend].formats.get(format_, FormatSupport()).modes:
+        numbers()
+        kwargs = {"rowTag": "row"} if format_ == "XML" else {}
+        sink = {"path": "out", "format": format_, "writer_kwargs": kwargs}
+        made = pipeline(backend, node("a", "in.parquet", sink), node("b", "a", "back.parquet"))
+        made.execute()
+        assert pl.read_parquet("back.parquet").sort("id").rows() == pl.read_parquet("in.parquet").rows()
+        return
+    with pytest.raises(DefinitionError, match=format_):
+        pipeline(backend, node("a", "in.parquet", {"path": "out", "format": format_})).execute()
+
+
+def test_a_declared_schema_of_a_delta_table(session):
+    numbers("t.parquet")
+    pl.read_parquet("t.parquet").write_delta("t")
+    back = read(session, "t", "DELTA", schema=nw.Schema({"s": nw.String(), "id": nw.Float64()}))
+    assert back.sort("s").rows() == [(f"s{number}", float(number)) for number in range(6)]
+    assert "has no column 'z', which 'schema' declares" in refused(
+        session, "t", "DELTA", schema=nw.Schema({"z": nw.Int64()})
+    )

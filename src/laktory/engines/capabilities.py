@@ -213,6 +213,7 @@ SAIL = replace(
         | {"ORC": FormatSupport(via="arrow", needs="pyarrow")}
     ),
     streams=False,
+    url_schemes=PYSPARK.url_schemes & POLARS.url_schemes,
     variant="Sail",
 )
 """What is left of PYSPARK where Sail answers instead of Spark."""

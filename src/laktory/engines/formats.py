@@ -196,7 +196,7 @@ def _below(folder: str, format: str) -> tuple[str, ...]:  # noqa: A002
         msg = f"{folder!r} is a Delta table, whose files also hold rows that it has no more; use the format DELTA"
         raise SourceError(msg)
     files = sorted(_walk(folder, set()), key=_by_parts)
-    fitting = tuple(file for file in files if _suffix(file) in EXTENSIONS[format])
+    fitting = tuple(file for file in files if not EXTENSIONS[format] or _suffix(file) in EXTENSIONS[format])
     if fitting:
         return fitting
     wanted = " or ".join(EXTENSIONS[format])

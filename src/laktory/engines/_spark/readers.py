@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import narwhals as nw
 import polars as pl
 
 from laktory.engines._polars.session import PolarsSession
@@ -90,6 +91,7 @@ _NAMES = {"JSONL": "json", "NDJSON": "json", "BINARYFILE": "binaryFile"}
 _ALWAYS = frozenset({"BINARYFILE", "XML"})
 _TYPED = frozenset({"DELTA", "PARQUET"})
 _TEXT_FORMATS = frozenset({"CSV", "JSON", "JSONL", "NDJSON"})
+_UNTYPED = _TEXT_FORMATS | {"XML"}
 
 
 def reader_arguments(format: str, *, sail: bool) -> Collection[str]:  # noqa: A002
@@ -181,10 +183,13 @@ def scan_files(
     SourceError
         Not what `schema` declares, or damaged.
     """
-    if read.format in _TYPED and not read.kwargs and not read.methods:
+    local = all(local_path(file) is not None for file in files)
+    plain = not read.kwargs and not read.methods
+    if local and plain and read.format in _TYPED:
         return _typed(read, files, spark, places, sail=sail)
-    asked = bool(read.kwargs or read.methods) and read.format in (_ON_SAIL if sail else _ARGUMENTS)
-    if not (asked or read.format in _ALWAYS) or (sail and read.format in _TEXT_FORMATS):
+    asked = not plain and read.format in (_ON_SAIL if sail else _ARGUMENTS)
+    # Spark's own settings lead it to URLs
+    if not (asked or read.format in _ALWAYS or not (local or sail)) or (sail and read.format in _TEXT_FORMATS):
         return None
     if read.rows is not None:
         msg = f"{read.path!r}: a part of its rows cannot be read with reader options; leave them out"
@@ -192,8 +197,9 @@ def scan_files(
     options = _computed(read) | dict(read.kwargs)
     _check_records(read, files, options)
     reader = spark.read.format(_NAMES.get(read.format, read.format.lower())).options(**options)
-    if read.schema is not None:
-        reader = reader.schema(spark_schema(read.schema))
+    declared = declared_schema(read)
+    if declared is not None and read.format in _UNTYPED:
+        reader = reader.schema(spark_schema(declared))
     for name, args, kwargs in read.methods:
         try:
             reader = getattr(reader, name)(*args, **kwargs)
@@ -201,8 +207,19 @@ def scan_files(
             msg = f"reader method {name!r}: {reason(error)}"
             raise SourceError(msg) from error
     # binary files tell the path of each
-    plain = read.format != "BINARYFILE" and all(local_path(file) is not None for file in files)
-    return reader.load(places.all_of(files) if plain else list(map(_literal, files)))
+    linked = local and read.format != "BINARYFILE"
+    frame = reader.load(places.all_of(files) if linked else list(map(_literal, files)))
+    return frame if declared is None or read.format in _UNTYPED else _as_declared(frame, declared, read)
+
+
+def _as_declared(frame: DataFrame, declared: pl.Schema, read: FileRead) -> DataFrame:
+    found = nw.from_native(frame).collect_schema().to_polars()
+    check_declared(found, declared, read.path)
+    for name, dtype in declared.items():
+        if found[name] != dtype:
+            msg = f"{read.path!r}: column {name!r} is {found[name]}, but 'schema' declares {dtype}"
+            raise SourceError(f"{msg}, which it has to be for Spark's own reader (of URLs, and with options)")
+    return frame.select(*map(_quoted, declared))
 
 
 def _computed(read: FileRead) -> dict[str, Any]:
@@ -236,7 +253,7 @@ def _typed(
     read: FileRead, files: Sequence[str], spark: SparkSession, places: PlainPaths, *, sail: bool
 ) -> DataFrame | None:
     """Files, or a table, with columns of one schema, all of whose types Spark has."""
-    if read.rows is not None or any(local_path(file) is None for file in files):
+    if read.rows is not None:
         return None
     version = read.version
     if read.format == "DELTA":

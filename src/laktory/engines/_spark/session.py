@@ -184,8 +184,9 @@ class PySparkSession:
         self._go_on()
         native: DataFrame = nw.to_native(frame)
         with self._translated(self._reads), self._all_there([native]):
-            found = pl.from_arrow(native.toArrow())
-        assert isinstance(found, pl.DataFrame)
+            table = native.toArrow()
+        found = pl.DataFrame(table)
+        found.columns = table.column_names  # one without a name gets another
         return found
 
     def collect(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
