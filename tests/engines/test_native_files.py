@@ -24,6 +24,7 @@ def test_nan_beside_one_other_value(session, format_):
     frame = session.scan(FileRead("in", format_))
     assert str(session.fetch(frame).sort("id")["x"].to_list()) == "[nan, 1.0]"
     assert session.fetch(frame.filter(nw.col("x").is_nan()))["id"].to_list() == [1]
+    assert session.fetch(frame.filter(nw.col("x") > 5))["id"].to_list() == [1]
     kept = session.collect(frame)
     assert session.fetch(kept.filter(nw.col("x").is_nan()))["id"].to_list() == [1]
     assert str(session.fetch(session.collect(kept)).sort("id")["x"].to_list()) == "[nan, 1.0]"
@@ -150,3 +151,14 @@ def test_a_declared_schema_of_a_delta_table(session):
     assert "has no column 'z', which 'schema' declares" in refused(
         session, "t", "DELTA", schema=nw.Schema({"z": nw.Int64()})
     )
+
+
+def test_a_declared_schema_goes_by_names(session):
+    put("in.csv", "b;a\n1;x\n")
+    schema = nw.Schema({"a": nw.String(), "b": nw.Int64()})
+    kwargs = SEPARATOR[session.capabilities.name]
+    try:
+        assert read(session, "in.csv", "CSV", kwargs=kwargs, schema=schema).rows() == [("x", 1)]
+    except SourceError as error:  # Spark's own reader goes by their order
+        assert session.capabilities.name == "PYSPARK"
+        assert "in.csv" in str(error)

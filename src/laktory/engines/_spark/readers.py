@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,6 +210,8 @@ def scan_files(
     # binary files tell the path of each
     linked = local and read.format != "BINARYFILE"
     frame = reader.load(places.all_of(files) if linked else list(map(_literal, files)))
+    if read.format in _TYPED and not sail:
+        frame = _unskipped(frame)
     return frame if declared is None or read.format in _UNTYPED else _as_declared(frame, declared, read)
 
 
@@ -225,7 +228,9 @@ def _as_declared(frame: DataFrame, declared: pl.Schema, read: FileRead) -> DataF
 def _computed(read: FileRead) -> dict[str, Any]:
     """What is asked for unless the user says otherwise: nothing that cannot be read is left out without a word."""
     if read.format == "CSV":
-        return {"header": read.has_header, "inferSchema": read.infer_schema, "mode": "FAILFAST", "escape": '"'}
+        options = {"header": read.has_header, "inferSchema": read.infer_schema, "mode": "FAILFAST", "escape": '"'}
+        # else a declared schema is that of the columns in their order, whatever the header calls them
+        return options | {"enforceSchema": False}
     if read.format in {"JSON", "JSONL", "NDJSON"}:
         return {"multiLine": read.format == "JSON", "mode": "FAILFAST"}
     if read.format == "XML":
@@ -279,6 +284,7 @@ def _typed(
         frame = spark.read.format("delta").option("versionAsOf", str(version)).load(paths[0])
     else:
         frame = scan_parquet(paths, schema, spark, sail=sail)
+    frame = frame if sail else _unskipped(frame)
     return frame if declared is None else frame.select(*map(_quoted, declared))
 
 
@@ -296,6 +302,19 @@ def has_nan(frame: pl.LazyFrame) -> bool:
         return bool(found.collect(engine="streaming").item())
     except pl.exceptions.PolarsError:
         return True
+
+
+def _unskipped(frame: DataFrame) -> DataFrame:
+    """The frame with fractions that Spark does not look up in statistics: those of other writers leave NaN out."""
+    from pyspark.sql import functions
+
+    columns = []
+    for field in frame.schema:
+        column, kind = functions.col(_quoted(field.name)), field.dataType.typeName()
+        if kind in {"double", "float"}:
+            column = functions.nanvl(column, functions.lit(math.nan).cast(kind)).alias(field.name)
+        columns.append(column)
+    return frame.select(columns)
 
 
 def _quoted(name: str) -> str:

@@ -265,8 +265,8 @@ class PySparkSession:
 
         held = nw.from_native(as_spark_holds(frame, where))
         path = f"{self._folder()}/taken.parquet"
-        # see `has_nan`
-        kwargs = {"compression": "snappy", "statistics": not self._sail}
+        # Polars' leave NaN out, and Spark would skip the rows that hold it
+        kwargs = {"compression": "snappy", "statistics": False}
         self._front.stage([Output(held, path, "PARQUET", kwargs=kwargs)])
         return nw.from_native(scan_parquet([path], held.collect_schema().to_polars(), self._spark, sail=self._sail))
 
