@@ -44,25 +44,6 @@ def numbers(path="in.parquet", n=6):
     ).write_parquet(path)
 
 
-def files_of(path):
-    """Files that a sink wrote: one, or those of a directory."""
-    path = Path(path)
-    return sorted(below for below in path.rglob("*") if below.is_file()) if path.is_dir() else [path]
-
-
-def bytes_of(path):
-    return {file: file.read_bytes() for file in files_of(path)}
-
-
-def lines_of(path):
-    """Lines of CSV without the header of each file."""
-    return [line for file in files_of(path) for line in file.read_text("utf-8").splitlines()[1:]]
-
-
-def remove(path):
-    shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()
-
-
 def pipeline(backend, *nodes, **kwargs):
     return models.Pipeline(name="p", dataframe_backend=backend, nodes=list(nodes), **kwargs)
 
@@ -73,3 +54,22 @@ def node(name, source, *sinks, steps=None, **kwargs):
     made = [s if isinstance(s, dict) else {"path": s, "format": s.rpartition(".")[2].upper()} for s in sinks]
     transformer = {"nodes": [{"expr": s} if isinstance(s, str) else s for s in steps]} if steps else None
     return {"name": name, "source": source, "sinks": made, "transformer": transformer, **kwargs}
+
+
+def files_at(path):
+    """Files of an output: itself, or those of the directory that an engine writes in its place."""
+    path = Path(path)
+    return [path] if path.is_file() else sorted(file for file in path.rglob("*.*") if file.is_file())
+
+
+def bytes_at(path):
+    return {file: file.read_bytes() for file in files_at(path)}
+
+
+def lines_at(path):
+    """Lines of CSV without the header of each file."""
+    return [line for file in files_at(path) for line in file.read_text("utf-8").splitlines()[1:]]
+
+
+def remove(path):
+    shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from building import lines_of, node, pipeline
+from building import lines_at, node, pipeline
 
 from laktory.errors import SourceError
 
@@ -118,6 +118,6 @@ def test_what_cannot_be_read_back_is_told_when_it_is_asked_for(backend):
     p = pipeline(backend, node("a", {"df": pl.DataFrame({"\ufeffa": [1]})}, sink))
     p.execute()
     assert p.last_run["status"] == "succeeded"
-    assert lines_of("out.csv") == ["1"]
+    assert lines_at("out.csv") == ["1"]
     with pytest.raises(SourceError, match=r"the rows were written, but '.*out\.csv' cannot be read back"):
         _ = p.nodes[0].output_df

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from building import bytes_of, files_of, node, pipeline
+from building import bytes_at, files_at, node, pipeline
 from test_formats import read, write
 
 from laktory.engines.capabilities import ENGINES
@@ -29,7 +29,7 @@ def test_sinks_are_compressed_by_their_name(backend, kind, ending):
             made.execute()
         return
     made.execute()
-    for file in files_of(path):
+    for file in files_at(path):
         assert file.name.endswith(f".{kind.lower()}{ending}")
         assert file.read_bytes().startswith(MAGIC[ending])
     again = {"path": path, "format": kind, "infer_schema": kind == "CSV"}
@@ -43,17 +43,17 @@ def test_compressed_files_are_not_appended_to(backend, kind):
     path = f"out.{kind.lower()}.gz"
     made = pipeline(backend, node("a", "in.parquet", sink(path, kind, "APPEND")))
     made.execute()
-    before = bytes_of(path)
+    before = bytes_at(path)
     if kind in ENGINES[backend].folders:  # a file more in a directory
         made.execute()
-        assert bytes_of(path).items() > before.items()
+        assert bytes_at(path).items() > before.items()
         again = {"path": path, "format": kind, "infer_schema": kind == "CSV"}
         pipeline(backend, node("b", again, "back.parquet")).execute()
         assert pl.read_parquet("back.parquet").sort("a").rows() == sorted(FRAME.rows() * 2, key=lambda row: row[0])
         return
     with pytest.raises(SinkError, match="compressed"):
         made.execute()
-    assert bytes_of(path) == before
+    assert bytes_at(path) == before
 
 
 @pytest.mark.parametrize("ending", [".gz", ".zst"])
@@ -66,7 +66,7 @@ def test_directories_are_compressed_by_their_name(backend, kind, ending):
             made.execute()
         return
     made.execute()
-    assert all(file.read_bytes().startswith(MAGIC[ending]) for file in files_of(f"out{ending}"))
+    assert all(file.read_bytes().startswith(MAGIC[ending]) for file in files_at(f"out{ending}"))
     again = {"path": f"out{ending}", "format": kind, "infer_schema": kind == "CSV"}
     pipeline(backend, node("b", again, "back.parquet")).execute()
     assert pl.read_parquet("back.parquet").rows() == FRAME.rows()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from building import bytes_of, lines_of, node, numbers, pipeline, remove
+from building import bytes_at, lines_at, node, numbers, pipeline, remove
 
 from laktory import models
 from laktory.errors import DefinitionError, RunError, SourceError, StepError, TargetLockedError
@@ -64,13 +64,13 @@ def test_a_failure_while_writing_leaves_every_sink_of_the_node(backend):
     numbers()
     p = pipeline(backend, node("a", "in.parquet", "a.parquet", "a.csv"))
     p.execute()
-    before = [bytes_of(name) for name in ("a.parquet", "a.csv")]
+    before = [bytes_at(name) for name in ("a.parquet", "a.csv")]
     p = pipeline(
         backend, node("a", "in.parquet", "a.parquet", "a.csv", steps=["SELECT CAST(s AS INTEGER) AS i FROM {df}"])
     )
     with pytest.raises(RunError, match="node 'a'"):
         p.execute()
-    assert [bytes_of(name) for name in ("a.parquet", "a.csv")] == before
+    assert [bytes_at(name) for name in ("a.parquet", "a.csv")] == before
     assert not [f for f in Path().iterdir() if f.name.startswith(".laktory-")]
 
 
@@ -84,14 +84,14 @@ def test_resume_does_not_append_twice(backend):
     mended = [broken[0], node("b", "a", "b.parquet", steps=["SELECT id, s FROM {df}"])]
     with pytest.raises(RunError):
         pipeline(backend, *broken).execute()
-    assert len(lines_of("a.csv")) == 2
+    assert len(lines_at("a.csv")) == 2
     p = pipeline(backend, *mended)
     p.execute(resume=True)
-    assert len(lines_of("a.csv")) == 2
+    assert len(lines_at("a.csv")) == 2
     assert pl.read_parquet("b.parquet")["s"].sort().to_list() == ["s0", "s1"]
     assert [n["status"] for n in p.last_run["nodes"]] == ["resumed", "succeeded"]
     p.execute(resume=True)
-    assert len(lines_of("a.csv")) == 4, "nothing was left to resume: a new run"
+    assert len(lines_at("a.csv")) == 4, "nothing was left to resume: a new run"
 
 
 def test_resuming_again_and_again_does_not_append_twice(backend):
@@ -104,7 +104,7 @@ def test_resuming_again_and_again_does_not_append_twice(backend):
             pipeline(backend, *first, failing).execute(resume=resume)
     last = pipeline(backend, *first, node("c", "a", "c.parquet"))
     last.execute(resume=True)
-    assert len(lines_of("a.csv")) == 2
+    assert len(lines_at("a.csv")) == 2
     assert pl.read_parquet("c.parquet").height == 2
     assert [n["status"] for n in last.last_run["nodes"]] == ["resumed", "resumed", "succeeded"]
 
@@ -117,7 +117,7 @@ def test_resume_knows_a_frame_held_by_python(backend):
     for resume in (False, True):
         with pytest.raises(RunError):
             pipeline(backend, held, broken).execute(resume=resume)
-    assert lines_of("a.csv") == ["1"]
+    assert lines_at("a.csv") == ["1"]
 
 
 def test_what_was_appended_and_lost_is_not_appended_again(backend):
@@ -130,7 +130,7 @@ def test_what_was_appended_and_lost_is_not_appended_again(backend):
         remove(file)
     with pytest.raises(RunError, match="cannot resume"):
         pipeline(backend, node("a", "in.parquet", sink), broken).execute(resume=True)
-    assert len(lines_of("a.csv")) == 2
+    assert len(lines_at("a.csv")) == 2
 
 
 def test_resume_runs_what_changed(backend):
@@ -204,7 +204,7 @@ def test_words_that_change_no_row_do_not_stop_a_resume(backend):
     a, c = appended_and_failed(backend)
     a |= {"comment": "better", "tags": ["t"]}
     pipeline(backend, a, c, imports=["json"]).execute(resume=True)
-    assert len(lines_of("a.csv")) == 2
+    assert len(lines_at("a.csv")) == 2
 
 
 def test_a_changed_node_that_appended_is_not_resumed(backend):
@@ -212,7 +212,7 @@ def test_a_changed_node_that_appended_is_not_resumed(backend):
     a["sinks"] = [*a["sinks"], {"path": "more.csv", "format": "CSV"}]
     with pytest.raises(RunError, match="cannot resume: node 'a' has appended rows, and its definition"):
         pipeline(backend, a, c).execute(resume=True)
-    assert len(lines_of("a.csv")) == 2
+    assert len(lines_at("a.csv")) == 2
 
 
 def test_a_deleted_sink_that_was_appended_to_is_not_resumed(backend):
@@ -226,7 +226,7 @@ def test_resuming_a_part_keeps_what_the_others_committed(backend):
     a, c = appended_and_failed(backend)
     pipeline(backend, a, c).execute(resume=True, selects=["c"])
     pipeline(backend, a, c).execute(resume=True)
-    assert len(lines_of("a.csv")) == 2
+    assert len(lines_at("a.csv")) == 2
 
 
 def test_other_runs_in_between_do_not_hide_an_unfinished_one(backend):
@@ -237,14 +237,14 @@ def test_other_runs_in_between_do_not_hide_an_unfinished_one(backend):
         name="other", root_path=p.root_path, dataframe_backend=backend, nodes=[node("e", "in.parquet", "e.parquet")]
     ).execute()
     p.execute(resume=True)
-    assert len(lines_of("a.csv")) == 2
+    assert len(lines_at("a.csv")) == 2
 
 
 def test_a_full_refresh_is_resumed_as_one(backend):
     a, c = appended_and_failed(backend)
     with pytest.raises(RunError, match="full refresh"):
         pipeline(backend, a, c).execute(resume=True, full_refresh=True)
-    assert len(lines_of("a.csv")) == 2
+    assert len(lines_at("a.csv")) == 2
 
 
 def test_a_custom_writer_that_failed_runs_again_alone(backend, tmp_path, monkeypatch):
@@ -262,7 +262,7 @@ def test_a_custom_writer_that_failed_runs_again_alone(backend, tmp_path, monkeyp
     with pytest.raises(RunError, match="no line"):
         p.execute()
     p.execute(resume=True)
-    assert len(lines_of("a.csv")) == 2
+    assert len(lines_at("a.csv")) == 2
     assert sys.modules[name].CALLS == [[0, 1], [0, 1]]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import narwhals as nw
 import polars as pl
 import pytest
-from building import files_of, node, pipeline, rows_of
+from building import files_at, node, pipeline, rows_of
 from test_formats import put, read, refused, write
 
 from laktory.errors import SinkError, SourceError
@@ -217,5 +217,5 @@ def test_appended_nulls_are_read_back(backend):
         made = pipeline(backend, node("n", path, sink))
         made.execute()
     assert rows_of(made.nodes[0].output_df, "a") == [{"a": 2, "n": None}]
-    text = "".join(file.read_text() for file in files_of("out.jsonl"))
+    text = "".join(file.read_text() for file in files_at("out.jsonl"))
     assert text == '{"a":1,"n":"x"}\n{"a":2,"n":null}\n'

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from building import files_of, lines_of, node, pipeline
+from building import files_at, lines_at, node, pipeline
 
 from laktory.engines.capabilities import ENGINES
 from laktory.errors import SinkError, SourceError
@@ -71,5 +71,5 @@ def test_zoned_nanoseconds_are_written_as_text_alike(backend):
     frame(ZONED, FINER if finer else WHOLE).write_parquet("in.parquet")
     pipeline(backend, node("a", "in.parquet", "out.csv", "out.jsonl")).execute()
     time = "2023-11-14T22:13:20.123456789" if finer else "2023-11-14T22:13:20.123456"
-    assert lines_of("out.csv")[-1].strip('"') == f"{time}+0000"
-    assert f'"{time}+00:00"' in "".join(file.read_text("utf-8") for file in files_of("out.jsonl"))
+    assert lines_at("out.csv")[-1].strip('"') == f"{time}+0000"
+    assert f'"{time}+00:00"' in "".join(file.read_text("utf-8") for file in files_at("out.jsonl"))

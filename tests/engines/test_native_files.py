@@ -7,7 +7,7 @@ from pathlib import Path
 import narwhals as nw
 import polars as pl
 import pytest
-from building import files_of, node, numbers, pipeline
+from building import files_at, node, numbers, pipeline
 from test_formats import put, read, refused, write
 
 from laktory.engines.capabilities import ENGINES, FormatSupport
@@ -90,7 +90,7 @@ def test_options_with_partitions(backend):
     kwargs = {"partition_by": ["s"], "compression": "gzip"}
     sink = {"path": "out/", "format": "PARQUET", "writer_kwargs": kwargs}
     pipeline(backend, node("a", "in.parquet", sink)).execute()
-    assert sorted(file.parent.name for file in files_of("out")) == [f"s=s{number}" for number in range(6)]
+    assert sorted(file.parent.name for file in files_at("out")) == [f"s=s{number}" for number in range(6)]
     assert pl.read_parquet("out").sort("id").rows() == pl.read_parquet("in.parquet").rows()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from building import bytes_of, files_of, lines_of, node, numbers, pipeline, rows_of
+from building import bytes_at, files_at, lines_at, node, numbers, pipeline, rows_of
 
 from laktory import models
 from laktory.engines.capabilities import ENGINES
@@ -87,10 +87,10 @@ def test_appending_other_columns_is_refused_and_leaves_the_file(backend):
     for format_ in ("PARQUET", "CSV", "JSONL", "JSON", "IPC"):
         sink = {"path": f"out.{format_.lower()}", "format": format_, "mode": "APPEND"}
         pipeline(backend, node("a", "in.parquet", sink)).execute()
-        before = bytes_of(sink["path"])
+        before = bytes_at(sink["path"])
         with pytest.raises(SinkError, match="appending wants the same columns"):
             pipeline(backend, node("a", "in.parquet", sink, steps=["SELECT id, x AS other FROM {df}"])).execute()
-        assert bytes_of(sink["path"]) == before
+        assert bytes_at(sink["path"]) == before
 
 
 @pytest.mark.parametrize("format_", ["PARQUET", "IPC", "CSV", "JSONL"])
@@ -362,8 +362,8 @@ def test_text_in_a_dialect_of_its_own(backend):
         p = pipeline(backend, node("a", "in.parquet", sink))
         p.execute()
         assert p.nodes[0].output_df.collect("polars").to_native().rows() == [(1, "x"), (None, None)]
-    assert {file.read_text().partition("\n")[0] for file in files_of("o.csv")} == {"a;b"}
-    assert lines_of("o.csv") == ["1;x", "NULL;NULL"] * 2
+    assert {file.read_text().partition("\n")[0] for file in files_at("o.csv")} == {"a;b"}
+    assert lines_at("o.csv") == ["1;x", "NULL;NULL"] * 2
     with pytest.raises(SinkError, match="appending wants the same columns"):
         pipeline(backend, node("a", "in.parquet", sink, steps=["SELECT b FROM {df}"])).execute()
 
