@@ -210,6 +210,9 @@ def scan_files(
     # binary files tell the path of each
     linked = local and read.format != "BINARYFILE"
     frame = reader.load(places.all_of(files) if linked else list(map(_literal, files)))
+    if read.format == "XML" and not frame.columns:
+        msg = f"{read.path!r} holds no element <{options['rowTag']}>; the option 'rowTag' names those that are rows"
+        raise SourceError(msg)
     if read.format in _TYPED and not sail:
         frame = _unskipped(frame)
     return frame if declared is None or read.format in _UNTYPED else _as_declared(frame, declared, read)
@@ -229,12 +232,13 @@ def _computed(read: FileRead) -> dict[str, Any]:
     """What is asked for unless the user says otherwise: nothing that cannot be read is left out without a word."""
     if read.format == "CSV":
         options = {"header": read.has_header, "inferSchema": read.infer_schema, "mode": "FAILFAST", "escape": '"'}
-        # else a declared schema is that of the columns in their order, whatever the header calls them
-        return options | {"enforceSchema": False}
+        # else a declared schema is that of the columns in their order, whatever the header calls them,
+        # and an empty text in quotes is NULL, too
+        return options | {"enforceSchema": False, "nullValue": "\0"}
     if read.format in {"JSON", "JSONL", "NDJSON"}:
         return {"multiLine": read.format == "JSON", "mode": "FAILFAST"}
     if read.format == "XML":
-        return {"inferSchema": read.infer_schema, "mode": "FAILFAST"}
+        return {"inferSchema": read.infer_schema, "mode": "FAILFAST", "rowTag": "row"}
     return {}
 
 

@@ -234,7 +234,7 @@ class PySparkSession:
             There is nothing to follow, or it cannot be followed.
         """
         self._go_on()
-        with translated([read]):
+        with self._translated([(read, ())]):
             stream(self._spark, read, checkpoint, each, self._queries.append)
 
     def interrupt(self) -> None:
