@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import narwhals as nw
 import polars as pl
 
 from laktory.engines._polars.session import PolarsSession
-from laktory.engines._spark.types import is_plain, spark_schema
+from laktory.engines._spark.types import is_plain, spark_schema, with_one_nan
 from laktory.engines.arrow_files import check_documents
 from laktory.engines.delta_tables import open_delta
 from laktory.engines.errors import check_arguments, reason
@@ -169,7 +168,7 @@ def for_polars(read: FileRead) -> FileRead:
 def scan_parquet(files: Sequence[str], schema: pl.Schema, spark: SparkSession, *, sail: bool) -> DataFrame:
     """Files of plain paths and known columns, so that Spark runs no job to learn them; Sail looks for itself."""
     reader = spark.read if sail else spark.read.schema(spark_schema(schema))
-    return reader.parquet(*files)
+    return with_one_nan(reader.parquet(*files))
 
 
 def scan_files(
@@ -213,8 +212,8 @@ def scan_files(
     if read.format == "XML" and not frame.columns:
         msg = f"{read.path!r} holds no element <{options['rowTag']}>; the option 'rowTag' names those that are rows"
         raise SourceError(msg)
-    if read.format in _TYPED and not sail:
-        frame = _unskipped(frame)
+    if read.format in _TYPED:
+        frame = with_one_nan(frame)
     return frame if declared is None or read.format in _UNTYPED else _as_declared(frame, declared, read)
 
 
@@ -285,10 +284,9 @@ def _typed(
         return None
     paths = places.all_of(files)
     if read.format == "DELTA":
-        frame = spark.read.format("delta").option("versionAsOf", str(version)).load(paths[0])
+        frame = with_one_nan(spark.read.format("delta").option("versionAsOf", str(version)).load(paths[0]))
     else:
         frame = scan_parquet(paths, schema, spark, sail=sail)
-    frame = frame if sail else _unskipped(frame)
     return frame if declared is None else frame.select(*map(_quoted, declared))
 
 
@@ -306,19 +304,6 @@ def has_nan(frame: pl.LazyFrame) -> bool:
         return bool(found.collect(engine="streaming").item())
     except pl.exceptions.PolarsError:
         return True
-
-
-def _unskipped(frame: DataFrame) -> DataFrame:
-    """The frame with fractions that Spark does not look up in statistics: those of other writers leave NaN out."""
-    from pyspark.sql import functions
-
-    columns = []
-    for field in frame.schema:
-        column, kind = functions.col(_quoted(field.name)), field.dataType.typeName()
-        if kind in {"double", "float"}:
-            column = functions.nanvl(column, functions.lit(math.nan).cast(kind)).alias(field.name)
-        columns.append(column)
-    return frame.select(columns)
 
 
 def _quoted(name: str) -> str:
