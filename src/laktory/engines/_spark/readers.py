@@ -237,7 +237,7 @@ def _computed(read: FileRead) -> dict[str, Any]:
     if read.format in {"JSON", "JSONL", "NDJSON"}:
         return {"multiLine": read.format == "JSON", "mode": "FAILFAST"}
     if read.format == "XML":
-        return {"inferSchema": read.infer_schema, "mode": "FAILFAST", "rowTag": "row"}
+        return {"inferSchema": True, "mode": "FAILFAST", "rowTag": "row"}
     return {}
 
 

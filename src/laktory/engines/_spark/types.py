@@ -94,8 +94,16 @@ def with_one_nan(frame: DataFrame) -> DataFrame:
         if field.dataType.typeName() in {"double", "float"}:
             nan = functions.lit(float("nan")).cast(field.dataType)
             column, changed = functions.when(functions.isnan(column), nan).otherwise(column).alias(field.name), True
+        elif field.dataType.typeName() == "struct" and _has_fractions(field.dataType):
+            column, changed = functions.when(column.isNotNull(), column).alias(field.name), True
         columns.append(column)
     return frame.select(*columns) if changed else frame
+
+
+def _has_fractions(dtype: Any) -> bool:
+    if dtype.typeName() == "struct":
+        return any(_has_fractions(field.dataType) for field in dtype.fields)
+    return dtype.typeName() in {"double", "float"}
 
 
 def spark_schema(schema: nw.Schema | pl.Schema) -> StructType:
