@@ -30,6 +30,17 @@ def test_nan_beside_one_other_value(session, format_):
     assert str(session.fetch(session.collect(kept)).sort("id")["x"].to_list()) == "[nan, 1.0]"
 
 
+@pytest.mark.parametrize("format_", ["PARQUET", "DELTA"])
+def test_nan_in_a_struct(session, format_):
+    frame = NAN.select("id", s=pl.struct("x", deep=pl.struct("x")))
+    {"PARQUET": frame.write_parquet, "DELTA": frame.write_delta}[format_]("in")
+    for path in ("s.x", "s.deep.x") if session.capabilities.name == "PYSPARK" else ():
+        found = session.sql(f"SELECT id FROM t WHERE {path} > 5", {"t": session.scan(FileRead("in", format_))})
+        assert session.fetch(found)["id"].to_list() == [1]
+    back = session.fetch(session.scan(FileRead("in", format_))).sort("id")
+    assert str(back["s"].struct.field("x").to_list()) == "[nan, 1.0]"
+
+
 @pytest.mark.parametrize("others", [0, 1])
 def test_a_file_that_is_gone(session, others):
     for number in range(1 + others):
@@ -110,7 +121,7 @@ def test_a_place_without_a_folder(session):
 
 
 FOUND = {
-    "XML": ("in.xml", b"<all><row><a>1</a></row><row><a>2</a></row></all>", {"rowTag": "row"}, ["1", "2"], "a"),
+    "XML": ("in.xml", b"<all><row><a>1</a></row><row><a>2</a></row></all>", {"rowTag": "row"}, [1, 2], "a"),
     "TEXT": ("in.txt", b"one\ntwo\n", {"wholetext": True}, ["one\ntwo\n"], "value"),
     "BINARYFILE": ("in.bin", b"\x00\x01", {}, [b"\x00\x01"], "content"),
 }

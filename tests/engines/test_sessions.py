@@ -76,7 +76,7 @@ def test_syntax_that_is_fine(session, statement):
     assert session.check_sql(statement) is None
 
 
-@pytest.mark.parametrize("statement", ["SELECT a FROM", "SELEC a FROM t", "SELECT a\nFROM t WHERE ("])
+@pytest.mark.parametrize("statement", ["SELECT (a FROM t", "SELEC a FROM t", "SELECT a\nFROM t WHERE ("])
 def test_syntax_that_is_not(session, statement):
     message, _, _ = session.check_sql(statement)
     assert message

@@ -201,7 +201,7 @@ PYSPARK = Capabilities(
         }
     ),
     url_schemes=frozenset({"s3", "s3a", "gs", "abfs", "abfss", "dbfs", "hdfs", "wasbs"}),
-    folders=frozenset({"CSV", "JSON", "JSONL", "NDJSON", "ORC", "PARQUET", "XML"}),
+    folders=frozenset({"CSV", "IPC", "JSON", "JSONL", "NDJSON", "ORC", "PARQUET", "XML"}),
     lacks=frozenset({"gather_every", "tail"}),
     streams=True,
     unheld=frozenset({"Duration", "Object", "Time", "UInt128"}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,8 +168,7 @@ def for_polars(read: FileRead) -> FileRead:
 def scan_parquet(files: Sequence[str], schema: pl.Schema, spark: SparkSession, *, sail: bool) -> DataFrame:
     """Files of plain paths and known columns, so that Spark runs no job to learn them; Sail looks for itself."""
     reader = spark.read if sail else spark.read.schema(spark_schema(schema))
-    frame = reader.parquet(*files)
-    return with_one_nan(frame) if sail else frame
+    return with_one_nan(reader.parquet(*files))
 
 
 def scan_files(
@@ -211,8 +209,11 @@ def scan_files(
     # binary files tell the path of each
     linked = local and read.format != "BINARYFILE"
     frame = reader.load(places.all_of(files) if linked else list(map(_literal, files)))
-    if read.format in _TYPED and not sail:
-        frame = _unskipped(frame)
+    if read.format == "XML" and not frame.columns:
+        msg = f"{read.path!r} holds no element <{options['rowTag']}>; the option 'rowTag' names those that are rows"
+        raise SourceError(msg)
+    if read.format in _TYPED:
+        frame = with_one_nan(frame)
     return frame if declared is None or read.format in _UNTYPED else _as_declared(frame, declared, read)
 
 
@@ -230,12 +231,13 @@ def _computed(read: FileRead) -> dict[str, Any]:
     """What is asked for unless the user says otherwise: nothing that cannot be read is left out without a word."""
     if read.format == "CSV":
         options = {"header": read.has_header, "inferSchema": read.infer_schema, "mode": "FAILFAST", "escape": '"'}
-        # else a declared schema is that of the columns in their order, whatever the header calls them
-        return options | {"enforceSchema": False}
+        # else a declared schema is that of the columns in their order, whatever the header calls them,
+        # and an empty text in quotes is NULL, too
+        return options | {"enforceSchema": False, "nullValue": "\0"}
     if read.format in {"JSON", "JSONL", "NDJSON"}:
         return {"multiLine": read.format == "JSON", "mode": "FAILFAST"}
     if read.format == "XML":
-        return {"inferSchema": read.infer_schema, "mode": "FAILFAST"}
+        return {"inferSchema": True, "mode": "FAILFAST", "rowTag": "row"}
     return {}
 
 
@@ -282,10 +284,9 @@ def _typed(
         return None
     paths = places.all_of(files)
     if read.format == "DELTA":
-        frame = spark.read.format("delta").option("versionAsOf", str(version)).load(paths[0])
+        frame = with_one_nan(spark.read.format("delta").option("versionAsOf", str(version)).load(paths[0]))
     else:
         frame = scan_parquet(paths, schema, spark, sail=sail)
-    frame = frame if sail else _unskipped(frame)
     return frame if declared is None else frame.select(*map(_quoted, declared))
 
 
@@ -303,19 +304,6 @@ def has_nan(frame: pl.LazyFrame) -> bool:
         return bool(found.collect(engine="streaming").item())
     except pl.exceptions.PolarsError:
         return True
-
-
-def _unskipped(frame: DataFrame) -> DataFrame:
-    """The frame with fractions that Spark does not look up in statistics: those of other writers leave NaN out."""
-    from pyspark.sql import functions
-
-    columns = []
-    for field in frame.schema:
-        column, kind = functions.col(_quoted(field.name)), field.dataType.typeName()
-        if kind in {"double", "float"}:
-            column = functions.nanvl(column, functions.lit(math.nan).cast(kind)).alias(field.name)
-        columns.append(column)
-    return frame.select(columns)
 
 
 def _quoted(name: str) -> str:

@@ -82,7 +82,10 @@ def _held(dtype: Any, where: str) -> pl.DataType:
 
 def with_one_nan(frame: DataFrame) -> DataFrame:
     """The frame, in which no NaN has a sign: to Sail one with a sign, as many programs write it, is below any number,
-    and another value than one without. It would leave out parts of files with NaN, too."""
+    and another value than one without.
+
+    So no part of a file is left out for the limits in its statistics either, which leave NaN out.
+    """
     from pyspark.sql import functions
 
     columns, changed = [], False
@@ -91,8 +94,16 @@ def with_one_nan(frame: DataFrame) -> DataFrame:
         if field.dataType.typeName() in {"double", "float"}:
             nan = functions.lit(float("nan")).cast(field.dataType)
             column, changed = functions.when(functions.isnan(column), nan).otherwise(column).alias(field.name), True
+        elif field.dataType.typeName() == "struct" and _has_fractions(field.dataType):
+            column, changed = functions.when(column.isNotNull(), column).alias(field.name), True
         columns.append(column)
     return frame.select(*columns) if changed else frame
+
+
+def _has_fractions(dtype: Any) -> bool:
+    if dtype.typeName() == "struct":
+        return any(_has_fractions(field.dataType) for field in dtype.fields)
+    return dtype.typeName() in {"double", "float"}
 
 
 def spark_schema(schema: nw.Schema | pl.Schema) -> StructType:

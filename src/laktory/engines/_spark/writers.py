@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
@@ -18,6 +19,7 @@ from laktory.engines.hive import check_partitions
 from laktory.engines.protocol import Output, Staged
 from laktory.errors import SinkError, UnsupportedError
 from laktory.optional import require
+from laktory.storage.files import sink_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -117,14 +119,15 @@ def stage_outputs(
         # what is read again is Parquet; what is not may be ORC
         keeper = next((index for index in counted if len(members) == 1 or outputs[index].format == "PARQUET"), None)
         if keeper is not None:
-            kept = staged[keeper] = _write(outputs[keeper], frame, places)
+            kept = staged[keeper] = _write(outputs[keeper], frame, places, sail=sail)
         else:
-            kept = _write(Output(outputs[members[0]].frame, new_folder(), "PARQUET", directory=True), frame, places)
+            between = Output(outputs[members[0]].frame, new_folder(), "PARQUET", directory=True)
+            kept = _write(between, frame, places, sail=sail)
         for index in members:
             if index in staged:
                 continue
             if _is_native(outputs[index], sail=sail):
-                staged[index] = _write(outputs[index], read(kept.files), places, kept.rows)
+                staged[index] = _write(outputs[index], read(kept.files), places, kept.rows, sail=sail)
             else:
                 rows = replace(outputs[index], frame=nw.from_native(_scan(kept.files)))
                 [staged[index]] = front.stage([_for_polars(rows)])
@@ -198,19 +201,21 @@ def _for_polars(output: Output) -> Output:
     return replace(output, kwargs=kwargs)
 
 
-def _write(output: Output, frame: DataFrame, places: PlainPaths, rows: int | None = None) -> Staged:
+def _write(output: Output, frame: DataFrame, places: PlainPaths, rows: int | None = None, *, sail: bool) -> Staged:
     """Let Spark write into a folder, then give its files their names; `rows` where they are known."""
-    folder = Path(output.path).absolute()
-    work = folder / "spark" if output.directory else folder.with_name(f"{folder.name}.spark")
+    path = Path(output.path).absolute()
+    work = (path if output.directory else path.parent) / f"spark-{token_hex(4)}"
     # Spark's words for a place where nothing can be made say little
-    work.mkdir()
+    with sink_errors(f"write {output.path!r}"):
+        work.mkdir()
     writer = frame.write.format(_NAMES.get(output.format, output.format.lower())).mode("overwrite")
     try:
-        writer.options(**_writer_options(output)).save(places.of(str(work)))
+        # Spark puts a folder of its own in the place of the last one, were that a link
+        writer.options(**_writer_options(output)).save(f"{places.of(str(work.parent))}/{work.name}")
         for path in work.rglob("*"):
             if path.name.startswith(("_", ".")) and path.is_file():
                 path.unlink()
-        files = _named(output, work)
+        files = _named(output, work, empty=sail)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return Staged(files, _rows(output.format, files) if rows is None else rows)
@@ -229,13 +234,18 @@ def _writer_options(output: Output) -> Mapping[str, Any]:
         options |= {"header": output.header, "escape": '"', **blanks}
     elif output.format in _OF_LINES:
         options |= {"ignoreNullFields": False}
+    elif output.format == "XML":
+        options |= {"rowTag": "row"}
     return options | dict(output.kwargs)
 
 
-def _named(output: Output, work: Path) -> tuple[str, ...]:
+def _named(output: Output, work: Path, *, empty: bool) -> tuple[str, ...]:
     parts = name_parts(str(work), output.stem, output.format, output.ending)
-    if not parts and output.format == "PARQUET":
-        # Sail writes no file where there is no row, and with it no columns
+    if not parts and not empty:
+        msg = f"{output.path!r}: PYSPARK has written no file"
+        raise SinkError(msg)
+    if not parts:
+        # Sail writes no file where there is no row, and with it no columns; it writes nothing else than Parquet
         work.mkdir(exist_ok=True)
         parts = (f"{work}/{output.stem}-00000.parquet",)
         pl.DataFrame(schema=output.frame.collect_schema().to_polars()).write_parquet(parts[0])
