@@ -39,6 +39,8 @@ _OF_WRITING = _NO_ROOM | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, err
 _TOO_LARGE = (
     re.compile(r"conversion from `i128` to `i64` failed .*?\[(-?\d+)"),
     re.compile(r"Type INT128 with value (-?\d+) can't be cast .* out of range for the destination type INT64"),
+    re.compile(r'The value (-?\d+)BD of the type "DECIMAL\(\d+,0\)" cannot be cast to "BIGINT"'),
+    re.compile(r"value of (-?\d+) is out of range Int64"),
 )
 _CONVERSION = re.compile(
     r"conversion from `[^`]+` to `([^`]+)` failed in column '(.*?)' for (\d+ out of \d+) values?: \[(.*?)[,\]]",

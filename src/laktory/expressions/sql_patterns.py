@@ -1,4 +1,4 @@
-"""Patterns that mean the same in every engine's regular expressions (Rust's and RE2)."""
+"""Patterns that mean the same in every engine's regular expressions (Rust's, RE2 and Java's)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,33 @@ if TYPE_CHECKING:
 __all__ = ["like", "regex", "replacement"]
 
 _SPECIAL = frozenset(r"\.+*?()|[]{}^$")
-# \d and its kin mean Unicode in one engine and ASCII in the other; the named classes are ASCII in both
-_CLASSES = {"d": "[:digit:]", "D": "[:^digit:]", "w": "[:word:]", "W": "[:^word:]", "s": "[:space:]", "S": "[:^space:]"}
+_RANGES = {
+    "alnum": "0-9A-Za-z",
+    "alpha": "A-Za-z",
+    "ascii": r"\x00-\x7F",
+    "blank": r"\t\x20",
+    "cntrl": r"\x00-\x1F\x7F",
+    "digit": "0-9",
+    "graph": "!-~",
+    "lower": "a-z",
+    "print": r"\x20-~",
+    "punct": r"!-/:-@\[-`{-~",
+    "space": r"\t-\r\x20",
+    "upper": "A-Z",
+    "word": "0-9A-Z_a-z",
+    "xdigit": "0-9A-Fa-f",
+}
+# \d and its kin mean Unicode in one engine and ASCII in another, which has no named classes: ranges are alike
+_CLASSES = {
+    "d": "0-9",
+    "D": r"\x00-/:-\x{10FFFF}",
+    "w": "0-9A-Z_a-z",
+    "W": r"\x00-/:-@\[-\^`{-\x{10FFFF}",
+    "s": r"\t-\r\x20",
+    "S": r"\x00-\x08\x0E-\x1F!-\x{10FFFF}",
+}
+_MULTILINE = re.compile(r"\(\?[is]*m")
+_NAMED = re.compile(r"\?P?<\w+>")
 _GROUP = re.compile(r"\?(:|P?<[A-Za-z_]\w*>|[ims]+(-[ims]+)?[:)])")
 
 
@@ -42,7 +67,7 @@ def like(value: nw.Expr, pattern: str, *, escape: str | None, ignore_case: bool)
     if not ignore_case and inner and all(inner) and parts[0] is None and parts[-1] is None:
         return value.str.contains("".join(part or "" for part in inner), literal=True)
     expression = "".join(".*" if part is None else "." if part == "" else _escaped(part) for part in parts)
-    return value.str.contains(f"(?{'i' if ignore_case else ''}s)^{expression}$")
+    return value.str.contains(rf"(?{'i' if ignore_case else ''}s)^{expression}\z")
 
 
 def regex(pattern: str, flags: str = "") -> str:
@@ -56,7 +81,9 @@ def regex(pattern: str, flags: str = "") -> str:
     if unknown := set(flags) - set("imscg"):
         refuse(f"unknown regular expression flag {min(unknown)!r}; known: i, m, s, c, g")
     used = "".join(flag for flag in "ims" if flag in flags)
-    return (f"(?{used})" if used else "") + _translated(pattern)
+    # `$` is the end of the text, before a last line feed too for some; with the flag m, of every line
+    end = "$" if "m" in used or _MULTILINE.search(pattern) else r"\z"
+    return (f"(?{used})" if used else "") + _translated(pattern, end)
 
 
 def replacement(text: str) -> str:
@@ -70,7 +97,7 @@ def _escaped(char: str) -> str:
     return f"\\{char}" if char in _SPECIAL else char
 
 
-def _translated(pattern: str) -> str:
+def _translated(pattern: str, end: str) -> str:
     result: list[str] = []
     depth, in_class, index = 0, False, 0
     while index < len(pattern):
@@ -83,8 +110,8 @@ def _translated(pattern: str) -> str:
         else:
             if char == "[":
                 in_class = True
-                end = 2 if pattern[index + 1 : index + 2] == "^" else 1
-                if pattern[index + end : index + end + 1] == "]":
+                first = 2 if pattern[index + 1 : index + 2] == "^" else 1
+                if pattern[index + first : index + first + 1] == "]":
                     refuse(f"the regular expression {pattern!r} has an empty class; write '\\]' for a bracket")
             elif char == "(":
                 depth += 1
@@ -92,7 +119,9 @@ def _translated(pattern: str) -> str:
                     refuse(f"the regular expression {pattern!r} looks ahead or behind, which no engine here can do")
             elif char == ")":
                 depth -= 1
-            result.append(char)
+            result.append(end if char == "$" else char)
+            # names of groups are spelled differently, and nothing refers to them
+            index += len(name[0]) if char == "(" and (name := _NAMED.match(pattern, index + 1)) else 0
         if depth < 0:
             break
         index += 1
@@ -107,7 +136,13 @@ def _class_part(pattern: str, index: int, result: list[str]) -> tuple[bool, int]
     if char == "[":
         end = pattern.find(":]", index)
         if pattern[index + 1 : index + 2] == ":" and end > 0:
-            result.append(pattern[index : end + 2])
+            name = pattern[index + 2 : end]
+            if name not in _RANGES:
+                known = " ".join(_RANGES)
+                refuse(
+                    f"the regular expression {pattern!r} has a class [:{name}:], which is not available; known: {known}"
+                )
+            result.append(_RANGES[name])
             return True, end + 1
         result.append("\\[")
         return True, index
@@ -131,6 +166,8 @@ def _escape_sequence(pattern: str, index: int, *, in_class: bool) -> str:
             f"the regular expression {pattern!r} holds '\\{char}', and engines differ in what is a letter there; "
             r"write (^|\W) before a word and (\W|$) behind it"
         )
-    if char.isalpha() and char not in "AzpPtnrfvx":
+    if char == "v":
+        return r"\x0B"  # more than one character to some
+    if char.isalpha() and char not in "AzpPtnrfx":
         refuse(f"the regular expression {pattern!r} holds '\\{char}', which is not available")
     return f"\\{char}"

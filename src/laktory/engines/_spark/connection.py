@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -115,6 +116,7 @@ def is_local(spark: SparkSession) -> bool:
     return not is_connect(spark) and str(spark.sparkContext.master).startswith("local")
 
 
+@lru_cache(maxsize=8)
 def is_sail(spark: SparkSession) -> bool:
     """Whether Sail is at the other end, which tells its own version where Spark tells its and a commit's."""
     return is_connect(spark) and " " not in str(spark.sql("SELECT version()").collect()[0][0])

@@ -85,7 +85,8 @@ def is_native(read: FileRead, files: Sequence[str]) -> bool:
 def scan_parquet(files: Sequence[str], schema: pl.Schema, spark: SparkSession, *, sail: bool) -> DataFrame:
     """Files whose columns are known, so that Spark runs no job to learn them; Sail wants to look for itself."""
     reader = spark.read if sail else spark.read.schema(spark_schema(schema))
-    return reader.parquet(*map(_literal, files))
+    frame = reader.parquet(*map(_literal, files))
+    return with_one_nan(frame) if sail else frame
 
 
 def scan_files(read: FileRead, files: Sequence[str], spark: SparkSession, *, sail: bool) -> DataFrame | None:

@@ -12,6 +12,7 @@ import polars as pl
 
 from laktory.engines._polars.session import PolarsSession
 from laktory.engines._spark.connection import get_spark_session, is_sail
+from laktory.engines._spark.expressions import mend
 from laktory.engines._spark.failures import translated
 from laktory.engines._spark.methods import METHODS
 from laktory.engines._spark.readers import is_native, reader_arguments, reader_methods, scan_files, scan_parquet
@@ -53,6 +54,7 @@ class PySparkSession:
 
     def __init__(self, scratch: str) -> None:
         require("pyspark", "dataframe_backend: PYSPARK")
+        mend()
         self._scratch = Path(scratch).absolute()
         self._front = PolarsSession(scratch)
         self._spark = get_spark_session()
