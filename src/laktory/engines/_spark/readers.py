@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from laktory.engines._spark.types import is_plain, spark_schema
+from laktory.engines._spark.types import is_plain, spark_schema, with_one_nan
 from laktory.engines.errors import check_arguments, reason
 from laktory.engines.hive import keys_of
 from laktory.engines.scans import checked_scan
@@ -107,13 +107,13 @@ def scan_files(read: FileRead, files: Sequence[str], spark: SparkSession, *, sai
         reader = spark.read.format("delta")
         if read.version is not None:
             reader = reader.option("versionAsOf", read.version)
-        return _loaded(reader, read, [read.path])
+        return _loaded(reader, read, [read.path], sail=sail)
     if read.format == "PARQUET" and not read.kwargs and not read.methods:
         return _parquet(read, files, spark, sail=sail)
     reader = spark.read.format(_NAMES.get(read.format, read.format.lower())).options(**_computed(read))
     if read.schema is not None:
         reader = reader.schema(spark_schema(read.schema))
-    return _loaded(reader, read, files)
+    return _loaded(reader, read, files, sail=sail)
 
 
 def _computed(read: FileRead) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _computed(read: FileRead) -> dict[str, Any]:
     return {}
 
 
-def _loaded(reader: DataFrameReader, read: FileRead, files: Sequence[str]) -> DataFrame:
+def _loaded(reader: DataFrameReader, read: FileRead, files: Sequence[str], *, sail: bool) -> DataFrame:
     reader = reader.options(**read.kwargs)
     for name, args, kwargs in read.methods:
         if name not in reader_methods():
@@ -138,7 +138,8 @@ def _loaded(reader: DataFrameReader, read: FileRead, files: Sequence[str]) -> Da
         except (TypeError, ValueError) as error:
             msg = f"reader method {name!r}: {reason(error)}"
             raise SourceError(msg) from error
-    return reader.load(list(map(_literal, files)))
+    frame = reader.load(list(map(_literal, files)))
+    return with_one_nan(frame) if sail else frame
 
 
 def _parquet(read: FileRead, files: Sequence[str], spark: SparkSession, *, sail: bool) -> DataFrame | None:

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import narwhals as nw
+    from pyspark.sql import DataFrame
     from pyspark.sql.types import DataType, StructType
 
-__all__ = ["as_spark_holds", "is_plain", "spark_schema"]
+__all__ = ["as_spark_holds", "is_plain", "spark_schema", "with_one_nan"]
 
 _WIDER: dict[type[pl.DataType], pl.DataType] = {
     pl.UInt8: pl.Int16(),
@@ -72,6 +73,21 @@ def _held(dtype: Any, where: str) -> pl.DataType:
         raise SourceError(msg)
     wider = _WIDER.get(type(dtype))
     return dtype if wider is None else wider
+
+
+def with_one_nan(frame: DataFrame) -> DataFrame:
+    """The frame, in which no NaN has a sign: to Sail one with a sign, as many programs write it, is below any number,
+    and another value than one without. It would leave out parts of files with NaN, too."""
+    from pyspark.sql import functions
+
+    columns, changed = [], False
+    for field in frame.schema.fields:
+        column = functions.col("`" + field.name.replace("`", "``") + "`")
+        if field.dataType.typeName() in {"double", "float"}:
+            nan = functions.lit(float("nan")).cast(field.dataType)
+            column, changed = functions.when(functions.isnan(column), nan).otherwise(column).alias(field.name), True
+        columns.append(column)
+    return frame.select(*columns) if changed else frame
 
 
 def spark_schema(schema: nw.Schema | pl.Schema) -> StructType:
