@@ -39,10 +39,11 @@ def test_replacing_a_time_zone_gives_its_type(session, unit, zone, wanted):
     frame = session.adopt(pl.DataFrame({"t": plain.dt.replace_time_zone(zone)}))
     replaced = nw.col("t").dt.replace_time_zone(wanted)
     found = frame.with_columns(replaced, m=replaced)
-    assert session.schema(found) == {"t": nw.Datetime(unit, wanted), "m": nw.Datetime(unit, wanted)}
-    assert found.collect("polars").to_native()["m"].equals(plain.dt.replace_time_zone(wanted).alias("m"))
+    held = session.schema(frame)["t"].time_unit
+    assert session.schema(found) == {"t": nw.Datetime(held, wanted), "m": nw.Datetime(held, wanted)}
+    assert found.collect("polars").to_native()["m"].to_list() == plain.dt.replace_time_zone(wanted).to_list()
     last = frame.select(nw.col("t").max().dt.replace_time_zone(wanted))
-    assert session.schema(last) == {"t": nw.Datetime(unit, wanted)}
+    assert session.schema(last) == {"t": nw.Datetime(held, wanted)}
     beside = frame.with_columns(m=nw.col("t").max().dt.replace_time_zone(wanted))
     assert beside.collect("polars").to_native()["m"].to_list() == [UTC if wanted else UTC.replace(tzinfo=None)] * 2
 
@@ -59,8 +60,8 @@ def test_another_zone_is_right_or_refused(backend, method):
     pl.DataFrame({"t": [UTC]}).write_parquet("in.parquet")
     step = {"func_name": "with_columns", "func_kwargs": {"t": f"nw.col('t').dt.{method}('Asia/Tokyo')"}}
     made = pipeline(backend, node("a", "in.parquet", "out.parquet", steps=[step]))
-    if backend == "DUCKDB":
-        with pytest.raises(StepError, match=f"dt.{method}: times with a zone are UTC on DUCKDB, not 'Asia/Tokyo'"):
+    if backend != "POLARS":
+        with pytest.raises(StepError, match=f"dt.{method}: times with a zone are UTC on {backend}, not 'Asia/Tokyo'"):
             made.execute()
         return
     made.execute()

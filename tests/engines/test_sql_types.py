@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from laktory import models
-from laktory.errors import ExpressionError, LaktoryError, StepError
+from laktory.errors import ExpressionError, LaktoryError, SourceError, StepError
 from laktory.expressions import compile_sql
 
 MOMENT = dt.datetime(2024, 2, 29, 13, 5, 7, 123456, tzinfo=dt.UTC)
@@ -233,7 +233,18 @@ REFUSED = {
 
 @pytest.fixture
 def adopted(session: Any) -> Any:
-    return session.adopt(DATA)
+    """What the engine holds: one that has no times of day says so, and is not asked about them."""
+    try:
+        return session.adopt(DATA)
+    except SourceError as error:
+        assert "column 'clock' has the type Time, which PYSPARK cannot hold" in str(error)
+        return session.adopt(DATA.drop("clock"))
+
+
+def held(text: str, adopted: Any) -> bool:
+    """Whether the engine has what the expression is about: no Time, or no UInt64 but a decimal of 20 digits."""
+    schema = adopted.collect_schema()
+    return ("clock" not in text or "clock" in schema) and ("u64" not in text or schema["u64"] == nw.UInt64)
 
 
 def values_of(frame: Any, session: Any) -> pl.DataFrame:
@@ -244,6 +255,10 @@ def values_of(frame: Any, session: Any) -> pl.DataFrame:
 
 @pytest.mark.parametrize(("text", "wanted", "dtype"), VALUES, ids=[text for text, _, _ in VALUES])
 def test_values_and_types(text: str, wanted: list[Any], dtype: Any, adopted: Any, session: Any) -> None:
+    if not held(text, adopted):
+        with pytest.raises((ExpressionError, LaktoryError, nw.exceptions.ColumnNotFoundError)):
+            session.schema(adopted.select(compile_sql(text, adopted.collect_schema())))
+        return
     frame = adopted.select("id", compile_sql(text, adopted.collect_schema()).alias("r"))
     assert session.schema(frame)["r"] == dtype
     assert values_of(frame, session).sort("id")["r"].to_list() == wanted
@@ -258,6 +273,10 @@ def test_aggregates(text: str, wanted: Any, adopted: Any) -> None:
 @pytest.mark.parametrize("text", OVERFLOWS)
 def test_a_whole_number_that_does_not_fit_stops_the_run(text: str, adopted: Any, session: Any) -> None:
     frame = adopted.select(compile_sql(text, adopted.collect_schema()).alias("r"))
+    if not held(text, adopted):
+        found = max(session.fetch(frame)["r"].to_list())
+        assert found == {"u64 + 1": 2**64, "SUM(u64)": 2**64 + 6}[text]
+        return
     with pytest.raises(StepError, match="is out of range of 64 bits; CAST to DOUBLE or DECIMAL"):
         session.collect(frame).collect()
 
@@ -297,7 +316,7 @@ def test_a_category_handed_on_stays_what_it_is(adopted: Any) -> None:
 
 
 def test_sources_and_steps_know_the_types_of_their_frames(backend: str) -> None:
-    DATA.write_parquet("data.parquet")
+    DATA.drop("clock").write_parquet("data.parquet")
     source = {"path": "data.parquet", "format": "PARQUET", "filter": "a * a > 0.001 AND id < 3"}
     source["selects"] = ["id", "a * a AS square", "a", "e"]
     steps = [

@@ -86,7 +86,7 @@ class Capabilities:
     folders : formats of which a sink always writes a directory of files
     lazy_casts : a value that cannot be cast stops it only if its row is asked for
     variant : what answers in place of the engine that `name` stands for, if something else does
-    misreads : what its SQL takes for something else, as `expressions.misread` names it
+    misreads : what its SQL takes for something else, or has not, as `expressions.misread` names it
     native_methods : the only methods of it that steps may call, None for all that neither compute nor write
     """
 
@@ -208,6 +208,7 @@ SAIL = replace(
     ),
     streams=False,
     variant="Sail",
+    misreads=frozenset({"ORDER BY AGGREGATE", "QUALIFY", "RECURSIVE", "STAR EXCEPT", "WINDOW FILTER"}),
 )
 """What is left of PYSPARK where Sail answers instead of Spark."""
 

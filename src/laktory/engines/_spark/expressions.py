@@ -159,14 +159,17 @@ def _is_in(expr: Any, other: Sequence[Any]) -> Any:
 
 
 def _cast(expr: Any, dtype: Any) -> Any:
-    text = str(dtype) == "String"
+    text, wide = str(dtype) == "String", str(dtype).partition("(")[0] in {"Int128", "Decimal"}
 
     def cast(df: Any, found: Sequence[Column]) -> list[Column]:
         wanted = _native_dtype(dtype, expr._version, expr._native_dtypes, df.native.sparkSession)
-        kinds = _types(df, found) if text else [None] * len(found)
         short = is_sail(df.native.sparkSession)
+        kinds = _types(df, found) if text or (wide and short) else [None] * len(found)
         return [
-            float_text(expr._F, value, kind, short=short) if _is_float(kind) else value.cast(wanted)
+            float_text(expr._F, value, kind, short=short)
+            if text and _is_float(kind)
+            # Sail makes no decimal of a boolean
+            else (value.cast("bigint") if wide and _kind(kind) == "boolean" else value).cast(wanted)
             for value, kind in zip(found, kinds, strict=True)
         ]
 
