@@ -82,7 +82,7 @@ LACKED = [
 @pytest.mark.parametrize(("construct", "sql", "expected"), LACKED)
 def test_what_an_engine_lacks_is_refused_or_right(backend, construct, sql, expected):
     engine = ENGINES[backend]
-    text = said(sql, engine)
+    text = said(sql, engine) if "EXCLUDE" in sql else sql
     if construct in engine.misreads:
         with pytest.raises(DefinitionError, match="this engine"):
             rows(backend, text)

@@ -94,7 +94,8 @@ def test_a_key_that_both_sides_share_is_one_column(sql, names, rows, session):
 )
 def test_a_star_without_a_column_that_is_not_there(sql, message, session):
     """A slip of the pen would keep the column that was to be left out."""
-    with pytest.raises(StepError, match=f"(?s){message}"):
+    refused = is_refused(sql, session.capabilities, "a", "b")
+    with pytest.raises(StepError, match="this engine" if refused else f"(?s){message}"):
         run(session, sql)
 
 

@@ -197,6 +197,7 @@ PYSPARK = Capabilities(
     streams=True,
     writer_methods=True,
     native_frame="pyspark.sql:DataFrame",
+    misreads=frozenset({"DISTINCT ON", "STAR REPLACE"}),
 )
 
 SAIL = replace(
@@ -208,7 +209,7 @@ SAIL = replace(
     ),
     streams=False,
     variant="Sail",
-    misreads=frozenset({"ORDER BY AGGREGATE", "QUALIFY", "RECURSIVE", "STAR EXCEPT", "WINDOW FILTER"}),
+    misreads=PYSPARK.misreads | {"ORDER BY AGGREGATE", "QUALIFY", "RECURSIVE", "STAR EXCEPT", "WINDOW FILTER"},
 )
 """What is left of PYSPARK where Sail answers instead of Spark."""
 

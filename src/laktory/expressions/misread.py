@@ -59,6 +59,13 @@ def _lacked(node: exp.Expr, constructs: Collection[str]) -> tuple[str, str] | No
         return "this engine has no WITH RECURSIVE", "write the steps one by one"
     if "STAR EXCEPT" in constructs and isinstance(node, exp.Star) and node.args.get("except_"):
         return "this engine leaves out no columns of *", "name the columns that stay"
+    if "STAR REPLACE" in constructs and isinstance(node, exp.Star) and _changes(node):
+        return "this engine changes and searches no columns of *", "name the columns"
+    if "DISTINCT ON" in constructs and isinstance(node, exp.Distinct) and node.args.get("on"):
+        return (
+            "this engine has no DISTINCT ON",
+            "number the rows in a subquery: row_number() OVER (…), and take the first",
+        )
     if "WINDOW FILTER" in constructs and isinstance(node, exp.Window) and isinstance(node.this, exp.Filter):
         return "this engine has no FILTER before OVER", "write CASE WHEN … END in the aggregate"
     if (
@@ -70,6 +77,10 @@ def _lacked(node: exp.Expr, constructs: Collection[str]) -> tuple[str, str] | No
         if aggregate is not None and aggregate.find_ancestor(exp.Window, exp.Select) is node.find_ancestor(exp.Select):
             return "this engine sorts by no aggregate in ORDER BY", "give it a name in SELECT, and sort by that name"
     return None
+
+
+def _changes(star: exp.Expr) -> bool:
+    return any(star.args.get(name) for name in ("ilike", "replace", "rename"))
 
 
 def _is_frame(node: exp.Expr) -> bool:

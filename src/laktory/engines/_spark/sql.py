@@ -83,7 +83,11 @@ def _planned(spark: SparkSession, text: str, frames: Mapping[str, DataFrame]) ->
     )
     text = text.replace("{", "{{").replace("}", "}}")
     found = spark.sql(f"WITH {named} SELECT * FROM (\n{text}\n)" if named else text, **arguments)
-    found.schema  # noqa: B018 - over Connect, a plan is looked at when its columns are asked for
+    # over Connect, a plan is looked at when its columns are asked for
+    for field in found.schema.fields:
+        if "interval" in field.dataType.typeName():
+            msg = f"SQL: the column {field.name!r} is an interval, which no file holds"
+            raise StepError(f"{msg}; write datediff(…), or CAST it to a number")
     return found
 
 
