@@ -75,7 +75,7 @@ LACKED = [
         "SELECT count(*) FILTER (WHERE id > 2) OVER (PARTITION BY v) AS id FROM {df}",
         [(0,), (0,), (1,), (1,)],
     ),
-    ("ORDER BY AGGREGATE", "SELECT v AS id FROM {df} GROUP BY v ORDER BY sum(id) DESC LIMIT 1", [(4,)]),
+    ("ORDER BY AGGREGATE", "SELECT v AS id FROM {df} GROUP BY v ORDER BY sum(id) DESC LIMIT 1", [(2,)]),
 ]
 
 
