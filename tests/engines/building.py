@@ -7,6 +7,23 @@ from pathlib import Path
 import polars as pl
 
 from laktory import models
+from laktory.engines.capabilities import DUCKDB, POLARS
+from laktory.expressions.statement import statement_problems
+from laktory.expressions.translation import translated
+
+
+def said(sql, engine):
+    """A statement in words that POLARS and DUCKDB share, in those of the engine."""
+    if engine.dialect in {POLARS.dialect, DUCKDB.dialect}:
+        return sql
+    found = translated(sql, "duckdb", engine.dialect)
+    assert isinstance(found, str), found.message
+    return found
+
+
+def is_refused(sql, engine, *keys):
+    """Whether the record of the engine says that it cannot do what is in a statement."""
+    return bool(statement_problems(sql, engine.dialect, keys, misreads=engine.misreads))
 
 
 def events(folder="data/stock_prices", n=40):

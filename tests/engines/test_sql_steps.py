@@ -14,25 +14,27 @@ from laktory.errors import StepError
 from laktory.transforms.sql import run_statement
 
 PAGE = Path(__file__).parents[2].joinpath("docs", "pipelines.md").read_text(encoding="utf-8")
-ROWS = re.findall(r"^\| `(SELECT .*?)`( \(column\))? \| (.*?) \| (.*?) \|$", PAGE, re.MULTILINE)
+ROWS = re.findall(r"^\| `(SELECT .*?)`( \(column\))? \| (.*?) \| (.*?) \| (.*?) \|$", PAGE, re.MULTILINE)
 
 
 @pytest.mark.parametrize("engine", ["POLARS", "DUCKDB"], indirect=True)  # in words that these share
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
 def test_listed_differences_between_engines(row: tuple[str, ...], session: Any) -> None:
-    text, names, polars, duckdb = row
+    text, names, polars, duckdb, spark = row
+    spark, _, sail = spark.partition("; Sail: ")
     data = {"i": [1, 2, None], "f": [2.5, 1.5, float("nan")], "d": [dt.date(2024, 1, 31)] * 3}
-    wanted = {"POLARS": polars, "DUCKDB": duckdb}[session.capabilities.name]
+    spark = sail if sail and session.capabilities.variant == "Sail" else spark
+    wanted = {"POLARS": polars, "DUCKDB": duckdb, "PYSPARK": spark}[session.capabilities.name]
     frames = {"df": session.adopt(pl.DataFrame(data))}
     if wanted == "error":
         with pytest.raises(StepError):
             session.collect(run_statement(text, session, frames))
         return
-    found = run_statement(text, session, frames).collect("polars").to_native()
+    found = session.fetch(run_statement(text, session, frames))
     values = ["NULL" if value is None else str(value) for value in found.to_series()]
     assert ", ".join(found.columns if names else values) == wanted
 
 
 def test_the_documents_list_differences() -> None:
     assert len(ROWS) >= 9
-    assert all(polars != duckdb for _, _, polars, duckdb in ROWS)
+    assert all(polars != duckdb for _, _, polars, duckdb, _ in ROWS)

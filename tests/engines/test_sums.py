@@ -8,6 +8,7 @@ import importlib
 import narwhals as nw
 import polars as pl
 import pytest
+from building import is_refused, said
 
 from laktory.engines.capabilities import ENGINES
 from laktory.errors import StepError
@@ -120,7 +121,7 @@ COUNTS: list[tuple[str, list[object]]] = [
     ("SELECT SUM(k) AS r FROM {df} GROUP BY CASE WHEN LENGTH(s) > 2 THEN 'x' ELSE 'y' END", [3, 7]),
     ("SELECT SUM(i32) OVER w AS r FROM {df} WINDOW w AS (PARTITION BY YEAR(t))", [WIDE, WIDE, WIDE, None]),
     ("SELECT k AS r FROM {df} WHERE LENGTH(s) - 1 < 0", [3]),
-    ("SELECT k AS r FROM {df} WHERE LEFT(s, STRPOS(s, '-') - 1) = 'ab'", [2]),
+    ("SELECT k AS r FROM {df} WHERE LEFT(s, ABS(STRPOS(s, '-') - 3) - 1) = 'ab'", [2]),
     ("WITH year (a) AS (SELECT k FROM {df}) SELECT a * 1 AS r FROM year", [1, 2, 3, 4]),
     ("WITH sum (a, b) AS (SELECT i32, k FROM {df}) SELECT SUM(a) AS r FROM sum", [WIDE]),
     ("SELECT q.length AS r FROM (SELECT k FROM {df}) AS q(length)", [1, 2, 3, 4]),
@@ -154,15 +155,24 @@ def session(request, tmp_path_factory):
     opened.close()
 
 
+def whole(session, text):
+    """An engine that has no UInt64 holds it as a decimal, whose sums are decimals."""
+    return nw.Decimal if "u64" in text and session.schema(session.adopt(ROWS))["u64"] == nw.Decimal else nw.Int64
+
+
 def summed(session, sql):
-    frame = run_statement(sql, session, {"df": session.adopt(ROWS)})
+    frame = run_statement(said(sql, session.capabilities), session, {"df": session.adopt(ROWS)})
     return session.schema(frame), session.collect(frame).collect("polars").to_native()
 
 
 @pytest.mark.parametrize(("sql", "wanted"), SUMS + COUNTS, ids=[sql for sql, _ in SUMS + COUNTS])
 def test_whole_numbers_are_int64_and_right(session, sql, wanted):
+    if is_refused(said(sql, session.capabilities), session.capabilities, "df"):
+        with pytest.raises(StepError, match="this engine"):
+            summed(session, sql)
+        return
     schema, found = summed(session, sql)
-    assert schema["r"] == nw.Int64
+    assert schema["r"] == whole(session, sql)
     assert sorted(found["r"].to_list(), key=str) == sorted(wanted, key=str)
 
 
@@ -175,12 +185,17 @@ def test_fractions_of_32_bits_are_added_up_in_64(session, sql, wanted):
 
 def test_a_sum_of_decimals_stays_one(session):
     schema, found = summed(session, "SELECT SUM(d) AS r FROM {df}")
-    assert schema["r"] == nw.Decimal(38, 2)
+    assert (schema["r"], schema["r"].scale) == (nw.Decimal, 2)
     assert str(found["r"][0]) == "10.00"
 
 
 @pytest.mark.parametrize("call", OVERFLOWS)
 def test_a_sum_that_does_not_fit_into_64_bits_stops_the_run(session, call):
+    if whole(session, call) == nw.Decimal:
+        assert summed(session, f"SELECT {call} AS r FROM {{df}}")[1]["r"].to_list() == [2**63 + 4]
+        return
+    if is_refused(f"SELECT {call} AS r FROM {{df}}", session.capabilities, "df"):
+        call = "SUM(big) OVER (PARTITION BY 1)"
     with pytest.raises(StepError, match="is out of range of 64 bits; CAST to DOUBLE or DECIMAL"):
         summed(session, f"SELECT {call} AS r FROM {{df}}")
 
@@ -198,7 +213,7 @@ def test_what_the_engine_does_not_take_is_told_as_before(session):
     with pytest.raises(StepError, match="nope"):
         summed(session, "SELECT SUM(nope) AS r FROM {df}")
     with pytest.raises(StepError, match="(?i)sum"):
-        summed(session, "SELECT SUM(CAST(k AS VARCHAR)) AS r FROM {df}")
+        summed(session, "SELECT SUM(l) AS r FROM {df}")
 
 
 def test_a_sum_of_a_type_that_cannot_be_told_is_refused():
@@ -260,7 +275,7 @@ def applied(session, method, **expressions):
 @pytest.mark.parametrize(("method", "text", "wanted"), METHODS)
 def test_whole_numbers_in_a_method_are_int64_and_right(session, method, text, wanted):
     schema, found = applied(session, method, r=text)
-    assert schema["r"] == nw.Int64
+    assert schema["r"] == whole(session, text)
     assert sorted(found["r"].to_list(), key=str) == sorted(wanted, key=str)
 
 

@@ -88,7 +88,7 @@ class Capabilities:
     unheld : types that it has not, and that none of its types holds: refused where they are read
     time_unit : of its times; a finer one that would lose something is refused where it is read
     variant : what answers in place of the engine that `name` stands for, if something else does
-    misreads : what its SQL takes for something else, as `expressions.misread` names it
+    misreads : what its SQL takes for something else, or has not, as `expressions.misread` names it
     native_methods : the only methods of it that steps may call, None for all that neither compute nor write
     native_words_need_session : expressions in the engine's own words can be made only once its session is open
     """
@@ -255,6 +255,7 @@ PYSPARK = Capabilities(
         }
     ),
     native_words_need_session=True,
+    misreads=frozenset({"DISTINCT ON", "STAR REPLACE"}),
 )
 
 SAIL = replace(
@@ -267,6 +268,7 @@ SAIL = replace(
     streams=False,
     url_schemes=PYSPARK.url_schemes & POLARS.url_schemes,
     variant="Sail",
+    misreads=PYSPARK.misreads | {"ORDER BY AGGREGATE", "QUALIFY", "RECURSIVE", "STAR EXCEPT", "WINDOW FILTER"},
 )
 """What is left of PYSPARK where Sail answers instead of Spark."""
 

@@ -1,4 +1,4 @@
-"""SQL that an engine runs and takes for something else: it would give other rows than the statement says."""
+"""SQL that an engine takes for something else, which would give other rows than the statement says, or has not."""
 
 from __future__ import annotations
 
@@ -39,12 +39,48 @@ def misread(node: exp.Expr, constructs: Collection[str]) -> tuple[str, str, exp.
             message = f"this engine passes over {told.sql()!r} in EXCLUDE"
             hint = f"leave it out of the columns of its table: {told.text('table')}.* EXCLUDE ({told.name})"
             return message, hint, told
+    if (lacked := _lacked(node, constructs)) is not None:
+        return (*lacked, node)
     if not ("OUTER USING" in constructs and isinstance(node, exp.Join) and (using := node.args.get("using"))):
         return None
     if node.side not in {"RIGHT", "FULL"}:
         return None
     message = f"this engine gives NULL for keys that only the right side of a {node.side} JOIN … USING has"
     return message, "write ON, and COALESCE of the two keys", using[0]
+
+
+def _lacked(node: exp.Expr, constructs: Collection[str]) -> tuple[str, str] | None:
+    """What an engine has not, and would tell in words of its own."""
+    from sqlglot import exp
+
+    if "QUALIFY" in constructs and isinstance(node, exp.Qualify):
+        return "this engine has no QUALIFY", "write the condition in WHERE around a subquery"
+    if "RECURSIVE" in constructs and isinstance(node, exp.With) and node.args.get("recursive"):
+        return "this engine has no WITH RECURSIVE", "write the steps one by one"
+    if "STAR EXCEPT" in constructs and isinstance(node, exp.Star) and node.args.get("except_"):
+        return "this engine leaves out no columns of *", "name the columns that stay"
+    if "STAR REPLACE" in constructs and isinstance(node, exp.Star) and _changes(node):
+        return "this engine changes and searches no columns of *", "name the columns"
+    if "DISTINCT ON" in constructs and isinstance(node, exp.Distinct) and node.args.get("on"):
+        return (
+            "this engine has no DISTINCT ON",
+            "number the rows in a subquery: row_number() OVER (…), and take the first",
+        )
+    if "WINDOW FILTER" in constructs and isinstance(node, exp.Window) and isinstance(node.this, exp.Filter):
+        return "this engine has no FILTER before OVER", "write CASE WHEN … END in the aggregate"
+    if (
+        "ORDER BY AGGREGATE" in constructs
+        and isinstance(node, exp.Ordered)
+        and isinstance(node.find_ancestor(exp.Select, exp.Window), exp.Select)
+    ):
+        aggregate = node.find(exp.AggFunc)
+        if aggregate is not None and aggregate.find_ancestor(exp.Window, exp.Select) is node.find_ancestor(exp.Select):
+            return "this engine sorts by no aggregate in ORDER BY", "give it a name in SELECT, and sort by that name"
+    return None
+
+
+def _changes(star: exp.Expr) -> bool:
+    return any(star.args.get(name) for name in ("ilike", "replace", "rename"))
 
 
 def _is_frame(node: exp.Expr) -> bool:

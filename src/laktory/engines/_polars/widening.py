@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
+from laktory.engines.widening import COUNTS, CastText, is_count
 from laktory.errors import StepError
 from laktory.expressions.calls import calls
 
@@ -45,21 +46,7 @@ _WIDER: Mapping[str, Mapping[Any, _Wider]] = {
     "SUM": _OF_SUMS,
     **dict.fromkeys(("AVG", "STDDEV", "STDDEV_SAMP", "VARIANCE", "VAR_SAMP"), _OF_FRACTIONS),
 }
-_PARTS = frozenset(
-    {
-        "YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "QUARTER", "WEEK", "ISOWEEK", "DOW", "DAYOFWEEK", "ISODOW",
-        "DOY", "DAYOFYEAR", "ISOYEAR", "DECADE", "CENTURY", "MILLENNIUM",
-    }
-)  # fmt: skip
-_LENGTHS = frozenset(
-    {
-        "LENGTH", "CHAR_LENGTH", "CHARACTER_LENGTH", "BIT_LENGTH", "OCTET_LENGTH", "STRPOS", "POSITION", "ARRAY_LENGTH",
-    }
-)  # fmt: skip
-_OF_PARTS = frozenset({"EXTRACT", "DATE_PART"})
-_PART = re.compile(r"'?(\w+?)s?\b", re.IGNORECASE)
-_COUNTS = _LENGTHS | _PARTS | _OF_PARTS
-_NAMES = frozenset(_WIDER) | _COUNTS
+_NAMES = frozenset(_WIDER) | COUNTS
 _MENTIONED = re.compile(rf"\b(?:{'|'.join(sorted(_NAMES))})\b", re.IGNORECASE)
 
 
@@ -80,12 +67,11 @@ def widened(statement: str, frames: Mapping[str, pl.LazyFrame]) -> str:
     StepError
         Polars takes the statement, but the type of an argument cannot be told.
     """
-    text = _Text(statement)
+    text = CastText(statement)
     types = _Types(text, frames)
     for call in calls(statement, _NAMES):
-        if call.name in _COUNTS:
-            part = _PART.match(statement, call.argument.start)
-            if call.name not in _OF_PARTS or (part is not None and part[1].upper() in _PARTS):
+        if call.name in COUNTS:
+            if is_count(call, statement):
                 text.cast(*call.whole, "BIGINT")
             continue
         dtype = types.of(call)
@@ -104,36 +90,13 @@ def widened(statement: str, frames: Mapping[str, pl.LazyFrame]) -> str:
     return text.part(0, len(statement))
 
 
-class _Text:
-    """A text in which expressions are cast, those inside of others first."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.begun: dict[int, str] = {}
-        self.ended: dict[int, str] = {}
-
-    def cast(self, start: int, end: int, dtype: str) -> None:
-        self.begun[start] = "CAST(" + self.begun.get(start, "")
-        self.ended[end] = self.ended.get(end, "") + f" AS {dtype})"
-
-    def part(self, start: int, end: int) -> str:
-        parts, position = [], start
-        for place in sorted({start, end, *self.begun, *self.ended}):
-            if start <= place <= end:
-                parts.append(self.text[position:place])
-                parts.append(self.ended.get(place, "") if place > start else "")
-                parts.append(self.begun.get(place, "") if place < end else "")
-                position = place
-        return "".join(parts)
-
-
 class _Types:
     """Types in a statement, as Polars tells them.
 
     What WITH defines becomes an empty frame once it is known: otherwise each question would plan it anew.
     """
 
-    def __init__(self, text: _Text, frames: Mapping[str, pl.LazyFrame]) -> None:
+    def __init__(self, text: CastText, frames: Mapping[str, pl.LazyFrame]) -> None:
         self.text, self.full = text, frames
         self.defined: dict[tuple[Definition, ...], Mapping[str, pl.LazyFrame]] = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import os
 import re
 import shutil
@@ -150,6 +151,8 @@ def _local(master: str, more: Mapping[str, str] | None = None) -> SparkSession:
     version = importlib.metadata.version("pyspark")
     options = {"spark.master": master, **_local_options(version), **(more or {}), **settings.spark_conf}
     conf = SparkConf(loadDefaults=False).setAll(list(options.items()))
+    # what a statement is refused for is told in the error, not in the log with a trace of Java
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
     _log.info("Starting Spark %s; it takes a few seconds, the first time longer, to get its jars", version)
     said = Path(tempfile.gettempdir()) / f"laktory-spark-{os.getpid()}.log"
     with said.open("wb") as out:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 from narwhals._spark_like import expr as spark_expr
 from narwhals._spark_like import namespace as spark_namespace
+from narwhals._spark_like.dataframe import SparkLikeLazyFrame
 from narwhals._spark_like.expr import SparkLikeExpr
 from narwhals._spark_like.expr_dt import SparkLikeExprDateTimeNamespace
 from narwhals._spark_like.expr_list import SparkLikeExprListNamespace
@@ -159,14 +160,17 @@ def _is_in(expr: Any, other: Sequence[Any]) -> Any:
 
 
 def _cast(expr: Any, dtype: Any) -> Any:
-    text = str(dtype) == "String"
+    text, wide = str(dtype) == "String", str(dtype).partition("(")[0] in {"Int128", "Decimal"}
 
     def cast(df: Any, found: Sequence[Column]) -> list[Column]:
         wanted = _native_dtype(dtype, expr._version, expr._native_dtypes, df.native.sparkSession)
-        kinds = _types(df, found) if text else [None] * len(found)
         short = is_sail(df.native.sparkSession)
+        kinds = _types(df, found) if text or (wide and short) else [None] * len(found)
         return [
-            float_text(expr._F, value, kind, short=short) if _is_float(kind) else value.cast(wanted)
+            float_text(expr._F, value, kind, short=short)
+            if text and _is_float(kind)
+            # Sail makes no decimal of a boolean
+            else (value.cast("bigint") if wide and _kind(kind) == "boolean" else value).cast(wanted)
             for value, kind in zip(found, kinds, strict=True)
         ]
 
@@ -477,7 +481,18 @@ def _list_sum(namespace: Any) -> Any:
     return _elementwise(expr, total)
 
 
+def _filter(frame: Any, predicate: Any) -> Any:
+    """NULL alone is a condition too."""
+    [condition] = predicate(frame)
+    if _kind(_types(frame, [condition])[0]) == "void":
+        condition = condition.cast("boolean")
+    return _narwhals_filter(frame, _made(predicate, lambda _: [condition], None))
+
+
+_narwhals_filter = SparkLikeLazyFrame._filter
+
 _MENDED: dict[Any, dict[str, Any]] = {
+    SparkLikeLazyFrame: {"_filter": _filter},
     SparkLikeNamespace: {"_lit": _lit, "lit": _literal},
     SparkLikeExpr: {
         "__truediv__": _true_divided,

@@ -10,26 +10,29 @@ from typing import TYPE_CHECKING
 
 from narwhals.exceptions import NarwhalsError
 
-from laktory.diagnostics import plain_words
+from laktory.diagnostics import closest, plain_words
 from laktory.diagnostics.secrets import redact
 from laktory.engines.errors import in_words, reason, refused_cast, sink_failure
 from laktory.engines.faults import located
 from laktory.errors import RunError, SinkError, SourceError, StepError
+from laktory.expressions.placeholders import line_column
 from laktory.paths import local_path
 from laktory.storage.files import os_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from pyspark.sql import DataFrame
 
     from laktory.engines.protocol import FileRead
 
-__all__ = ["failure_of", "is_failure", "message_of", "place_in", "translated"]
+__all__ = ["failure_of", "is_failure", "message_of", "place_in", "syntax_words", "translated"]
 
 _MAX_LENGTH = 300
 _CLASS = re.compile(r"\[[A-Z][A-Z0-9_.]+\] ?")
 _STATE = re.compile(r"\s*SQLSTATE: ?\w{5}.*", re.DOTALL)
 _AFTER = re.compile(r"\n\s*(?:== |JVM stacktrace|at |'?Project|Driver stacktrace).*", re.DOTALL)
-_PLACE = re.compile(r"\(line (\d+), pos (\d+)\)| at (\d+):(\d+)")
+_PLACE = re.compile(r"\(line (\d+), pos (\d+)\)")
 _CONF = re.compile(
     r"[.;,]? (?:If necessary|Use `try_\w+`|To return NULL instead|Correct the value)[^.]*(?:\.[^.]+)*\.?$"
 )
@@ -66,8 +69,31 @@ _WORDS = (
     ),
     (re.compile(r"The table or view `(.+?)` cannot be found\..*", re.DOTALL), r"no table '\1'"),
     (re.compile(r"Cannot resolve routine `(.+?)` on search path .*", re.DOTALL), r"no function '\1'"),
+    (re.compile(r"Reference `(.+?)` is ambiguous, could be: \[(.*?)\]\.?"), r"column '\1' is in several tables: \2"),
+    # Sail
+    (re.compile(r"(?:Table not found: )?Table or view not found: (\S+)", re.DOTALL), r"no table '\1'"),
+    (re.compile(r"unknown function: (\S+)"), r"no function '\1'"),
+    (
+        re.compile(r"one value expected: .*|(?:zero|two|three) values expected: .*"),
+        "a function has too many or too few arguments",
+    ),
+    (re.compile(r'No field named .*"#\d+".*'), "a column beside an aggregate is not in GROUP BY"),
+    (re.compile(r"\[\w+\] (SUM|AVG) not supported for .*"), r"\1 takes numbers"),
+    (
+        re.compile(r".*Function '(\w+)' (?:failed to match any signature|requires ).*", re.DOTALL),
+        r"\1 does not take values of this type",
+    ),
+    (
+        re.compile(r"^(?:\[\w+\] )?(?:long |integer )?overflow\b.*", re.DOTALL | re.IGNORECASE),
+        "a whole number is out of range of 64 bits; CAST to DOUBLE or DECIMAL",
+    ),
     (re.compile(r"`"), ""),
 )
+_NO_ATTRIBUTE = re.compile(r"attribute ObjectName\(\[(.*?)\]\) is missing from the schema.*", re.DOTALL)
+_AMBIGUOUS = re.compile(r"ambiguous attribute: ObjectName\(\[(.*?)\]\)")
+_PARTS = re.compile(r'Identifier\("(.*?)"\)')
+_FOUND = re.compile(r"invalid argument: found (.+?)(?: at (\d+):\d+)? expected (.*)", re.DOTALL)
+_LISTED = 5
 
 
 @contextmanager
@@ -118,21 +144,38 @@ def message_of(error: BaseException) -> str:
     return plain_words(in_words(redact(text)))[:_MAX_LENGTH] if text else type(error).__name__
 
 
-def failure_of(error: BaseException) -> str:
-    """The message in words that other engines use."""
+def failure_of(error: BaseException, frames: Mapping[str, DataFrame] | None = None) -> str:
+    """The message in words that other engines use, with columns of the frames that are like one that is not there."""
     text = message_of(error)
+    if found := _NO_ATTRIBUTE.search(text):
+        names = _PARTS.findall(found[1])
+        columns = [name for frame in (frames or {}).values() for name in frame.columns]
+        hint = closest(names[-1], columns) or (f"columns: {', '.join(columns[:20])}" if columns else "")
+        return f"no column '{'.'.join(names)}'{f'; {hint}' if hint else ''}"
+    if found := _AMBIGUOUS.search(text):
+        return f"column '{'.'.join(_PARTS.findall(found[1]))}' is in several tables"
+    text = syntax_words(text)
     for pattern, words in _WORDS:
         text = pattern.sub(words, text)
     return text
 
 
-def place_in(text: str) -> tuple[int | None, int | None]:
-    """Line and column, 1-based, that a message names; None where it names none."""
-    found = _PLACE.search(text)
+def syntax_words(text: str) -> str:
+    """What Sail found instead of a long list of words, or the message as it is."""
+    found = _FOUND.search(text)
     if found is None:
-        return None, None
-    if found[1]:
+        return text
+    listed = found[3].split(", ")
+    wanted = f"; expected {', '.join(listed)}" if len(listed) <= _LISTED else ""
+    return f"Syntax error at or near {found[1]}{wanted}"
+
+
+def place_in(text: str, statement: str) -> tuple[int | None, int | None]:
+    """Line and column, 1-based, that a message names; None where it names none. Sail counts characters."""
+    if found := _PLACE.search(text):
         return int(found[1]), int(found[2]) + 1
+    if (found := _FOUND.search(text)) and found[2]:
+        return line_column(statement, int(found[2]))
     return None, None
 
 

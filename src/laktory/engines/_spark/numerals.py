@@ -7,6 +7,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyspark.sql import Column
 
 __all__ = ["float_text"]
@@ -18,48 +20,54 @@ _PLAIN = (-4, 15)
 def float_text(F: Any, value: Column, dtype: Any, *, short: bool) -> Any:
     """The shortest text of a fraction: ``0.0001``, ``1.5e-5``, ``1e+16``, ``NaN``, ``inf``.
 
+    Spark writes ``1.0E-4``; and Java 17 writes digits that are not needed.
+
     Parameters
     ----------
     F : functions of Spark
     short : the engine writes no digit that is not needed
-
-    Spark writes ``1.0E-4``; and Java 17 writes digits that are not needed.
     """
-    text = F.lower(value.cast("string") if short else _shortest(F, value, dtype))
+    if short:
+        return _rewritten(F, F.lower(value.cast("string")))
+    return _let(
+        F, value, lambda number: _let(F, F.lower(_shortest(F, number, dtype)), lambda text: _rewritten(F, text))
+    )
+
+
+def _let(F: Any, value: Column, expression: Callable[[Column], Any]) -> Any:
+    """An expression of a value that stands in it many times: the plan holds it, and computes it, once."""
+    return F.transform(F.array(value), expression).getItem(0)
+
+
+def _rewritten(F: Any, text: Column) -> Any:
     sign = F.when(text.startswith("-"), F.lit("-")).otherwise(F.lit(""))
-    exponent = F.regexp_extract(text, "e([+-]?[0-9]+)$", 1)
-    point = F.when(exponent != F.lit(""), F.nullif(exponent, F.lit("")).cast("int"))
-    plain = F.regexp_replace(F.regexp_replace(text, "^-", ""), "e.*$", "")
-    digits = F.regexp_replace(F.regexp_replace(plain, r"\.0*$", ""), r"\.", "")
+    exponent = F.nullif(F.regexp_extract(text, "e([+-]?[0-9]+)$", 1), F.lit("")).cast("int")
+    digits = F.regexp_replace(text, r"^-|\.0*($|e.*$)|e.*$|\.", "")
     length = F.length(digits)
     rest = F.when(length > F.lit(1), F.concat(F.lit("."), F.substr(digits, F.lit(2)))).otherwise(F.lit(""))
-    signed = F.when(point < F.lit(0), F.lit("e")).otherwise(F.lit("e+"))
-    scientific = F.concat(sign, F.substr(digits, F.lit(1), F.lit(1)), rest, signed, point.cast("string"))
-    before = F.rpad(F.substr(digits, F.lit(1), point + 1), point + 1, F.lit("0"))
-    after = F.when(length > point + 1, F.substr(digits, point + 2)).otherwise(F.lit("0"))
+    mark = F.when(exponent < F.lit(0), F.lit("e")).otherwise(F.lit("e+"))
+    scientific = F.concat(sign, F.substr(digits, F.lit(1), F.lit(1)), rest, mark, exponent.cast("string"))
+    before = F.rpad(F.substr(digits, F.lit(1), exponent + 1), exponent + 1, F.lit("0"))
+    after = F.when(length > exponent + 1, F.substr(digits, exponent + 2)).otherwise(F.lit("0"))
     large = F.concat(sign, before, F.lit("."), after)
-    small = F.concat(sign, F.lit("0."), F.repeat(F.lit("0"), -point - 1), digits)
-    told = (
-        F.when(point.isNull(), text)
-        .when(point.between(0, _PLAIN[1]), large)
-        .when(point.between(_PLAIN[0], -1), small)
-        .otherwise(scientific)
-    )
+    small = F.concat(sign, F.lit("0."), F.repeat(F.lit("0"), -exponent - 1), digits)
     return (
-        F.when(F.isnan(value), F.lit("NaN"))
-        .when(F.abs(value) == F.lit(float("inf")), F.concat(sign, F.lit("inf")))
-        .otherwise(_without_zeros(F, told))
+        F.when(text == F.lit("nan"), F.lit("NaN"))
+        .when(text.contains("inf"), F.concat(sign, F.lit("inf")))
+        .when(exponent.between(0, _PLAIN[1]), large)
+        .when(exponent.between(_PLAIN[0], -1), small)
+        .when(exponent.isNotNull(), scientific)
+        .when(text.rlike(r"^-?0\.0000+[1-9]"), _with_exponent(F, text, sign))
+        .otherwise(text)
     )
 
 
-def _without_zeros(F: Any, text: Column) -> Any:
-    """``0.00001``, as Sail writes it, with an exponent."""
+def _with_exponent(F: Any, text: Column, sign: Column) -> Any:
+    """``0.00001``, as Sail writes it."""
     digits = F.regexp_replace(text, r"^-?0\.0000+", "")
-    sign = F.when(text.startswith("-"), F.lit("-")).otherwise(F.lit(""))
     zeros = F.length(text) - F.length(digits) - F.length(sign) - F.lit(1)
     rest = F.when(F.length(digits) > F.lit(1), F.concat(F.lit("."), F.substr(digits, F.lit(2)))).otherwise(F.lit(""))
-    spelled = F.concat(sign, F.substr(digits, F.lit(1), F.lit(1)), rest, F.lit("e-"), zeros.cast("string"))
-    return F.when(text.rlike(r"^-?0\.0000+[1-9]"), spelled).otherwise(text)
+    return F.concat(sign, F.substr(digits, F.lit(1), F.lit(1)), rest, F.lit("e-"), zeros.cast("string"))
 
 
 def _shortest(F: Any, value: Column, dtype: Any) -> Any:
