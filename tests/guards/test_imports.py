@@ -83,7 +83,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "engines/_polars": ({"narwhals", "polars"}, {"deltalake", "pyarrow"}),
     "engines/_spark": ({"narwhals", "polars"}, {"deltalake", "pyarrow", "pyspark"}),
     "enums": (set(), {"narwhals"}),
-    "expressions": (set(), {"narwhals", "polars", "sqlglot"}),
+    "expressions": (set(), {"narwhals", "polars", "pyspark", "sqlglot"}),
     "loading": ({"yaml"}, set()),
     "models": ({"pydantic", "pydantic_core", "typing_extensions"}, {"narwhals", "polars", "yaml"}),
     "narwhals_ext": (set(), {"narwhals", "polars"}),

@@ -88,6 +88,7 @@ class Capabilities:
     variant : what answers in place of the engine that `name` stands for, if something else does
     misreads : what its SQL takes for something else, as `expressions.misread` names it
     native_methods : the only methods of it that steps may call, None for all that neither compute nor write
+    native_words_need_session : expressions in the engine's own words can be made only once its session is open
     """
 
     name: str
@@ -104,6 +105,7 @@ class Capabilities:
     writer_methods: bool = False
     native_frame: str | None = None
     native_methods: frozenset[str] | None = None
+    native_words_need_session: bool = False
     folders: frozenset[str] = frozenset()
     lazy_casts: bool = False
     variant: str | None = None
@@ -197,6 +199,53 @@ PYSPARK = Capabilities(
     streams=True,
     writer_methods=True,
     native_frame="pyspark.sql:DataFrame",
+    # texts in arguments are SQL: only methods that give a frame, and neither compute nor read anything else
+    native_methods=frozenset(
+        {
+            "agg",
+            "alias",
+            "coalesce",
+            "crossJoin",
+            "distinct",
+            "drop",
+            "dropDuplicates",
+            "drop_duplicates",
+            "dropna",
+            "exceptAll",
+            "fillna",
+            "filter",
+            "hint",
+            "intersect",
+            "intersectAll",
+            "join",
+            "limit",
+            "melt",
+            "offset",
+            "orderBy",
+            "repartition",
+            "repartitionByRange",
+            "replace",
+            "sample",
+            "sampleBy",
+            "select",
+            "selectExpr",
+            "sort",
+            "sortWithinPartitions",
+            "subtract",
+            "to",
+            "toDF",
+            "union",
+            "unionAll",
+            "unionByName",
+            "unpivot",
+            "where",
+            "withColumn",
+            "withColumnRenamed",
+            "withColumns",
+            "withColumnsRenamed",
+        }
+    ),
+    native_words_need_session=True,
 )
 
 SAIL = replace(

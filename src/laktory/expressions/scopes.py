@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from laktory.errors import ExpressionError
 from laktory.expressions import widening
 from laktory.expressions.python import MAX_TEXT, Vocabulary, syntax
+from laktory.expressions.statement import fragment_problems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +49,17 @@ _LIBRARIES = ("nw", "pl", "F")
 _NAMES = {
     ("NARWHALS", None): ("nw", "col", "lit", "sql_expr"),
     ("NATIVE", "POLARS"): ("pl", "col", "lit", "sql_expr"),
+    ("NATIVE", "PYSPARK"): ("F", "T", "col", "lit", "expr", "sql_expr"),
 }
+
+_SPARK_DENIED = frozenset(
+    {
+        "arrow_udf", "arrow_udtf", "broadcast", "call_function", "call_udf", "input_file_block_length",
+        "input_file_block_start", "input_file_name", "java_method", "pandas_udf", "reflect", "try_reflect", "udf",
+        "udtf", "unwrap_udt",
+    }
+)  # fmt: skip
+"""Functions of Spark that call code by its name, or tell of files."""
 
 _MAX_RANGE = 10_000_000
 
@@ -74,6 +85,8 @@ def scope(
     names = _names(api, backend)
     if "nw" in names:
         return _narwhals(frame)
+    if "F" in names:
+        return _spark()
     return _polars() if "pl" in names else {}
 
 
@@ -156,6 +169,27 @@ def _polars() -> dict[str, object]:
     begun = (type(when), type(chained))
     vocabulary = Vocabulary("pl", members, (pl.Expr, *begun), (pl.DataType, pl.Field), _TAKES_PYTHON, begun)
     return {"pl": vocabulary, "col": pl.col, "lit": pl.lit, "sql_expr": pl.sql_expr}
+
+
+def _spark() -> dict[str, object]:
+    from pyspark.sql import Column, functions, types
+
+    def expr(text: str) -> Column:
+        if problems := fragment_problems(text):
+            raise ExpressionError(problems[0].message)
+        return functions.expr(text)
+
+    public = (name for name in functions.__all__ if isroutine(getattr(functions, name)) and name not in _SPARK_DENIED)
+    members = _members(functions, " ".join(public)) | {"expr": expr}
+    made = _members(types, " ".join(name for name in types.__all__ if name.endswith("Type")))
+    return {
+        "F": Vocabulary("F", members, (Column,), (types.DataType,), _TAKES_PYTHON | {"transform"}),
+        "T": Vocabulary("T", made, (), (types.DataType,)),
+        "col": functions.col,
+        "lit": functions.lit,
+        "expr": expr,
+        "sql_expr": expr,
+    }
 
 
 def _int_range(start: Any = 0, end: Any = None, step: int = 1, **options: Any) -> Any:

@@ -203,7 +203,7 @@ def _text_problems(
             yield Problem(f"nothing is named {{{key}}} here", path, braced, closest(f"{{{key}}}", braced))
     elif looks_like_code(text, api, engine.name):
         try:
-            if complete:
+            if complete and not (api == "NATIVE" and engine.native_words_need_session):
                 evaluate(text, scope(api, engine.name))
             else:
                 parse(text)

@@ -11,29 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
-from laktory.diagnostics import closest
 from laktory.engines._duckdb.types import identifier
 from laktory.engines.asof import asof_keys, names
+from laktory.engines.methods import refuse_other_kinds, rename, require_columns, top_k, unpivoted
 from laktory.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     Frame = nw.LazyFrame[Any]
 
 __all__ = ["METHODS"]
-
-
-def _top_k(frame: Frame, k: int, *, by: str | Iterable[str], reverse: bool | Sequence[bool] = False) -> Frame:
-    keys = [by] if isinstance(by, str) else list(by)
-    _require(frame, "top_k", keys)
-    flags = [reverse] * len(keys) if isinstance(reverse, bool) else list(reverse)
-    return frame.sort(*keys, descending=[not flag for flag in flags], nulls_last=True).head(k)
-
-
-def _rename(frame: Frame, mapping: Mapping[str, str]) -> Frame:
-    _require(frame, "rename", mapping)
-    return frame.rename(dict(mapping))
 
 
 def _unpivot(
@@ -44,15 +32,9 @@ def _unpivot(
     variable_name: str = "variable",
     value_name: str = "value",
 ) -> Frame:
-    columns = frame.collect_schema().names()
-    kept = [index] if isinstance(index, str) else list(index or [])
-    turned = [on] if isinstance(on, str) else list(on or [name for name in columns if name not in kept])
-    _require(frame, "unpivot", [*kept, *turned])
+    kept, turned = unpivoted(frame, on, index)
     # one part per column in the order of `on`, NULLs included, as other engines give it
     parts = [frame.select(*kept, nw.lit(name).alias(variable_name), nw.col(name).alias(value_name)) for name in turned]
-    if not parts:
-        msg = "method 'unpivot': there is no column to turn into rows"
-        raise StepError(msg)
     return nw.concat(parts, how="vertical")
 
 
@@ -78,7 +60,7 @@ def _join(
     right_on: str | list[str] | None = None,
     suffix: str = "_right",
 ) -> Frame:
-    _refuse_other_kinds("join", frame, other, names(on or left_on), names(on or right_on))
+    refuse_other_kinds("join", frame, other, names(on or left_on), names(on or right_on))
     return frame.join(other, on, how, left_on=left_on, right_on=right_on, suffix=suffix)
 
 
@@ -99,9 +81,9 @@ def _join_asof(
         msg = f"method 'join_asof': the strategy {strategy!r} is not available on DUCKDB; 'backward' and 'forward' are"
         raise StepError(msg)
     left, right, lefts, rights = asof_keys(on, left_on, right_on, by, by_left, by_right)
-    _require(frame, "join_asof", [left, *lefts])
-    _require(other, "join_asof", [right, *rights])
-    _refuse_other_kinds("join_asof", frame, other, [left, *lefts], [right, *rights])
+    require_columns(frame, "join_asof", [left, *lefts])
+    require_columns(other, "join_asof", [right, *rights])
+    refuse_other_kinds("join_asof", frame, other, [left, *lefts], [right, *rights])
     sign = ">=" if strategy == "backward" else "<="
     pairs = [(left, sign, right), *((one, "=", two) for one, two in zip(lefts, rights, strict=True))]
     condition = " AND ".join(f"lhs.{identifier(one)} {how} rhs.{identifier(two)}" for one, how, two in pairs)
@@ -133,39 +115,8 @@ def _one_of_equals(relation: Any, keys: Sequence[str], *, last: bool) -> str:
 METHODS: Mapping[str, Callable[..., Frame]] = {
     "join": _join,
     "join_asof": _join_asof,
-    "rename": _rename,
-    "top_k": _top_k,
+    "rename": rename,
+    "top_k": top_k,
     "unique": _unique,
     "unpivot": _unpivot,
 }
-
-
-def _require(frame: Frame, method: str, wanted: Iterable[str]) -> None:
-    columns = frame.collect_schema().names()
-    for name in wanted:
-        if name not in columns:
-            hint = closest(name, columns) or f"columns: {', '.join(columns[:20])}"
-            msg = f"method {method!r}: there is no column {name!r}; {hint}"
-            raise StepError(msg)
-
-
-def _refuse_other_kinds(method: str, frame: Frame, other: Frame, lefts: Sequence[str], rights: Sequence[str]) -> None:
-    """DuckDB casts one key to the type of the other: text to a number, and a large integer to a fraction near it."""
-    types, others = frame.collect_schema(), other.collect_schema()
-    for left, right in zip(lefts, rights, strict=False):
-        if left in types and right in others and _kind(types[left]) != _kind(others[right]):
-            msg = f"method {method!r}: the key {left!r} is {types[left]}, {right!r} of the other frame {others[right]}"
-            msg = f"{msg}; cast one of them"
-            raise StepError(msg)
-
-
-def _kind(dtype: nw.dtypes.DType) -> object:
-    if dtype.is_integer():
-        return "integer"
-    if dtype.is_float():
-        return "fraction"
-    if isinstance(dtype, (nw.Enum, nw.Categorical)):
-        return nw.String
-    if isinstance(dtype, nw.Datetime):
-        return nw.Datetime, dtype.time_zone is None
-    return type(dtype)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import narwhals as nw
     from pyspark.sql.types import DataType, StructType
 
-__all__ = ["as_spark_holds", "is_plain", "spark_schema"]
+__all__ = ["as_spark_holds", "identifier", "is_plain", "literal", "spark_schema"]
 
 _WIDER: dict[type[pl.DataType], pl.DataType] = {
     pl.UInt8: pl.Int16(),
@@ -113,3 +113,14 @@ def _spark_type(dtype: pl.DataType) -> DataType:
 def _made(dtype: Any) -> pl.DataType:
     made: pl.DataType = dtype() if isinstance(dtype, type) else dtype
     return made
+
+
+def identifier(name: str) -> str:
+    """A name as Spark's SQL takes it."""
+    return f"`{name.replace('`', '``')}`"
+
+
+def literal(text: str) -> str:
+    """A text as Spark's SQL takes it."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
