@@ -15,7 +15,7 @@ def pairs(left, right):
 
 
 def drawing(backend):
-    if backend == "DUCKDB":
+    if backend != "POLARS":
         return DRAWN
     return {"func_name": "with_columns", "func_kwargs": {"r": "pl.col('id').shuffle()"}, "dataframe_api": "NATIVE"}
 

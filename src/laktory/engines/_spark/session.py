@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+from weakref import WeakSet
 
 import narwhals as nw
 import polars as pl
@@ -21,12 +24,13 @@ from laktory.engines._spark.types import as_spark_holds, spark_schema
 from laktory.engines._spark.writers import stage_outputs, writer_arguments
 from laktory.engines.capabilities import PYSPARK, SAIL
 from laktory.engines.scans import files_of
-from laktory.errors import ExpressionError, RunInterrupted
+from laktory.errors import ExpressionError, RunError, RunInterrupted
+from laktory.expressions.placeholders import named_twice
 from laktory.expressions.statement import fragment_problems
 from laktory.optional import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.streaming.query import StreamingQuery
@@ -58,6 +62,8 @@ class PySparkSession:
         self._spark = get_spark_session()
         self._sail = is_sail(self._spark)
         self.capabilities = SAIL if self._sail else PYSPARK
+        self._tag = f"laktory-{uuid4().hex}"
+        self._plain: WeakSet[DataFrame] = WeakSet()
         self._numbers = count()
         self._reads: list[FileRead] = []
         self._stopped = False
@@ -102,7 +108,7 @@ class PySparkSession:
                 frame = scan_files(read, files, self._spark, sail=self._sail)
             if frame is not None:
                 self._reads.append(read)
-                return nw.from_native(frame)
+                return nw.from_native(self._as_plain(frame))
         return self._taken(nw.to_native(self._front.scan(read, seen)), repr(read.path))
 
     def adopt(self, frame: Any) -> nw.LazyFrame[Any]:
@@ -128,7 +134,9 @@ class PySparkSession:
             The statement cannot be planned.
         """
         natives: dict[str, DataFrame] = {name: nw.to_native(frame) for name, frame in frames.items()}
-        return nw.from_native(query(self._spark, statement, natives))
+        once = {native: nw.to_native(self.once(nw.from_native(native))) for native in named_twice(statement, natives)}
+        named = {name: once.get(native, native) for name, native in natives.items()}
+        return nw.from_native(query(self._spark, statement, named))
 
     def check_sql(self, statement: str) -> tuple[str, int | None, int | None] | None:
         """Syntax error as ``(message, line, column)`` or None."""
@@ -159,9 +167,8 @@ class PySparkSession:
         SourceError, StepError
             A source, or a step on it, fails.
         """
-        self._go_on()
         native: DataFrame = nw.to_native(frame)
-        with translated(self._reads):
+        with self._computing():
             found = pl.from_arrow(native.toArrow())
         assert isinstance(found, pl.DataFrame)
         return found
@@ -187,7 +194,7 @@ class PySparkSession:
         SourceError, StepError
             A source, or a step on it, fails.
         """
-        return self.collect(frame)
+        return frame if nw.to_native(frame) in self._plain else self.collect(frame)
 
     def stage(self, outputs: Sequence[Output]) -> list[Staged]:
         """Write the outputs of one node.
@@ -197,8 +204,7 @@ class PySparkSession:
         SourceError, StepError, SinkError
             A source, a step on it, or a place to write to fails.
         """
-        self._go_on()
-        with translated(self._reads, [output.path for output in outputs]):
+        with self._computing([output.path for output in outputs]):
             return stage_outputs(outputs, self._front, self._folder, self._parquet)
 
     def stream(self, read: FileRead, checkpoint: str, each: Callable[[Batch], None]) -> None:
@@ -214,20 +220,42 @@ class PySparkSession:
             stream(self._spark, read, checkpoint, each, self._queries.append)
 
     def interrupt(self) -> None:
-        """Stop what is running, and let no output begin."""
+        """Stop the jobs of this run, not those of others in the same Spark session, and let no output begin."""
         self._stopped = True
         for following in self._queries:
             following.stop()
         self._front.interrupt()
+        with suppress(Exception):  # a session that is gone computes nothing
+            self._spark.interruptTag(self._tag)
 
     def close(self) -> None:
         """Forget the frames; the Spark session goes on."""
         self._stopped = True
 
+    @contextmanager
+    def _computing(self, staged: Sequence[str] = ()) -> Iterator[None]:
+        """Jobs of this thread carry the tag of the run; tags belong to threads."""
+        self._go_on()
+        self._spark.addTag(self._tag)
+        try:
+            with translated(self._reads, staged):
+                yield
+        except RunError:
+            self._go_on()
+            raise
+        finally:
+            with suppress(Exception):
+                self._spark.removeTag(self._tag)
+
     def _go_on(self) -> None:
         if self._stopped:
             msg = "the run was stopped"
             raise RunInterrupted(msg)
+
+    def _as_plain(self, frame: DataFrame) -> DataFrame:
+        """Note a frame that is a file as it is: each look at it gives the same rows."""
+        self._plain.add(frame)
+        return frame
 
     def _folder(self) -> str:
         folder = self._scratch / f"spark-{next(self._numbers)}"
@@ -243,11 +271,12 @@ class PySparkSession:
         path = f"{self._folder()}/taken.parquet"
         output = Output(nw.from_native(held), path, "PARQUET", kwargs={"compression": "snappy"})
         self._front.stage([output])
-        return nw.from_native(scan_parquet([path], held.collect_schema(), self._spark, sail=self._sail))
+        taken = scan_parquet([path], held.collect_schema(), self._spark, sail=self._sail)
+        return nw.from_native(self._as_plain(taken))
 
     def _parquet(self, files: Sequence[str]) -> DataFrame:
         schema = pl.scan_parquet(files[0], glob=False, hive_partitioning=False).collect_schema()
-        return scan_parquet(files, schema, self._spark, sail=self._sail)
+        return self._as_plain(scan_parquet(files, schema, self._spark, sail=self._sail))
 
 
 def _is_spark(native: Any) -> bool:
