@@ -53,3 +53,17 @@ def node(name, source, *sinks, steps=None, **kwargs):
     made = [s if isinstance(s, dict) else {"path": s, "format": s.rpartition(".")[2].upper()} for s in sinks]
     transformer = {"nodes": [{"expr": s} if isinstance(s, str) else s for s in steps]} if steps else None
     return {"name": name, "source": source, "sinks": made, "transformer": transformer, **kwargs}
+
+
+def files_at(path):
+    """Files of an output: itself, or those of the directory that an engine writes in its place."""
+    path = Path(path)
+    return [path] if path.is_file() else sorted(file for file in path.rglob("*.*") if file.is_file())
+
+
+def bytes_at(path):
+    return {file: file.read_bytes() for file in files_at(path)}
+
+
+def csv_at(path):
+    return pl.concat([pl.read_csv(file) for file in files_at(path)])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from building import node, numbers, pipeline, rows_of
+from building import csv_at, files_at, node, numbers, pipeline, rows_of
 
 from laktory import models
 from laktory.errors import RunError
@@ -54,7 +54,7 @@ def kill(p, at):
 
 
 def ids(path):
-    read = pl.read_csv if str(path).endswith(".csv") else pl.read_parquet
+    read = csv_at if str(path).endswith(".csv") else pl.read_parquet
     return sorted(read(path)["id"])
 
 
@@ -145,7 +145,7 @@ def test_of_a_rename_that_another_node_has_read_is_told_that_it_came_about(backe
     numbers(n=2)
     first = pipeline(backend, node("a", "in.parquet", into("a.csv")), node("c", "a", "c.csv"), root_path_="state")
     kill(first, 2)
-    Path("a.csv").write_text("id,x,s\n7,1.0,q\n")
+    files_at("a.csv")[0].write_text("id,x,s\n7,1.0,q\n")
     with pytest.raises(RunError, match="node 'a' has appended rows, and what it wrote was changed or removed since"):
         first.execute(resume=True)
 

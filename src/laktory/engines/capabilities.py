@@ -178,6 +178,9 @@ PYSPARK = Capabilities(
     module="pyspark",
     entry="laktory.engines._spark.session:PySparkSession",
     dialect="spark",
+    # over Connect a plan is a message, which may be nested a hundred times
+    fuse_steps=15,
+    lazy_casts=True,
     formats=MappingProxyType(
         {
             "CSV": FormatSupport(modes=MODES, text=True),

@@ -53,7 +53,8 @@ def refuse_other_kinds(method: str, frame: Frame, other: Frame, lefts: Sequence[
 def _kind(dtype: nw.dtypes.DType) -> object:
     import narwhals as nw
 
-    if dtype.is_integer():
+    # where an engine has no UInt64, it holds one as a decimal
+    if dtype.is_integer() or dtype == nw.Decimal(20, 0):
         return "integer"
     if dtype.is_float():
         return "fraction"

@@ -1,17 +1,24 @@
 """Methods of frames that Narwhals gets wrong over a frame of Spark, or has not, done right.
 
 `unique` of Narwhals takes the name in `order_by` letter by letter and counts no further than each row where it should
-keep `none`; Sail tells zeros by their sign. `drop_nulls` takes NaN for NULL. `join` compares text with numbers, and
-a full one takes the name of a column for that of a method. `unpivot` chooses an order of the columns by chance.
+keep `none`; Sail tells zeros by their sign. `drop_nulls` takes NaN for NULL. `join` compares text with numbers.
+`unpivot` chooses an order of the columns by chance.
+
+What Narwhals calls by itself, too, is mended in its class, once, when the engine is imported.
 """
 
 # ruff: noqa: S608 - queries are made of quoted names
+# ruff: noqa: SLF001 - Narwhals has no public way to change what its classes do
 
 from __future__ import annotations
 
+from functools import reduce, wraps
+from operator import and_
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
+from narwhals._spark_like.dataframe import SparkLikeLazyFrame
+from narwhals._spark_like.utils import evaluate_exprs
 
 from laktory.engines._spark.connection import is_sail
 from laktory.engines._spark.sql import query
@@ -22,6 +29,8 @@ from laktory.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from narwhals._spark_like.expr import SparkLikeExpr
 
     Frame = nw.LazyFrame[Any]
 
@@ -57,12 +66,6 @@ def _unique(
 def _equal(name: str, dtype: nw.dtypes.DType) -> str:
     """The column as a key: a zero is equal to one of the other sign."""
     return f"({identifier(name)} + 0)" if dtype.is_float() else identifier(name)
-
-
-def _drop_nulls(frame: Frame, subset: str | Sequence[str] | None = None) -> Frame:
-    columns = names(subset) or frame.collect_schema().names()
-    require_columns(frame, "drop_nulls", columns)
-    return frame.filter(*(~nw.col(name).is_null() for name in columns))
 
 
 def _join(
@@ -161,8 +164,29 @@ def _unpivot(
     return _query(f"SELECT {columns}{made} FROM ({exploded})", lhs=frame)
 
 
+def _drop_nulls(frame: SparkLikeLazyFrame, subset: Sequence[str] | None) -> SparkLikeLazyFrame:
+    known = (frame._F.isnotnull(frame._F.col(identifier(name))) for name in subset or frame.columns)
+    return frame._with_native(frame.native.filter(reduce(and_, known)))
+
+
+def _aggregate(frame: SparkLikeLazyFrame, *exprs: SparkLikeExpr) -> SparkLikeLazyFrame:
+    """Sail knows no aggregate of constants alone, which are one row."""
+    if not all(expr._metadata is not None and expr._metadata.is_literal for expr in exprs):
+        return _narwhals_aggregate(frame, *exprs)
+    found = evaluate_exprs(frame, *exprs)
+    columns = [column.alias(name) for name, column in found]
+    counted = _free("laktory_rows", (name for name, _ in found))
+    one = frame.native.agg(*columns, frame._F.count(frame._F.lit(1)).alias(counted))
+    return frame._with_native(one.drop(counted))
+
+
+_narwhals_aggregate = SparkLikeLazyFrame.aggregate
+if not hasattr(_narwhals_aggregate, "__wrapped__"):
+    SparkLikeLazyFrame.aggregate = wraps(_narwhals_aggregate)(_aggregate)  # type: ignore[method-assign]
+    SparkLikeLazyFrame.drop_nulls = _drop_nulls  # type: ignore[method-assign]
+
+
 METHODS: Mapping[str, Callable[..., Frame]] = {
-    "drop_nulls": _drop_nulls,
     "join": _join,
     "join_asof": _join_asof,
     "rename": rename,
