@@ -39,6 +39,9 @@ def projected(text: str, dialect: str, frames: Mapping[str, Sequence[str] | None
     return None if tree is None else columns_of_query(tree, known)
 
 
+_CASTS = frozenset({"cast", "trycast"})
+
+
 def is_row_wise(text: str, dialect: str, *, casts: bool = True) -> bool:
     """Whether a statement makes each row out of one row of ``{df}``, without functions that cost or change.
 
@@ -51,7 +54,8 @@ def is_row_wise(text: str, dialect: str, *, casts: bool = True) -> bool:
     tree = _tree(text, dialect)
     if not isinstance(tree, exp.Select) or [item.key for item in placeholders(text)] != ["df"]:
         return False
-    parts = _ROW_WISE if casts else _ROW_WISE - {"cast"}
+    # where CAST may be lenient, sqlglot reads it as TRY_CAST
+    parts = _ROW_WISE if casts else _ROW_WISE - ({"cast"} if reader(dialect).parser_class.STRICT_CAST else _CASTS)
     # one SELECT: others would be subqueries
     return all(node.key in parts for node in tree.walk()) and len(list(tree.find_all(exp.Select, exp.Table))) == 2
 

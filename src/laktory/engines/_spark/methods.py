@@ -12,7 +12,7 @@ What Narwhals calls by itself, too, is mended in its class, once, when the engin
 
 from __future__ import annotations
 
-from functools import reduce, wraps
+from functools import reduce
 from operator import and_
 from typing import TYPE_CHECKING, Any
 
@@ -164,12 +164,12 @@ def _unpivot(
     return _query(f"SELECT {columns}{made} FROM ({exploded})", lhs=frame)
 
 
-def _drop_nulls(frame: SparkLikeLazyFrame, subset: Sequence[str] | None) -> SparkLikeLazyFrame:
+def _drop_nulls(frame: Any, subset: Sequence[str] | None) -> Any:
     known = (frame._F.isnotnull(frame._F.col(identifier(name))) for name in subset or frame.columns)
     return frame._with_native(frame.native.filter(reduce(and_, known)))
 
 
-def _aggregate(frame: SparkLikeLazyFrame, *exprs: SparkLikeExpr) -> SparkLikeLazyFrame:
+def _aggregate(frame: Any, *exprs: SparkLikeExpr) -> Any:
     """Sail knows no aggregate of constants alone, which are one row."""
     if not all(expr._metadata is not None and expr._metadata.is_literal for expr in exprs):
         return _narwhals_aggregate(frame, *exprs)
@@ -181,9 +181,8 @@ def _aggregate(frame: SparkLikeLazyFrame, *exprs: SparkLikeExpr) -> SparkLikeLaz
 
 
 _narwhals_aggregate = SparkLikeLazyFrame.aggregate
-if not hasattr(_narwhals_aggregate, "__wrapped__"):
-    SparkLikeLazyFrame.aggregate = wraps(_narwhals_aggregate)(_aggregate)  # type: ignore[method-assign]
-    SparkLikeLazyFrame.drop_nulls = _drop_nulls  # type: ignore[method-assign]
+for _name, _method in {"aggregate": _aggregate, "drop_nulls": _drop_nulls}.items():
+    setattr(SparkLikeLazyFrame, _name, _method)
 
 
 METHODS: Mapping[str, Callable[..., Frame]] = {
