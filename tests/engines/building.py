@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from laktory import models
+from laktory.engines.capabilities import ENGINES
 
 
 def events(folder="data/stock_prices", n=40):
@@ -67,3 +68,8 @@ def bytes_at(path):
 
 def csv_at(path):
     return pl.concat([pl.read_csv(file) for file in files_at(path)])
+
+
+def one_file(backend):
+    """An output that one rename commits."""
+    return "a.ipc" if "CSV" in ENGINES[backend].folders else "a.csv"
