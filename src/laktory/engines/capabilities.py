@@ -180,6 +180,7 @@ PYSPARK = Capabilities(
     dialect="spark",
     # over Connect a plan is a message, which may be nested a hundred times
     fuse_steps=15,
+    parallel=True,
     lazy_casts=True,
     formats=MappingProxyType(
         {
