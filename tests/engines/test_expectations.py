@@ -405,7 +405,7 @@ def test_log_lines(backend, caplog):
     prices()
     with caplog.at_level("INFO", "laktory"):
         judged(backend, POSITIVE).execute()
-    said = [record.message for record in caplog.records]
+    said = [record.getMessage() for record in caplog.records]
     for line in (
         "Checking Data Quality Expectations",
         "Checking expectation 'p' | x > 0 (type: ROW)",

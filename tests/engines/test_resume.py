@@ -14,11 +14,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from building import csv_at, node, numbers, pipeline
+from building import csv_at, node, numbers, one_file, pipeline
 
 from laktory import models
 from laktory.diagnostics import secrets
-from laktory.engines.capabilities import ENGINES
 from laktory.errors import DefinitionError, RunError
 from laktory.runtime import record
 from laktory.storage import commits
@@ -42,11 +41,6 @@ def chain(backend, *, bad=False, a="APPEND", b="APPEND", c="APPEND", first="a", 
         ],
         **kwargs,
     )
-
-
-def one_file(backend):
-    """An output that one rename commits."""
-    return "a.ipc" if "CSV" in ENGINES[backend].folders else "a.csv"
 
 
 def rows_in_file(backend):

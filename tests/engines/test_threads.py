@@ -25,7 +25,9 @@ def wide(*engines):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4, 8])
-@pytest.mark.parametrize("engines", [("POLARS",), ("DUCKDB",), ("POLARS", "DUCKDB"), ("DUCKDB", "POLARS", "POLARS")])
+@pytest.mark.parametrize(
+    "engines", [("POLARS",), ("DUCKDB",), ("PYSPARK",), ("POLARS", "DUCKDB"), ("DUCKDB", "POLARS", "POLARS")]
+)
 def test_any_number_of_threads(engines, threads, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     numbers(n=1000)

@@ -184,6 +184,7 @@ PYSPARK = Capabilities(
     dialect="spark",
     # over Connect a plan is a message, which may be nested a hundred times
     fuse_steps=15,
+    parallel=True,
     lazy_casts=True,
     formats=MappingProxyType(
         {
@@ -211,52 +212,16 @@ PYSPARK = Capabilities(
     # texts in arguments are SQL: only methods that give a frame, and neither compute nor read anything else
     native_methods=frozenset(
         {
-            "agg",
-            "alias",
-            "coalesce",
-            "crossJoin",
-            "distinct",
-            "drop",
-            "dropDuplicates",
-            "drop_duplicates",
-            "dropna",
-            "exceptAll",
-            "fillna",
-            "filter",
-            "hint",
-            "intersect",
-            "intersectAll",
-            "join",
-            "limit",
-            "melt",
-            "offset",
-            "orderBy",
-            "repartition",
-            "repartitionByRange",
-            "replace",
-            "sample",
-            "sampleBy",
-            "select",
-            "selectExpr",
-            "sort",
-            "sortWithinPartitions",
-            "subtract",
-            "to",
-            "toDF",
-            "union",
-            "unionAll",
-            "unionByName",
-            "unpivot",
-            "where",
-            "withColumn",
-            "withColumnRenamed",
-            "withColumns",
-            "withColumnsRenamed",
+            "agg", "alias", "coalesce", "crossJoin", "distinct", "drop", "dropDuplicates", "drop_duplicates", "dropna",
+            "exceptAll", "fillna", "filter", "hint", "intersect", "intersectAll", "join", "limit", "melt", "offset",
+            "orderBy", "repartition", "repartitionByRange", "replace", "sample", "sampleBy", "select", "selectExpr",
+            "sort", "sortWithinPartitions", "subtract", "to", "toDF", "union", "unionAll", "unionByName", "unpivot",
+            "where", "withColumn", "withColumnRenamed", "withColumns", "withColumnsRenamed",
         }
     ),
     native_words_need_session=True,
     misreads=frozenset({"DISTINCT ON", "STAR REPLACE"}),
-)
+)  # fmt: skip
 
 SAIL = replace(
     PYSPARK,

@@ -17,7 +17,7 @@ from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
 from laktory.paths import url_scheme
 from laktory.runtime.ledger import file_sinks, scratch_line
 from laktory.runtime.quality import Quality, judge_node, refuse_lost_rows
-from laktory.runtime.reading import file_read, read, row_count
+from laktory.runtime.reading import file_read, read
 from laktory.runtime.stored import stored_read
 from laktory.runtime.writing import (
     Written,
@@ -224,7 +224,7 @@ def rows_in(node: PipelineNode, plan: NodePlan, context: NodeContext) -> int | N
         if not support.typed or support.via != "native" or source.reader_kwargs or source.reader_methods:
             return None
         try:
-            count += row_count(session, session.scan(file_read(source)))
+            count += session.count(file_read(source))
         except LaktoryError:  # told where the node reads it
             return None
     return count

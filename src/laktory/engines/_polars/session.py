@@ -80,6 +80,16 @@ class PolarsSession:
         self._reads.append((read, files))
         return nw.from_native(frame)
 
+    def count(self, read: FileRead) -> int:
+        """Rows of files that keep types.
+
+        Raises
+        ------
+        SourceError
+            Missing or broken.
+        """
+        return int(self.fetch(self.scan(read).select(nw.len())).item())
+
     def adopt(self, frame: Any) -> nw.LazyFrame[Any]:
         """Take in a frame of any library, a mapping of columns or a list of rows.
 

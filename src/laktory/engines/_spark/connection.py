@@ -15,7 +15,7 @@ import threading
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from laktory.engines._spark.failures import message_of
@@ -25,11 +25,11 @@ from laktory.optional import require
 from laktory.settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pyspark.sql import SparkSession
 
-__all__ = ["get_spark_session", "is_connect", "is_local", "is_sail", "register_spark_session"]
+__all__ = ["get_spark_session", "is_connect", "is_local", "is_sail", "jobs_of", "register_spark_session"]
 
 _log = get_logger(__name__)
 
@@ -121,6 +121,22 @@ def is_local(spark: SparkSession) -> bool:
 def is_sail(spark: SparkSession) -> bool:
     """Whether Sail is at the other end, which tells its own version where Spark tells its and a commit's."""
     return is_connect(spark) and " " not in str(spark.sql("SELECT version()").collect()[0][0])
+
+
+class Jobs(NamedTuple):
+    """What names the jobs of the calling thread, and stops those of a name."""
+
+    tag: Callable[[str], object]
+    untag: Callable[[str], object]
+    cancel: Callable[[str], object]
+
+
+def jobs_of(spark: SparkSession) -> Jobs:
+    """The jobs of a session. Tags of a classic session do not reach its jobs, those of its context do."""
+    if is_connect(spark):
+        return Jobs(spark.addTag, spark.removeTag, spark.interruptTag)
+    context = spark.sparkContext
+    return Jobs(context.addJobTag, context.removeJobTag, context.cancelJobsWithTag)
 
 
 def _is_stopped(spark: SparkSession) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import threading
+import time
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -17,7 +19,7 @@ import polars as pl
 
 from laktory.diagnostics.secrets import redact
 from laktory.engines._polars.session import PolarsSession
-from laktory.engines._spark.connection import get_spark_session, is_sail
+from laktory.engines._spark.connection import get_spark_session, is_sail, jobs_of
 from laktory.engines._spark.expressions import mend
 from laktory.engines._spark.failures import translated
 from laktory.engines._spark.methods import METHODS
@@ -56,6 +58,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PySparkSession"]
 
+_PAUSE = 0.2
+"""Seconds between two attempts to stop the jobs of a run."""
+
 
 class PySparkSession:
     """See `laktory.engines.protocol.Session`.
@@ -79,6 +84,8 @@ class PySparkSession:
         self._sail = is_sail(self._spark)
         self.capabilities = SAIL if self._sail else PYSPARK
         self._tag = f"laktory-{uuid4().hex}"
+        self._computed: set[object] = set()
+        self._jobs = jobs_of(self._spark)
         self._plain: WeakSet[DataFrame] = WeakSet()
         self._places = PlainPaths(self._scratch / "links")
         self._numbers = count()
@@ -132,6 +139,16 @@ class PySparkSession:
         if self._sail:
             read = for_polars(read)
         return self._taken(nw.to_native(self._front.scan(read, seen)), repr(read.path))
+
+    def count(self, read: FileRead) -> int:
+        """Rows of files that keep types; no job of Spark counts them.
+
+        Raises
+        ------
+        SourceError
+            Missing or broken.
+        """
+        return self._front.count(read)
 
     def adopt(self, frame: Any) -> nw.LazyFrame[Any]:
         """Take in a frame of any library, a mapping of columns or a list of rows.
@@ -250,27 +267,36 @@ class PySparkSession:
         for following in self._queries:
             following.stop()
         self._front.interrupt()
-        with suppress(Exception):  # a session that is gone computes nothing
-            self._spark.interruptTag(self._tag)
+        threading.Thread(target=self._stop_jobs, daemon=True).start()
 
     def close(self) -> None:
         """Forget the frames; the Spark session goes on."""
         self._stopped = True
 
+    def _stop_jobs(self) -> None:
+        """Until nothing is computed: what is only being planned has no job yet."""
+        with suppress(Exception):  # a session that is gone computes nothing
+            while self._computed:
+                self._jobs.cancel(self._tag)
+                time.sleep(_PAUSE)
+
     @contextmanager
     def _computing(self, staged: Sequence[str] = ()) -> Iterator[None]:
         """Jobs of this thread carry the tag of the run; tags belong to threads."""
-        self._go_on()
-        self._spark.addTag(self._tag)
+        computed = object()
+        self._computed.add(computed)
         try:
+            self._go_on()
+            self._jobs.tag(self._tag)
             with self._translated(self._reads, staged):
                 yield
         except RunError:
             self._go_on()
             raise
         finally:
+            self._computed.discard(computed)
             with suppress(Exception):
-                self._spark.removeTag(self._tag)
+                self._jobs.untag(self._tag)
 
     def _go_on(self) -> None:
         if self._stopped:
