@@ -128,6 +128,27 @@ def test_a_rename_that_did_not_come_about_is_known_after_a_run_of_something_else
     assert ids(one_file(backend)) == [0, 1]
 
 
+def test_a_commit_that_a_run_of_something_else_finished_is_not_made_again(backend):
+    """Both have one name, so that it is the other one that would be continued: to it these rows are new."""
+    numbers(n=2)
+    first = pipeline(
+        backend, node("a", "in.parquet", {"path": "a/", "format": "PARQUET", "mode": "APPEND"}), root_path_="state"
+    )
+    other = pipeline(backend, node("b", "not there.csv", into("b.csv")), root_path_="state")
+    kill(first, 1)
+    assert not files_at("a")
+    with pytest.raises(RunError):
+        other.execute()
+    assert ids("a") == [0, 1]
+    with pytest.raises(
+        RunError, match="node 'a' would write to 'a/', and run .* has written there, as node 'a'"
+    ):
+        first.execute(resume=True)
+    assert ids("a") == [0, 1]
+    first.execute()
+    assert ids("a") == [0, 0, 1, 1]
+
+
 @pytest.mark.parametrize("backend", ["POLARS", "DUCKDB"], indirect=True)  # where a commit is one rename
 def test_of_a_rename_whose_staged_file_others_removed_is_told_what_is_known(backend):
     """Nobody can tell whether it came about; who says that rows were appended sends people to look for them."""

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from laktory.models.pipeline.pipelinenode import PipelineNode
     from laktory.planning import NodePlan, Plan
     from laktory.runtime.sessions import Sessions
+    from laktory.storage.commits import Record
 
 __all__ = ["Job", "finish_killed", "open_job", "start_line"]
 
@@ -99,8 +100,13 @@ def start_line(plan: Plan, root: Path, job: Job, run_id: str, *, started: str, f
     }
 
 
-def finish_killed(root: Path, plan: Plan, *, owner: str, timeout: float) -> None:
+def finish_killed(root: Path, plan: Plan, *, owner: str, timeout: float) -> dict[str, tuple[str, str]]:
     """Finish the commits that killed runs of a pipeline left, remove what they staged. The pipeline is locked.
+
+    Returns
+    -------
+    dict
+        Where these commits wrote: as `committed`.
 
     Raises
     ------
@@ -113,17 +119,20 @@ def finish_killed(root: Path, plan: Plan, *, owner: str, timeout: float) -> None
     for folder in filter(None, (root / "intents", last.path if last else None)):
         for unnamed in folder.glob("*.tmp"):
             remove(str(unnamed))
+    finished: dict[str, tuple[str, str]] = {}
     for path in sorted((root / "intents").glob("*.json")):
         record = read_record(str(path))
         # no target of a copied or restored folder points back at its records: they are not its own
         if record is not None and any(_points_at(change.target, path) for change in record.changes):
             recover(str(path), owner=owner, timeout=timeout)
+            finished |= _written(record)
     with suppress(RunError):
         for target in _named(last, root) if last is not None and last.was_cut_off() else ():
             if Path(staging_folder(target)).is_dir():
                 # another run that holds it tidies up itself
                 with suppress(SinkError, TargetLockedError):
                     Locks.acquire([target], owner=owner).release()
+    return finished
 
 
 def _named(killed: RunFolder, root: Path) -> list[Target]:
@@ -156,8 +165,19 @@ def _points_at(target: Target, path: Path) -> bool:
     return pointed is not None and Path(pointed).resolve() == path.resolve()
 
 
-def open_job(plan: Plan, root: Path, folder: RunFolder, sessions: Sessions, *, resume: bool, full_refresh: bool) -> Job:
+def open_job(
+    plan: Plan,
+    root: Path,
+    folder: RunFolder,
+    sessions: Sessions,
+    *,
+    finished: Mapping[str, tuple[str, str]],
+    resume: bool,
+    full_refresh: bool,
+) -> Job:
     """The job of a run that is about to begin. Everything it writes to is locked, and no commit is pending.
+
+    Rows of commits that it has `finished` are there since it began, whoever staged them.
 
     Raises
     ------
@@ -172,7 +192,7 @@ def open_job(plan: Plan, root: Path, folder: RunFolder, sessions: Sessions, *, r
         if not full_refresh:
             _refuse_renamed(plan, root)
         _log.warning("Nothing to resume: the last run of '%s' succeeded or there is none. This is a new run.", name)
-    return Job(folder.run_id, selects, plan.node_names)
+    return Job(folder.run_id, selects, plan.node_names, [{"others": dict(finished)}] if finished else [])
 
 
 class _Resumption:
@@ -289,10 +309,15 @@ def _cut_off(root: Path, job: str) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for path in (root / "intents").glob("*.json"):
         record = read_record(str(path))
-        run_id = Path(record.note["ledger"]).parent.name if record is not None else ""
-        if record is not None and run_id >= job:
-            found |= committed([json.loads(record.note["ledger_line"])], run_id)
+        written = _written(record) if record is not None else {}
+        found |= {key: (run_id, node) for key, (run_id, node) in written.items() if run_id >= job}
     return found
+
+
+def _written(record: Record) -> dict[str, tuple[str, str]]:
+    """Where a commit writes: as `committed`."""
+    run_id = Path(record.note["ledger"]).parent.name
+    return committed([json.loads(record.note["ledger_line"])], run_id)
 
 
 def _refuse_renamed(plan: Plan, root: Path) -> None:

@@ -115,6 +115,7 @@ class _Run:
         self.sessions = Sessions()
         self.gate = Gate()
         self.locks: Locks | None = None
+        self.finished: Mapping[str, tuple[str, str]] = {}
         self.turns = {name: Lock() for name, engine in ENGINES.items() if not engine.parallel}
         self.results: dict[str, NodeResult] = {}
         self.outcomes: dict[str, dict[str, Any]] = {}
@@ -177,14 +178,17 @@ class _Run:
         locks.enter_context(Locks.acquire((), owner=owner, timeout=timeout, extra=str(self.root / "lock")))
         if any(run.run_id > self.run_id for run in run_folders(self.root)):  # begun while this one waited for the lock
             self._number()
-        finish_killed(self.root, self.plan, owner=owner, timeout=timeout)
+        self.finished = finish_killed(self.root, self.plan, owner=owner, timeout=timeout)
         self.locks = locks.enter_context(Locks.acquire(targets, owner=owner, timeout=timeout))
         locks.callback(self.gate.close)  # no lock goes while a node may commit
 
     def _open_folder(self) -> None:
         (self.root / "intents").mkdir(parents=True, exist_ok=True)
         resume, full_refresh = self.options.resume, self.options.full_refresh
-        self.job = open_job(self.plan, self.root, self.folder, self.sessions, resume=resume, full_refresh=full_refresh)
+        self.job = open_job(
+            self.plan, self.root, self.folder, self.sessions,
+            finished=self.finished, resume=resume, full_refresh=full_refresh,
+        )  # fmt: skip
         self.results |= self.job.results
         started = self.started.isoformat()
         header = start_line(self.plan, self.root, self.job, self.run_id, started=started, full_refresh=full_refresh)
