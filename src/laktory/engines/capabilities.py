@@ -87,6 +87,8 @@ class Capabilities:
     lazy_casts : a value that cannot be cast stops it only if its row is asked for
     variant : what answers in place of the engine that `name` stands for, if something else does
     misreads : what its SQL takes for something else, as `expressions.misread` names it
+    table_formats : formats of the tables it writes by name, empty if it knows no tables
+    appends_once : those of them that append what has the same name only once
     native_methods : the only methods of it that steps may call, None for all that neither compute nor write
     """
 
@@ -108,6 +110,13 @@ class Capabilities:
     lazy_casts: bool = False
     variant: str | None = None
     misreads: frozenset[str] = frozenset()
+    table_formats: frozenset[str] = frozenset()
+    appends_once: frozenset[str] = frozenset()
+
+    @property
+    def tables(self) -> bool:
+        """Whether it reads and writes tables by name."""
+        return bool(self.table_formats)
 
 
 _THROUGH_ARROW = {
@@ -197,6 +206,8 @@ PYSPARK = Capabilities(
     streams=True,
     writer_methods=True,
     native_frame="pyspark.sql:DataFrame",
+    table_formats=frozenset({"AVRO", "DELTA", "ORC", "PARQUET"}),
+    appends_once=frozenset({"DELTA"}),
 )
 
 SAIL = replace(
@@ -208,6 +219,8 @@ SAIL = replace(
     ),
     streams=False,
     variant="Sail",
+    table_formats=frozenset({"DELTA", "PARQUET"}),
+    appends_once=frozenset(),
 )
 """What is left of PYSPARK where Sail answers instead of Spark."""
 

@@ -17,6 +17,7 @@ from laktory.engines._spark.methods import METHODS
 from laktory.engines._spark.readers import is_native, reader_arguments, reader_methods, scan_files, scan_parquet
 from laktory.engines._spark.sql import query, syntax_error
 from laktory.engines._spark.streams import stream
+from laktory.engines._spark.tables import SparkCatalog
 from laktory.engines._spark.types import as_spark_holds, spark_schema
 from laktory.engines._spark.writers import stage_outputs, writer_arguments
 from laktory.engines.capabilities import PYSPARK, SAIL
@@ -62,6 +63,7 @@ class PySparkSession:
         self._reads: list[FileRead] = []
         self._stopped = False
         self._queries: list[StreamingQuery] = []
+        self.catalog = SparkCatalog(self._spark, self._reads, self._go_on, sail=self._sail)
 
     @staticmethod
     def arguments(format: str, *, writer: bool = False, directory: bool = False) -> Collection[str]:  # noqa: A002

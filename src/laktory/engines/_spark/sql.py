@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["query", "syntax_error"]
+__all__ = ["query", "syntax_error", "without_end"]
 
 _SYNTAX = re.compile(r"PARSE_SYNTAX_ERROR|ParseException|^invalid argument: found|PARSE_")
 
@@ -32,7 +32,9 @@ def query(spark: SparkSession, statement: str, frames: Mapping[str, DataFrame]) 
     StepError
         A table, column, function or the syntax is unknown.
     """
-    text = _without_end(statement).replace("{", "{{").replace("}", "}}")
+    text = without_end(statement)
+    if frames:  # only then are braces read
+        text = text.replace("{", "{{").replace("}", "}}")
     arguments: dict[str, Any] = {f"laktory_{number}": frame for number, frame in enumerate(frames.values())}
     named = ", ".join(
         f"{_quoted(name)} AS (SELECT * FROM {{{key}}})" for name, key in zip(frames, arguments, strict=True)
@@ -52,7 +54,7 @@ def query(spark: SparkSession, statement: str, frames: Mapping[str, DataFrame]) 
 def syntax_error(spark: SparkSession, statement: str) -> tuple[str, int | None, int | None] | None:
     """``(message, line, column)`` of a statement that cannot be parsed, or None. Tables need not exist."""
     try:
-        spark.sql(_without_end(statement)).schema  # noqa: B018
+        spark.sql(without_end(statement)).schema  # noqa: B018
     except Exception as error:
         if not is_failure(error):
             raise
@@ -72,7 +74,7 @@ def _quoted(name: str) -> str:
     return f"`{escaped}`"
 
 
-def _without_end(statement: str) -> str:
+def without_end(statement: str) -> str:
     """The statement without a semicolon at its end; comments after it go too."""
     if ";" not in statement:
         return statement
