@@ -188,10 +188,9 @@ class _Builder:
         self.depth[name] = 0
         if node.has_streaming_source and self.write_sinks:
             return "streamed", "reads what is new since the last run, batch after batch"
-        if node.is_view and self.write_sinks:
-            return "written", "is a view: its SQL is kept, and nothing is computed"
         if node.has_sinks and self.write_sinks:
-            return "written", "has sinks: computed once, consumers read what was written"
+            view, rows = "is a view: its SQL is kept", "has sinks: computed once, consumers read what was written"
+            return "written", view if node.is_view else rows
         if self._reads_a_target(node) and self.write_sinks:
             return "materialised", "reads a place that this run writes to: computed before it changes"
         if node.rules:
