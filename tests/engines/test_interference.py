@@ -140,9 +140,7 @@ def test_a_commit_that_a_run_of_something_else_finished_is_not_made_again(backen
     with pytest.raises(RunError):
         other.execute()
     assert ids("a") == [0, 1]
-    with pytest.raises(
-        RunError, match="node 'a' would write to 'a/', and run .* has written there, as node 'a'"
-    ):
+    with pytest.raises(RunError, match="node 'a' would write to 'a/', and run .* has written there, as node 'a'"):
         first.execute(resume=True)
     assert ids("a") == [0, 1]
     first.execute()

@@ -178,9 +178,9 @@ BAD = [
         "did you mean 'FILE'?",
     ),
     (
-        {"name": "p", "nodes": [node("a", source={"table_name": "x"})]},
-        "type 'UNITY_CATALOG' is not supported",
-        "tables in catalogs",
+        {"name": "p", "nodes": [node("a", sinks=[{"pipeline_view_name": "x"}])]},
+        "type 'PIPELINE_VIEW' is not supported",
+        "views of declarative pipelines",
     ),
     (
         {"name": "p", "nodes": [node("a", dlt_template="x")]},

@@ -37,6 +37,7 @@ NODES = [
         *("laktory.typing.AnyFrame", "laktory.typing.VariableType", "laktory.exceptions.LaktoryError"),
         *("laktory.models.BaseChild", "laktory.models.MemoryDataSource", "laktory.models.PipelineExecutionPlan"),
         *("laktory.models.LaktoryContext", "laktory.models.Int64", "laktory.models.dtypes.Datetime"),
+        *("laktory.models.UnityCatalogDataSource", "laktory.models.TableDataSink"),
         *("laktory.models.datasources.FileDataSource", "laktory.models.datasinks.FileDataSink"),
         *("laktory.narwhals_ext.functions.sql_expr", "laktory.narwhals_ext.dataframe", "laktory.narwhals_ext.expr"),
         *("laktory.api.register_anyframe_namespace", "laktory.cli.app", "laktory.yaml.RecursiveLoader"),
@@ -176,7 +177,7 @@ def test_names_of_other_releases_say_what_is_missing(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["UnityCatalogDataSink", "DataSinkMergeCDCOptions", "Stack", "LakeflowJobOrchestrator"]
+    "name", ["PipelineViewDataSink", "DataSinkMergeCDCOptions", "Stack", "LakeflowJobOrchestrator"]
 )
 def test_models_of_other_releases_say_what_is_missing(name):
     assert not hasattr(models, name)

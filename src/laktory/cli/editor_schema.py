@@ -63,15 +63,20 @@ def _add_shorthands(definitions: dict[str, Schema]) -> None:
     _also(node, "transformer", {"type": "array", "items": steps["items"]})
     source = definitions["FileDataSource"]["properties"]
     source["schema_definition"] = dict(source["schema"])
-    for name in ("FileDataSource", "PipelineNodeDataSource", "DataFrameDataSource", "CustomDataSource"):
+    tables = ("UnityCatalogDataSource", "HiveMetastoreDataSource")
+    for name in ("FileDataSource", "PipelineNodeDataSource", "DataFrameDataSource", "CustomDataSource", *tables):
         for field in ("selects", "drops"):
             _also(definitions[name]["properties"], field, _TEXT)
     for owner, field in (
         ("CustomDataSource", "custom_reader"),
         ("CustomDataSink", "custom_writer"),
         ("FileDataSink", "custom_writer"),
+        ("UnityCatalogDataSink", "custom_writer"),
+        ("HiveMetastoreDataSink", "custom_writer"),
     ):
         _also(definitions[owner]["properties"], field, {**_TEXT, "description": "Dotted path of the function."})
+    for owner in ("UnityCatalogDataSink", "HiveMetastoreDataSink"):
+        _also(definitions[owner]["properties"], "view_definition", _TEXT)
     rule = definitions["DataQualityExpectation"]
     rule["required"].remove("name")  # the short forms have names of their own
     names: Schema = {"type": "array", "items": _TEXT}

@@ -89,6 +89,8 @@ class Capabilities:
     time_unit : of its times; a finer one that would lose something is refused where it is read
     variant : what answers in place of the engine that `name` stands for, if something else does
     misreads : what its SQL takes for something else, or has not, as `expressions.misread` names it
+    table_formats : formats of the tables it writes by name, empty if it knows no tables
+    appends_once : those of them that append what has the same name only once
     native_methods : the only methods of it that steps may call, None for all that neither compute nor write
     native_words_need_session : expressions in the engine's own words can be made only once its session is open
     """
@@ -114,6 +116,13 @@ class Capabilities:
     time_unit: Literal["us", "ns"] = "ns"
     variant: str | None = None
     misreads: frozenset[str] = frozenset()
+    table_formats: frozenset[str] = frozenset()
+    appends_once: frozenset[str] = frozenset()
+
+    @property
+    def tables(self) -> bool:
+        """Whether it reads and writes tables by name."""
+        return bool(self.table_formats)
 
 
 _THROUGH_ARROW = {
@@ -221,6 +230,8 @@ PYSPARK = Capabilities(
     ),
     native_words_need_session=True,
     misreads=frozenset({"DISTINCT ON", "STAR REPLACE"}),
+    table_formats=frozenset({"AVRO", "DELTA", "ORC", "PARQUET"}),
+    appends_once=frozenset({"DELTA"}),
 )  # fmt: skip
 
 SAIL = replace(
@@ -234,6 +245,8 @@ SAIL = replace(
     url_schemes=PYSPARK.url_schemes & POLARS.url_schemes,
     variant="Sail",
     misreads=PYSPARK.misreads | {"ORDER BY AGGREGATE", "QUALIFY", "RECURSIVE", "STAR EXCEPT", "WINDOW FILTER"},
+    table_formats=frozenset({"DELTA", "PARQUET"}),
+    appends_once=frozenset(),
 )
 """What is left of PYSPARK where Sail answers instead of Spark."""
 

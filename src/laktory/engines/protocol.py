@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from laktory.engines.capabilities import Capabilities
     from laktory.engines.identity import SeenFiles
 
-__all__ = ["Batch", "FileRead", "Output", "Session", "Staged"]
+__all__ = ["Batch", "Catalog", "FileRead", "Output", "Session", "Staged", "TableFacts", "TableRead", "TableWrite"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,86 @@ class Batch:
     frame: nw.LazyFrame[Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TableRead:
+    """A table or view to read.
+
+    Attributes
+    ----------
+    name : parts of its name, the table last; those left out are the session's
+    kwargs : reader options in the engine's own words
+    methods : ``(name, args, kwargs)`` called on the reader
+    """
+
+    name: tuple[str, ...]
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    methods: Sequence[tuple[str, Sequence[Any], Mapping[str, Any]]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TableWrite:
+    """One frame to write to a table.
+
+    Attributes
+    ----------
+    frame : what to write
+    name : parts of the table's name, the table last; those left out are the session's
+    format : upper-case format of the table's files
+    mode : ``OVERWRITE``, ``APPEND``, or ``ERROR`` if the table must not be there
+    kwargs, methods : writer options, and ``(name, args, kwargs)`` called on the writer, in the engine's own words
+    once : name of the write: a table that takes names (`Capabilities.appends_once`) appends what has this one only once
+    """
+
+    frame: nw.LazyFrame[Any]
+    name: tuple[str, ...]
+    format: str
+    mode: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    methods: Sequence[tuple[str, Sequence[Any], Mapping[str, Any]]] = ()
+    once: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """What a catalog says of a name: whether it is a view, and the upper-case format of a table, if it tells."""
+
+    view: bool
+    format: str | None = None
+
+
+class Catalog(Protocol):
+    """Tables and views that an engine knows by name. Writing is the engine's own commit: it cannot be staged."""
+
+    def read(self, read: TableRead) -> nw.LazyFrame[Any]:
+        """Read a table or view lazily. Missing or unreadable: `SourceError`."""
+        ...
+
+    def look(self, name: tuple[str, ...]) -> TableFacts | None:
+        """What there is of this name, None for nothing."""
+        ...
+
+    def check(self, write: TableWrite) -> None:
+        """Refuse with a `SinkError` what cannot be appended to a table that is there."""
+        ...
+
+    def write(self, write: TableWrite) -> None:
+        """Write now. The schema of the name is made if need be. `SinkError`; what the frame reads may fail too."""
+        ...
+
+    def define(self, name: tuple[str, ...], statement: str) -> None:
+        """Make a view, or replace it. `SinkError`, and `StepError` for what is wrong with the statement."""
+        ...
+
+    def drop(self, name: tuple[str, ...]) -> None:
+        """Remove the table or view, if it is there. `SinkError`."""
+        ...
+
+    @staticmethod
+    def quoted(name: Sequence[str]) -> str:
+        """A name as statements have it."""
+        ...
+
+
 class Session(Protocol):
     """One engine during one run. Opened by the runner, closed by it, used from several threads
     only when `capabilities.parallel`."""
@@ -114,6 +194,8 @@ class Session(Protocol):
     methods: Mapping[str, Callable[..., nw.LazyFrame[Any]]]
     """Methods of frames to call, with the frame first, where Narwhals does not do them right on this engine,
     or at more cost than the engine needs."""
+    catalog: Catalog | None
+    """Tables by name; None unless `capabilities.tables`."""
 
     @staticmethod
     def arguments(format: str, *, writer: bool = False, directory: bool = False) -> Collection[str]:  # noqa: A002

@@ -15,14 +15,25 @@ if TYPE_CHECKING:
         DataFrameTransformer,
     )
     from laktory.models.dataquality import DataQualityCheck, DataQualityExpectation, ExpectationTolerance
-    from laktory.models.datasinks import BaseDataSink, CustomDataSink, DataSinksUnion, FileDataSink
+    from laktory.models.datasinks import (
+        BaseDataSink,
+        CustomDataSink,
+        DataSinksUnion,
+        FileDataSink,
+        HiveMetastoreDataSink,
+        TableDataSink,
+        UnityCatalogDataSink,
+    )
     from laktory.models.datasources import (
         BaseDataSource,
         CustomDataSource,
         DataFrameDataSource,
         DataSourcesUnion,
         FileDataSource,
+        HiveMetastoreDataSource,
         PipelineNodeDataSource,
+        TableDataSource,
+        UnityCatalogDataSource,
     )
     from laktory.models.dtype import DField, DType
     from laktory.models.pipeline import Pipeline, PipelineExecutionPlan, PipelineNode
@@ -57,6 +68,8 @@ __all__ = [
     "ExpectationTolerance",
     "FileDataSink",
     "FileDataSource",
+    "HiveMetastoreDataSink",
+    "HiveMetastoreDataSource",
     "LaktoryContext",
     "MemoryDataSource",
     "Pipeline",
@@ -65,6 +78,10 @@ __all__ = [
     "PipelineNode",
     "PipelineNodeDataSource",
     "ReaderWriterMethod",
+    "TableDataSink",
+    "TableDataSource",
+    "UnityCatalogDataSink",
+    "UnityCatalogDataSource",
 ]
 
 _HOMES = {
@@ -92,6 +109,8 @@ _HOMES = {
     "ExpectationTolerance": "dataquality",
     "FileDataSink": "datasinks",
     "FileDataSource": "datasources",
+    "HiveMetastoreDataSink": "datasinks",
+    "HiveMetastoreDataSource": "datasources",
     "LaktoryContext": "custom",
     "MemoryDataSource": "datasources",
     "Pipeline": "pipeline",
@@ -100,13 +119,15 @@ _HOMES = {
     "PipelineNode": "pipeline",
     "PipelineNodeDataSource": "datasources",
     "ReaderWriterMethod": "readerwritermethod",
+    "TableDataSink": "datasinks",
+    "TableDataSource": "datasources",
+    "UnityCatalogDataSink": "datasinks",
+    "UnityCatalogDataSource": "datasources",
 }
 _OLDER = {"BaseChild": "BaseModel", "MemoryDataSource": "DataFrameDataSource"}
 
 _PLANNED = {
-    **dict.fromkeys(("UnityCatalogDataSource", "HiveMetastoreDataSource", "TableDataSource"), "tables in catalogs"),
-    **dict.fromkeys(("UnityCatalogDataSink", "HiveMetastoreDataSink", "TableDataSink"), "tables in catalogs"),
-    **dict.fromkeys(("PipelineViewDataSink", "TableDataSinkMetadata"), "tables in catalogs"),
+    **dict.fromkeys(("PipelineViewDataSink", "TableDataSinkMetadata"), "metadata of tables, and views of pipelines"),
     **dict.fromkeys(("DataSinkMergeCDCOptions", "DataSinkSharedOptions"), "merging changes into a table"),
     **dict.fromkeys(("DatabricksJobOrchestrator", "DatabricksPipelineOrchestrator"), "orchestrators"),
     **dict.fromkeys(("LakeflowJobOrchestrator", "LakeflowDeclarativePipelineOrchestrator"), "orchestrators"),

@@ -14,10 +14,11 @@ from laktory.expressions.extent import extent, may_stop
 from laktory.graph import TaskCycleError, ancestors, group_tasks, select, sort
 from laktory.models.base import SPELLINGS, is_variable
 from laktory.models.datasinks import FileDataSink
-from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
+from laktory.models.datasources import FileDataSource, PipelineNodeDataSource, TableDataSource
 from laktory.models.problems import raise_located
 from laktory.planning.checks import pipeline_problems, source_place
 from laktory.planning.plans import NodePlan, Plan, ReadPlan, WritePlan
+from laktory.planning.tables import is_table, table_key, table_sinks
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -96,7 +97,9 @@ def _chosen(
 
 
 def _read_names(node: PipelineNode) -> list[str]:
-    """Nodes whose rows a node reads (`depends_on` only orders)."""
+    """Nodes whose rows a node reads (`depends_on` only orders; a view reads none)."""
+    if node.is_view:
+        return []
     names = [s.node_name for s in node.data_sources if isinstance(s, PipelineNodeDataSource)]
     if node.transformer is not None:
         names += node.transformer.upstream_node_names
@@ -134,6 +137,7 @@ class _Builder:
             for sink in self.nodes[name].sinks
             if isinstance(sink, FileDataSink)
         }
+        self.tables = {table_key(sink) for name in self.order for _, sink in table_sinks(self.nodes[name])}
         self.depth: dict[str, int] = {}
         self.hows: dict[str, How] = {}
         self.again: dict[str, bool] = {}
@@ -185,7 +189,8 @@ class _Builder:
         if node.has_streaming_source and self.write_sinks:
             return "streamed", "reads what is new since the last run, batch after batch"
         if node.has_sinks and self.write_sinks:
-            return "written", "has sinks: computed once, consumers read what was written"
+            view, rows = "is a view: its SQL is kept", "has sinks: computed once, consumers read what was written"
+            return "written", view if node.is_view else rows
         if self._reads_a_target(node) and self.write_sinks:
             return "materialised", "reads a place that this run writes to: computed before it changes"
         if node.rules:
@@ -218,6 +223,10 @@ class _Builder:
 
     def _reads_a_target(self, node: PipelineNode) -> bool:
         """Whether a source would show something else once the sinks of the run are committed."""
+        if any(
+            isinstance(source, TableDataSource) and table_key(source) in self.tables for source in node.data_sources
+        ):
+            return True
         places = [source_place(source) for source in node.data_sources if isinstance(source, FileDataSource)]
         return any(self._is_written_to(Path(place)) for place in places if place is not None)
 
@@ -311,6 +320,10 @@ def _step_text(step: Any) -> str:
 
 
 def _write(node: PipelineNode, sink: Any) -> WritePlan:
+    if is_table(sink):
+        if sink.is_view:
+            return WritePlan("VIEW", sink.full_name, None, "OVERWRITE", typed=False)
+        return WritePlan("TABLE", sink.full_name, sink.format, sink.write_mode, typed=False)
     if not isinstance(sink, FileDataSink) or sink.custom_writer is not None:
         return WritePlan("CUSTOM", sink.custom_writer.func_name, getattr(sink, "format", None), "CUSTOM", typed=False)
     support = ENGINES[node.dataframe_backend.value].formats[sink.format]

@@ -14,14 +14,15 @@ from laktory.diagnostics import Problem, closest, place_in
 from laktory.engines.capabilities import ENGINES
 from laktory.errors import ExpressionError
 from laktory.models.base import is_variable
-from laktory.models.datasinks import FileDataSink
-from laktory.models.datasources import CustomDataSource, FileDataSource
+from laktory.models.datasinks import FileDataSink, TableDataSink
+from laktory.models.datasources import CustomDataSource, FileDataSource, TableDataSource
 from laktory.optional import install_line
 from laktory.paths import before_pattern, local_path, url_scheme
 from laktory.planning.columns import stage_columns
 from laktory.planning.order import order_problems
 from laktory.planning.rules import rule_problems
 from laktory.planning.streams import stream_problems
+from laktory.planning.tables import meeting_problems, table_problems, view_problems, view_tables
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -31,7 +32,14 @@ if TYPE_CHECKING:
     from laktory.models.pipeline.pipeline import Pipeline
     from laktory.models.pipeline.pipelinenode import PipelineNode
 
-__all__ = ["node_problems", "pipeline_problems", "sink_problems", "source_place", "source_problems"]
+__all__ = [
+    "definition_problems",
+    "node_problems",
+    "pipeline_problems",
+    "sink_problems",
+    "source_place",
+    "source_problems",
+]
 
 _IN_ROOT = ("intents", "lock", "runs")
 
@@ -68,6 +76,7 @@ def pipeline_problems(
     places = list(_places(pipeline))
     problems += _target_problems(pipeline, places)
     problems += order_problems(pipeline, places)
+    problems += meeting_problems(pipeline)
     return _once_an_engine(problems)
 
 
@@ -103,7 +112,13 @@ def node_problems(
     for index, sink in enumerate(node.sinks):
         for problem in sink_problems(sink, engine, imports):
             yield replace(problem, path=("sinks", index, *problem.path))
-    if not node.sources and node.transformer is None:
+    if node.is_view:
+        yield from view_problems(node)
+        for index, sink in enumerate(node.sinks):
+            if isinstance(sink, TableDataSink):
+                for problem in definition_problems(sink, node, engine):
+                    yield replace(problem, path=("sinks", index, *problem.path))
+    elif not node.sources and node.transformer is None:
         yield Problem(f"node {node.name!r} reads nothing: it has neither a source nor a transformer", ("name",))
     yield from _step_problems(node, engine, named, complete=complete)
     yield from stream_problems(node, engine)
@@ -119,6 +134,8 @@ def source_problems(source: Any, engine: Capabilities, imports: Collection[str])
     if isinstance(source, FileDataSource):
         yield from _path_problems(source.path)
         yield from _source_format_problems(source, engine)
+    if isinstance(source, TableDataSource):
+        yield from table_problems(source, engine)
     yield from _expression_problems(source)
     yield from _rename_problems(source)
 
@@ -155,6 +172,8 @@ def sink_problems(sink: Any, engine: Capabilities, imports: Collection[str]) -> 
     if sink.custom_writer is not None:
         yield from _import_problems(sink.custom_writer.func_name, imports, ("custom_writer",))
         return
+    if isinstance(sink, TableDataSink):
+        yield from table_problems(sink, engine)
     if not isinstance(sink, FileDataSink):
         return
     yield from _path_problems(sink.path)
@@ -309,6 +328,16 @@ def _step_problems(
         for position, source in enumerate(getattr(step, "data_sources", ())):
             for problem in source_problems(source, engine, ()):
                 yield replace(problem, path=path, message=f"source {position} in the arguments: {problem.message}")
+
+
+def definition_problems(sink: TableDataSink, node: PipelineNode | None, engine: Capabilities) -> Iterator[Problem]:
+    """Problems of the SQL that a view has of its own; paths start at the sink."""
+    if sink.view_definition is not None:
+        tables = view_tables(node) if node is not None else {}
+        known = [key for key, parts in tables.items() if parts is not None]
+        options = {"misreads": engine.misreads}
+        for problem in _statement_problems(sink.view_definition, engine.dialect, known, options):
+            yield replace(problem, path=("view_definition", *problem.path))
 
 
 def _statement_problems(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from laktory.diagnostics import Problem
-from laktory.models.datasinks import FileDataSink
+from laktory.models.datasinks import FileDataSink, TableDataSink
 from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ def _source_problems(source: Any, index: int) -> Iterator[Problem]:
 def _sink_faults(sink: Any, engine: Capabilities) -> Iterator[tuple[str, str, str | None]]:
     if sink.custom_writer is not None:
         yield "a custom writer cannot take batches: what it writes twice is doubled", "custom_writer", None
+    elif isinstance(sink, TableDataSink):
+        yield "tables by name cannot take batches in this version", "table_name", "write files or Delta with 'path'"
     elif sink.write_mode != "APPEND":
         message = f"batches of a stream are added, and the mode {sink.write_mode!r} does not"
         yield message, "mode", "use APPEND, or leave 'mode' out"

@@ -13,7 +13,10 @@ from laktory.models.base import SPELLINGS, is_variable
 from laktory.models.datasinks import FileDataSink
 from laktory.models.pipeline.pipeline import Pipeline
 from laktory.models.problems import raise_located
+from laktory.paths import url_scheme
 from laktory.planning import plan, sink_problems, source_problems
+from laktory.planning.checks import definition_problems
+from laktory.planning.tables import is_table, table_problems
 from laktory.runtime.calls import frames_and_refresh
 from laktory.runtime.gate import Gate
 from laktory.runtime.ledger import is_there, sink_target
@@ -22,22 +25,24 @@ from laktory.runtime.reading import read
 from laktory.runtime.record import new_run_id
 from laktory.runtime.runner import RunOptions, RunOutcome, run
 from laktory.runtime.sessions import session_type, standing
+from laktory.runtime.tables import catalog_of, define_view, lock_target, write_alone
 from laktory.runtime.writing import refuse_foreign, write_custom, write_files
 from laktory.storage import Locks, discard, exists, open_staging, staging_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from laktory.engines.protocol import Session
+    from laktory.engines.protocol import Catalog, Session
     from laktory.models.dataquality import DataQualityCheck, DataQualityExpectation
+    from laktory.models.datasinks import TableDataSink
     from laktory.models.datasinks.base import BaseDataSink
     from laktory.models.datasources.base import BaseDataSource
     from laktory.models.pipeline.pipelinenode import PipelineNode
     from laktory.runtime.node import NodeResult
 
 __all__ = [
-    "act_on_check", "check_frame", "engine_words", "execute_node", "execute_pipeline", "purge_sink", "read_source",
-    "sink_exists", "write_sink",
+    "act_on_check", "check_frame", "drop_table", "engine_words", "execute_node", "execute_pipeline", "make_view",
+    "purge_sink", "read_source", "sink_exists", "table_exists", "write_sink",
 ]  # fmt: skip
 
 
@@ -177,6 +182,10 @@ def write_sink(sink: BaseDataSink, df: Any, mode: str | None, *, full_refresh: b
         raise_located(problems, resolved._marks, SPELLINGS)
     session = standing().get(sink.dataframe_backend.value)
     frame = session.adopt(df)
+    if is_table(resolved):
+        with Locks.acquire([lock_target(resolved)], owner="write", timeout=_lock_timeout()):
+            write_alone(resolved, frame, session, replace_all=full_refresh)
+        return
     if not isinstance(resolved, FileDataSink) or resolved.custom_writer is not None:
         write_custom(frame, resolved)
         return
@@ -256,6 +265,43 @@ def purge_sink(sink: FileDataSink) -> None:
             raise SinkError(msg) from error
         finally:
             discard([staging])
+
+
+def table_exists(sink: TableDataSink) -> bool:
+    """`sink.exists()` of a table or view."""
+    return _catalog(sink).look(sink.parts) is not None
+
+
+def drop_table(sink: TableDataSink) -> None:
+    """`sink.purge()` of a table or view."""
+    catalog = _catalog(sink)
+    with Locks.acquire([lock_target(sink)], owner="purge", timeout=_lock_timeout()):
+        catalog.drop(sink.parts)
+    place = sink.writer_kwargs.get("path")
+    if isinstance(place, str) and url_scheme(place) is None:
+        purge_sink(FileDataSink(path=place, format=sink.format, dataframe_backend_=sink.dataframe_backend))
+
+
+def make_view(sink: TableDataSink, definition: Any) -> None:
+    """`sink.write()` of a view."""
+    resolved = sink.inject_vars(strict=True)
+    assert resolved is not None
+    if definition is not None:
+        resolved.view_definition = definition
+    node, engine = sink.parent_pipeline_node, ENGINES[sink.dataframe_backend.value]
+    problems = [*sink_problems(resolved, engine, ()), *definition_problems(resolved, node, engine)]
+    if problems:
+        raise_located(problems, resolved._marks, SPELLINGS)
+    with Locks.acquire([lock_target(resolved)], owner="write", timeout=_lock_timeout()):
+        define_view(resolved, node, standing().get(engine.name))
+
+
+def _catalog(sink: TableDataSink) -> Catalog:
+    engine = ENGINES[sink.dataframe_backend.value]
+    problems = list(table_problems(sink, engine))
+    if problems:
+        raise_located(problems, sink._marks, SPELLINGS)
+    return catalog_of(standing().get(engine.name))
 
 
 def _lock_timeout() -> float:

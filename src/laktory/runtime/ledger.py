@@ -102,6 +102,8 @@ def committed(lines: Iterable[Mapping[str, Any]], run_id: str) -> dict[str, tupl
     for line in lines:
         for write in line.get("writes", ()):
             found |= dict.fromkeys(write["target"], (run_id, line["node"]))
+        if "table" in line:
+            found[line["table"]["key"]] = (run_id, line["node"])
         if "custom_writers" in line:
             found[custom_key(line["node"])] = (run_id, line["node"])
         found |= {key: (other, node) for key, (other, node) in line.get("others", {}).items()}

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laktory.engines.identity import SeenFiles
+from laktory.engines.protocol import TableRead
 from laktory.errors import DefinitionError, LaktoryError, SourceError, within
 from laktory.log import get_logger
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
 from laktory.paths import url_scheme
+from laktory.planning.tables import is_table, table_sinks
 from laktory.runtime.ledger import file_sinks, scratch_line
 from laktory.runtime.quality import Quality, judge_node, refuse_lost_rows
 from laktory.runtime.reading import file_read, read
 from laktory.runtime.stored import stored_read
+from laktory.runtime.tables import Table, catalog_of, define_view, finish_table, held_by, looked_at, view_frame
 from laktory.runtime.writing import (
     Written,
     carrier,
@@ -60,11 +63,13 @@ class NodeResult:
     frame : what `output` is, None as long as nobody asked for what was written
     read : file that holds the same rows with the same types, for consumers on another engine and resumed runs
     shown : how to read what was written, if there is no `read`
+    table : name of the table or view that holds it, if nothing else does
     stage : frame before anything was written
     engine : backend that holds `output`
     rows : rows of the output, None when it was not computed
     quality : what its rules found, None without rules
     written : one for each file sink
+    tables : table sinks, with the rows each received
     sessions : keeps the engines alive as long as the frames
     seen : files that `output` reads
     """
@@ -74,9 +79,11 @@ class NodeResult:
     stage: Frame | None = None
     read: FileRead | None = None
     shown: FileRead | None = None
+    table: tuple[str, ...] | None = None
     rows: int | None = None
     quality: Quality | None = None
     written: list[Written] = field(default_factory=list)
+    tables: list[tuple[Table, int | None]] = field(default_factory=list)
     sessions: Sessions | None = None
     seen: SeenFiles = field(default_factory=SeenFiles)
 
@@ -99,6 +106,8 @@ class NodeResult:
             except SourceError as error:
                 msg = f"the rows were written, but {found.path!r} cannot be read back: {error}"
                 raise SourceError(msg) from error
+        if self.frame is None and found is None and self.table is not None and self.sessions is not None:
+            self.frame = catalog_of(self.sessions.get(self.engine)).read(TableRead(self.table))
         return self.frame
 
     @property
@@ -124,6 +133,9 @@ class NodeContext:
     replace_all: bool = False
     write_sinks: bool = True
     apply_transformer: bool = True
+    job: str = ""
+    tables: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    """What a killed run has begun of table sinks, as `laktory.runtime.tables.begun`."""
 
 
 def execute(node: PipelineNode, plan: NodePlan, context: NodeContext) -> NodeResult:
@@ -141,7 +153,9 @@ def execute(node: PipelineNode, plan: NodePlan, context: NodeContext) -> NodeRes
     seen = SeenFiles()
     result = None
     try:
-        frame = _stage_frame(node, session, context, seen)
+        if node.is_view and context.write_sinks:
+            return _define_views(node, plan, context)
+        frame = view_frame(node, session) if node.is_view else _stage_frame(node, session, context, seen)
         result = NodeResult(frame=frame, engine=plan.engine, stage=frame, sessions=context.sessions, seen=seen)
         if node.rules:
             frame = _judge(node, plan, session, context, result)
@@ -288,8 +302,13 @@ def _upstream(node: PipelineNode, name: str, session: Session, context: NodeCont
         return output
     pipeline = node.parent_pipeline
     sink = pipeline.nodes_dict[name].primary_sink if pipeline is not None else None
+    if sink is not None and is_table(sink):
+        _log.info("Reading pipeline node %s from %s", name, sink.full_name)
+        owner = context.sessions.get(sink.dataframe_backend.value)
+        table = catalog_of(owner).read(TableRead(sink.parts))
+        return table if owner is session else session.adopt(table)
     if not isinstance(sink, FileDataSink):
-        msg = f"node {name!r} is not part of this run and has no file sink that could be read instead"
+        msg = f"node {name!r} is not part of this run and has no sink that could be read instead"
         raise DefinitionError(msg)
     _log.info("Reading pipeline node %s from %s", name, sink.path)
     return session.scan(stored_read(sink, session, Path(pipeline.root_path).absolute()), seen)
@@ -308,7 +327,11 @@ def _write(
     sinks = file_sinks(node)
     files = [sink for sink in sinks if not sink.is_quarantine]
     customs = [sink for sink in node.sinks if sink not in sinks]
-    scratch, schema = None, session.schema(frame)
+    scratch, schema, moment = None, session.schema(frame), datetime.now(UTC)
+    tables = _tables(node, frame, session, context, result)
+    if _goes_directly(node, plan, tables):
+        _write_directly(node, plan, tables[0], frame, session, context, result)
+        return
     readable = any(_will_be_readable(sink, schema, session, context) for sink in files)
     if _differ(files, schema, context):
         # outputs that are not simply the frame (old rows before it, other types) are made from one evaluation of it
@@ -320,7 +343,6 @@ def _write(
             frame, context.folder.scratch, node.name, _scratch_format(plan, session), session
         )
     assert context.folder is not None and context.intents is not None and context.locks is not None
-    moment = datetime.now(UTC)
     entry = {"node": node.name, "digest": plan.digest, "time": moment.timestamp()} | _quality_line(result)
     note = note or {"ledger": str(context.folder.ledger), "entry": entry}
     result.written, result.rows = write_files(
@@ -366,18 +388,102 @@ def _quality_line(result: NodeResult) -> dict[str, Any]:
 
 
 def finish_custom(node: PipelineNode, result: NodeResult, context: NodeContext) -> NodeResult:
-    """Run a node's custom writers on what it committed; the ledger says when they got through."""
-    output = result.output
-    assert output is not None
+    """Write a node's tables and run its custom writers, from what it committed; the ledger says when they got through.
+
+    In the order of the sinks. None of it can be part of a commit of files.
+    """
     assert context.folder is not None
     session, moment = context.sessions.get(result.engine), datetime.now(UTC)
-    for sink in node.sinks:
-        if sink.custom_writer is not None:
+    if node.is_view:
+        for number, view in table_sinks(node):
+            context.gate.check()
+            define_view(view, node, session)
+            result.tables.append((Table(view, number, "OVERWRITE"), None))
+    else:
+        tables = {}
+        if table_sinks(node) and any(context.tables.get((node.name, n)) != "" for n, _ in table_sinks(node)):
+            output = result.output
+            assert output is not None
+            tables = {table.number: table for table in _tables(node, output, session, context, result)}
+        for number, sink in enumerate(node.sinks):
             context.gate.check()  # it may have been stopped since the other sinks were committed
-            with within(*sink_place(sink), "custom_writer"):
-                write_custom(_for_sink(sink, output, session, context, result, moment), sink)
+            if number in tables:
+                _finish_table(tables[number], session, context, result, moment)
+            elif sink.custom_writer is not None:
+                assert result.output is not None
+                with within(*sink_place(sink), "custom_writer"):
+                    write_custom(_for_sink(sink, result.output, session, context, result, moment), sink)
     append_line(str(context.folder.ledger), json.dumps({"node": node.name, "custom_writers": "done"}))
     return result
+
+
+def _finish_table(table: Table, session: Session, context: NodeContext, result: NodeResult, moment: datetime) -> None:
+    assert context.folder is not None and result.output is not None
+    frame = _for_sink(table.sink, result.output, session, context, result, moment)
+    finish_table(table, frame, session, context.folder.ledger)
+    result.tables.append((table, _rows_for(table.sink, result) if table.mode else 0))
+
+
+def _rows_for(sink: Any, result: NodeResult) -> int | None:
+    return result.quality.moved if sink.is_quarantine and result.quality is not None else result.rows
+
+
+def _tables(
+    node: PipelineNode, frame: Frame, session: Session, context: NodeContext, result: NodeResult
+) -> list[Table]:
+    """Table sinks of a node, held against the tables that are there: what cannot be written is told before a commit."""
+    moment = datetime.now(UTC)
+    return looked_at(
+        node,
+        session,
+        lambda sink: _for_sink(sink, frame, session, context, result, moment),
+        job=context.job,
+        replace_all=context.replace_all,
+        lines=context.tables,
+        rows_for=lambda sink: _rows_for(sink, result),
+    )
+
+
+def _goes_directly(node: PipelineNode, plan: NodePlan, tables: Sequence[Table]) -> bool:
+    """Whether a frame is computed straight into a table: nobody else wants it, and the table is replaced in one step.
+
+    What is added to a table has to be the same rows again after a kill, and other formats are removed first.
+    """
+    alone = len(node.sinks) == 1 and not node.rules and not plan.consumers
+    return alone and len(tables) == 1 and tables[0].mode == "OVERWRITE" and tables[0].sink.format == "DELTA"
+
+
+def _write_directly(
+    node: PipelineNode,
+    plan: NodePlan,
+    table: Table,
+    frame: Frame,
+    session: Session,
+    context: NodeContext,
+    result: NodeResult,
+) -> None:
+    assert context.folder is not None
+    result.seen.check()
+    context.gate.check()
+    finish_table(table, frame, session, context.folder.ledger)
+    result.tables.append((table, None))
+    result.frame, result.table, result.seen = None, table.sink.parts, SeenFiles()
+    _append_entry(node, plan, context)
+    append_line(str(context.folder.ledger), json.dumps({"node": node.name, "custom_writers": "done"}))
+
+
+def _define_views(node: PipelineNode, plan: NodePlan, context: NodeContext) -> NodeResult:
+    result = NodeResult(None, plan.engine, table=held_by(node), sessions=context.sessions)
+    _append_entry(node, plan, context)
+    return finish_custom(node, result, context)
+
+
+def _append_entry(node: PipelineNode, plan: NodePlan, context: NodeContext) -> None:
+    """The ledger line of a node of which nothing is staged."""
+    assert context.folder is not None
+    moment = datetime.now(UTC).timestamp()
+    entry = {"node": node.name, "digest": plan.digest, "time": moment, "rows": None, "read": None, "writes": []}
+    append_line(str(context.folder.ledger), json.dumps(entry))
 
 
 def _differ(sinks: Sequence[FileDataSink], schema: Any, context: NodeContext) -> bool:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from laktory.engines.errors import reason
-from laktory.engines.protocol import FileRead
+from laktory.engines.protocol import FileRead, TableRead
 from laktory.errors import DefinitionError, LaktoryError, SourceError, StepError, within
 from laktory.log import get_logger
 from laktory.models.custom import LaktoryContext
@@ -14,7 +14,10 @@ from laktory.models.datasources import (
     CustomDataSource,
     DataFrameDataSource,
     FileDataSource,
+    HiveMetastoreDataSource,
     PipelineNodeDataSource,
+    TableDataSource,
+    UnityCatalogDataSource,
 )
 from laktory.runtime.custom import call
 from laktory.transforms.methods import refuse_other_than_truth
@@ -36,6 +39,8 @@ _log = get_logger(__name__)
 
 _ORIGIN: dict[type[BaseDataSource], tuple[str]] = {
     FileDataSource: ("path",),
+    HiveMetastoreDataSource: ("table_name",),
+    UnityCatalogDataSource: ("table_name",),
     PipelineNodeDataSource: ("node_name",),
     DataFrameDataSource: ("data",),
     CustomDataSource: ("custom_reader",),
@@ -89,6 +94,9 @@ def _frame(
         return upstream(source.node_name, session)
     if isinstance(source, FileDataSource):
         return session.scan(file_read(source), seen)
+    if isinstance(source, TableDataSource) and session.catalog is not None:
+        methods = tuple((method.name, method.args, method.kwargs) for method in source.reader_methods)
+        return session.catalog.read(TableRead(source.parts, source.reader_kwargs, methods))
     if isinstance(source, DataFrameDataSource):
         return session.adopt(source.df if source.df is not None else source.data)
     if isinstance(source, CustomDataSource):
@@ -103,7 +111,7 @@ def _frame(
         except SourceError as error:
             msg = f"{source.custom_reader.func_name!r} gives no frame: {error}"
             raise SourceError(msg) from error
-    msg = f"cannot read a {type(source).__name__}"
+    msg = f"cannot read a {type(source).__name__} with the {session.capabilities.name} backend"
     raise DefinitionError(msg)
 
 

@@ -41,6 +41,7 @@ from laktory.runtime.ledger import (
 from laktory.runtime.node import NodeResult
 from laktory.runtime.quality import Quality
 from laktory.runtime.record import RunFolder, last_unfinished, run_folders
+from laktory.runtime.tables import held_by, table_marks
 from laktory.storage import Locks, Target, append_line, pointed_record, read_record, recover, remove, staging_folder
 
 if TYPE_CHECKING:
@@ -249,14 +250,15 @@ class _Resumption:
         return ""
 
     def _custom_left(self, node: NodePlan) -> bool:
-        return node.name not in self.through and any(write.kind == "CUSTOM" for write in node.writes)
+        return node.name not in self.through and any(write.kind != "FILE" for write in node.writes)
 
     def _result(self, name: str, entry: Mapping[str, Any], folder: RunFolder, sessions: Sessions) -> NodeResult:
         engine = self.nodes[name].dataframe_backend.value
         node, failed = self.nodes[name], failed_rows(entry, folder)
         read = read_again(entry, node, folder)
         quality = Quality.resumed(node.rules, entry["quality"], failed) if failed else None
-        return NodeResult(None, engine, read=read, rows=entry["rows"], quality=quality, sessions=sessions)
+        table = held_by(node)
+        return NodeResult(None, engine, read=read, table=table, rows=entry["rows"], quality=quality, sessions=sessions)
 
     def _refuse_doubling(self, running: list[NodePlan], unfinished: set[str], reasons: Mapping[str, str]) -> None:
         """No node adds to what a run has committed since the job began."""
@@ -371,4 +373,5 @@ def _added_to(
         for sink in file_sinks(node):
             if sink.write_mode != "OVERWRITE":
                 keys |= dict.fromkeys(target_keys(sink_target(sink), root), (repr(redact(sink.path)), sink.write_mode))
+        keys |= table_marks(node)
     return keys

@@ -22,6 +22,7 @@ from laktory.errors import DefinitionError, LaktoryError, RunError, SinkError, w
 from laktory.log import current_node, get_logger
 from laktory.models.base import SPELLINGS
 from laktory.models.problems import located
+from laktory.planning.tables import table_sinks
 from laktory.runtime import node as node_room
 from laktory.runtime.custom import import_listed
 from laktory.runtime.events import NodeEnded, NodeStarted, RunEnded, RunStarted
@@ -33,6 +34,7 @@ from laktory.runtime.quality import Quality
 from laktory.runtime.record import RunFolder, new_run_id, prune, run_folders, versions
 from laktory.runtime.resume import Job, finish_killed, open_job, start_line
 from laktory.runtime.sessions import Sessions
+from laktory.runtime.tables import begun, lock_target
 from laktory.runtime.writing import sink_place
 from laktory.storage import Locks, require_files, sink_errors
 
@@ -169,6 +171,7 @@ class _Run:
         targets = [
             _target(sink, self.plan.pipeline) for name in self.plan.node_names for sink in file_sinks(self.nodes[name])
         ]
+        targets += [lock_target(sink) for name in self.plan.node_names for _, sink in table_sinks(self.nodes[name])]
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -322,6 +325,8 @@ class _Run:
             replace_all=options.full_refresh,
             write_sinks=options.write_sinks,
             apply_transformer=options.apply_transformer,
+            job=self.job.id,
+            tables=begun(self.job.lines),
         )
         with ExitStack() as turns:
             for engine in self._taking_turns(name):
@@ -358,7 +363,7 @@ class _Run:
         committed = {line["node"]: line for line in lines if "read" in line}
         through = {line["node"] for line in lines if "custom_writers" in line}
         for name in running.values():
-            customs = any(write.kind == "CUSTOM" for write in self.plan.by_name[name].writes)
+            customs = any(write.kind != "FILE" for write in self.plan.by_name[name].writes)
             if name in committed and (name in through or not customs):
                 line = committed[name]
                 quality = line.get("quality")
@@ -400,6 +405,15 @@ def _facts(result: NodeResult, rows_in: int | None) -> dict[str, Any]:
                 "version": item.version,
             }
             for item in result.written
+        ]
+        + [
+            {
+                "table": redact(table.sink.full_name),
+                "format": None if table.sink.is_view else table.sink.format,
+                "mode": table.sink.write_mode,
+                "rows": rows,
+            }
+            for table, rows in result.tables
         ],
     } | (result.quality.facts() if result.quality is not None else {})
 

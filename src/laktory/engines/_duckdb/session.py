@@ -57,6 +57,7 @@ class DuckDBSession:
 
     capabilities = DUCKDB
     methods: Mapping[str, Callable[..., nw.LazyFrame[Any]]] = METHODS
+    catalog = None
 
     def __init__(self, scratch: str) -> None:
         self._scratch = Path(scratch).absolute()

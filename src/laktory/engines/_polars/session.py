@@ -43,6 +43,7 @@ class PolarsSession:
 
     capabilities = POLARS
     methods: Mapping[str, Callable[..., nw.LazyFrame[Any]]] = METHODS
+    catalog = None
 
     def __init__(self, scratch: str) -> None:
         leave_room()

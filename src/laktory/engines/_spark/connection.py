@@ -192,7 +192,10 @@ def _local_options(version: str) -> dict[str, str]:
         "spark.app.name": "laktory",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Duser.timezone=UTC",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Duser.timezone=UTC "
+        "-Dderby.stream.error.file=/dev/null",
+        # tables outlast the process; nothing of it is started or written before a table is asked for
+        "spark.sql.catalogImplementation": "hive",
         "spark.jars.excludes": _SHIPPED,
         "spark.log.level": "ERROR",
         "spark.ui.enabled": "false",
@@ -270,7 +273,9 @@ def _connected(remote: str) -> SparkSession:
         place = urlsplit(address)
         socket.create_connection((place.hostname or "", place.port or 15002), timeout=_PATIENCE).close()
         made: SparkSession = SparkSession.builder.remote(address).create()
-        for key, value in {**_configuration(), **settings.spark_conf}.items():
+        # Sail takes no other folder for tables than one from the root
+        tables = {"spark.sql.warehouse.dir": str(Path("spark-warehouse").absolute())} if remote == "sail" else {}
+        for key, value in {**_configuration(), **tables, **settings.spark_conf}.items():
             made.conf.set(key, value)
     except Exception as error:
         msg = f"there is no Spark at {remote!r}: {message_of(error)}; check 'spark_remote'"

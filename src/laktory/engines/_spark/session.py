@@ -35,6 +35,7 @@ from laktory.engines._spark.readers import (
 )
 from laktory.engines._spark.sql import query, syntax_error
 from laktory.engines._spark.streams import stream
+from laktory.engines._spark.tables import SparkCatalog
 from laktory.engines._spark.types import as_spark_holds, spark_schema
 from laktory.engines._spark.writers import stage_outputs, writer_arguments
 from laktory.engines.capabilities import ENGINES, PYSPARK, SAIL
@@ -92,6 +93,7 @@ class PySparkSession:
         self._reads: list[tuple[FileRead, Sequence[str]]] = []
         self._stopped = False
         self._queries: list[StreamingQuery] = []
+        self.catalog = SparkCatalog(self._spark, self._computing, sail=self._sail)
 
     @staticmethod
     def arguments(format: str, *, writer: bool = False, directory: bool = False) -> Collection[str]:  # noqa: A002
@@ -208,7 +210,7 @@ class PySparkSession:
             A source, or a step on it, fails.
         """
         native: DataFrame = nw.to_native(frame)
-        with self._computing(), self._all_there([native]):
+        with self._computing([native]):
             table = native.toArrow()
         found = pl.DataFrame(table)
         found.columns = table.column_names  # one without a name gets another
@@ -246,7 +248,7 @@ class PySparkSession:
             A source, a step on it, or a place to write to fails.
         """
         natives = [nw.to_native(output.frame) for output in outputs]
-        with self._computing([output.path for output in outputs]), self._all_there(natives):
+        with self._computing(natives, [output.path for output in outputs]):
             return stage_outputs(outputs, self._front, self._folder, self._parquet, self._places, sail=self._sail)
 
     def stream(self, read: FileRead, checkpoint: str, each: Callable[[Batch], None]) -> None:
@@ -281,14 +283,14 @@ class PySparkSession:
                 time.sleep(_PAUSE)
 
     @contextmanager
-    def _computing(self, staged: Sequence[str] = ()) -> Iterator[None]:
-        """Jobs of this thread carry the tag of the run; tags belong to threads."""
+    def _computing(self, natives: Sequence[DataFrame], staged: Sequence[str] = ()) -> Iterator[None]:
+        """Frames are looked at. Jobs of this thread carry the tag of the run; tags belong to threads."""
         computed = object()
         self._computed.add(computed)
         try:
             self._go_on()
             self._jobs.tag(self._tag)
-            with self._translated(self._reads, staged):
+            with self._translated(self._reads, staged), self._all_there(natives):
                 yield
         except RunError:
             self._go_on()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["query", "syntax_error"]
+__all__ = ["query", "syntax_error", "without_end"]
 
 _SYNTAX = re.compile(r"PARSE_SYNTAX_ERROR|ParseException|^invalid argument: found|PARSE_")
 
@@ -34,7 +34,7 @@ def query(spark: SparkSession, statement: str, frames: Mapping[str, DataFrame]) 
     StepError
         A table, column, function or the syntax is unknown.
     """
-    text = _without_end(statement)
+    text = without_end(statement)
     if not is_narrow(text):
         return _checked(spark, text, frames)
 
@@ -81,7 +81,8 @@ def _planned(spark: SparkSession, text: str, frames: Mapping[str, DataFrame]) ->
     named = ", ".join(
         f"{_quoted(name)} AS (SELECT * FROM {{{key}}})" for name, key in zip(frames, arguments, strict=True)
     )
-    text = text.replace("{", "{{").replace("}", "}}")
+    if frames:  # only then are braces read
+        text = text.replace("{", "{{").replace("}", "}}")
     found = spark.sql(f"WITH {named} SELECT * FROM (\n{text}\n)" if named else text, **arguments)
     # over Connect, a plan is looked at when its columns are asked for
     for field in found.schema.fields:
@@ -94,7 +95,7 @@ def _planned(spark: SparkSession, text: str, frames: Mapping[str, DataFrame]) ->
 def syntax_error(spark: SparkSession, statement: str) -> tuple[str, int | None, int | None] | None:
     """``(message, line, column)`` of a statement that cannot be parsed, or None. Tables need not exist."""
     try:
-        spark.sql(_without_end(statement)).schema  # noqa: B018
+        spark.sql(without_end(statement)).schema  # noqa: B018
     except Exception as error:
         if not is_failure(error):
             raise
@@ -114,7 +115,7 @@ def _quoted(name: str) -> str:
     return f"`{escaped}`"
 
 
-def _without_end(statement: str) -> str:
+def without_end(statement: str) -> str:
     """The statement without a semicolon at its end; comments after it go too."""
     if ";" not in statement:
         return statement

@@ -13,6 +13,7 @@ from laktory.models.datasources.custom import CustomDataSource
 from laktory.models.datasources.dataframe import DataFrameDataSource
 from laktory.models.datasources.file import FileDataSource
 from laktory.models.datasources.pipelinenode import PipelineNodeDataSource
+from laktory.models.datasources.table import HiveMetastoreDataSource, TableDataSource, UnityCatalogDataSource
 from laktory.models.kinds import kind_of, refuse_unknown_kind
 
 __all__ = [
@@ -21,11 +22,16 @@ __all__ = [
     "DataFrameDataSource",
     "DataSourcesUnion",
     "FileDataSource",
+    "HiveMetastoreDataSource",
     "PipelineNodeDataSource",
+    "TableDataSource",
+    "UnityCatalogDataSource",
 ]
 
 _TYPES = {
     "FILE": "FileDataSource",
+    "UNITY_CATALOG": "UnityCatalogDataSource",
+    "HIVE_METASTORE": "HiveMetastoreDataSource",
     "PIPELINE_NODE": "PipelineNodeDataSource",
     "DATAFRAME": "DataFrameDataSource",
     "CUSTOM": "CustomDataSource",
@@ -38,17 +44,18 @@ _KEYS = {
     "df": "DATAFRAME",
     "custom_reader": "CUSTOM",
 }
-_PLANNED = {"UNITY_CATALOG": "tables in catalogs", "HIVE_METASTORE": "tables in catalogs"}
 
 DataSourcesUnion = Annotated[
     OrVariable[
         Annotated[
             Annotated[FileDataSource, Tag("FileDataSource")]
+            | Annotated[UnityCatalogDataSource, Tag("UnityCatalogDataSource")]
+            | Annotated[HiveMetastoreDataSource, Tag("HiveMetastoreDataSource")]
             | Annotated[PipelineNodeDataSource, Tag("PipelineNodeDataSource")]
             | Annotated[DataFrameDataSource, Tag("DataFrameDataSource")]
             | Annotated[CustomDataSource, Tag("CustomDataSource")],
             Discriminator(kind_of(_TYPES, _KEYS)),
-            BeforeValidator(refuse_unknown_kind("source", _TYPES, _KEYS, _PLANNED)),
+            BeforeValidator(refuse_unknown_kind("source", _TYPES, _KEYS, {})),
         ]
     ],
     "any source, or a variable",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, computed_field, field_validator
 
 from laktory.models.base import SPELLINGS, OrVariable, is_variable
+from laktory.models.dataframe.dataframeexpr import DataFrameExpr
 from laktory.models.dataframe.dataframetransformer import DataFrameTransformer
 from laktory.models.dataquality import DataQualityExpectation
 from laktory.models.datasinks import DataSinksUnion
@@ -150,6 +151,10 @@ class PipelineNode(PipelineChild):
         if self.transformer is not None and not is_variable(self.transformer):
             names += self.transformer.upstream_node_names
         names += [name for rule in self.rules for name in rule.upstream_node_names]
+        definitions = (getattr(sink, "view_definition", None) for sink in _items(self.sinks))
+        names += [
+            name for found in definitions if isinstance(found, DataFrameExpr) for name in found.upstream_node_names
+        ]
         return list(dict.fromkeys([*names, *self.depends_on]))
 
     @property
@@ -196,6 +201,11 @@ class PipelineNode(PipelineChild):
     def primary_sink(self) -> Any:
         """What other runs read: the first sink that is no quarantine, or None."""
         return next(iter(self.output_sinks), None)
+
+    @property
+    def is_view(self) -> bool:
+        """Whether a sink is a view: then nothing is computed, and the rows are those of the view."""
+        return any(getattr(sink, "table_type", None) == "VIEW" for sink in _items(self.sinks))
 
     @property
     def ldp_warning_expectations(self) -> dict[str, str]:
