@@ -9,7 +9,7 @@
 
 Raises
 ------
-ImportError
+MissingDependencyError
     If pytest or hypothesis is not installed.
 """
 
@@ -17,7 +17,10 @@ from __future__ import annotations
 
 import importlib
 
-import pytest
+from laktory.optional import require
+
+pytest = require("pytest", "laktory.testing")
+require("hypothesis", "laktory.testing")
 
 PARTS = ("formats", "types", "reading", "steps", "rules", "outputs", "errors", "between")
 """Modules of checks, in the order of the documents."""
