@@ -166,7 +166,7 @@ def refuse_types(schema: nw.Schema, format: str, path: str) -> None:  # noqa: A0
     """
     for name, dtype in schema.items():
         for kind, where in _kinds(dtype, name):
-            if kind in _REFUSED[format]:
+            if kind in _REFUSED.get(format, ()):
                 found = _WORDS.get(kind, f"type {kind}")
                 msg = f"{path!r}: {format} cannot hold column {where!r}, {found}; cast it in the transformer"
                 raise SinkError(msg)
