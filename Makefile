@@ -70,6 +70,7 @@ bench-memory: $(READY) ## every kind of step with less memory than data (Linux, 
 docs: $(READY) ## write the tables of the documents anew
 	@"$(BIN)/python" docs/formats.py
 	@"$(BIN)/python" docs/sql_expressions.py
+	@"$(BIN)/python" docs/conformance.py
 
 constraints: ## write constraints.txt anew from the latest versions
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed"; exit 1; }

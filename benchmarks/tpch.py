@@ -18,9 +18,7 @@ from pathlib import Path
 
 from measure import DATA, alternate, did_step, own_process, process, ratio, table
 
-sys.path.insert(0, str(Path(__file__).absolute().parents[1] / "tests" / "engines"))
-
-import tpch
+from laktory.testing import tpch
 
 ENGINES = ("POLARS", "DUCKDB")
 

@@ -11,7 +11,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 PAGE = Path(__file__).parent / "sql-expressions.md"
-LIST = ROOT / "tests" / "engines" / "data" / "sql_constructs.yaml"
+LIST = ROOT / "src" / "laktory" / "testing" / "data" / "sql_constructs.yaml"
 MARK = "<!-- written by docs/sql_expressions.py: run `make docs` -->"
 
 

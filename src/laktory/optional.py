@@ -17,11 +17,13 @@ _EXTRAS = {
     "deltalake": "delta",
     "duckdb": "duckdb",
     "fastexcel": "excel",
+    "hypothesis": "testing",
     "networkx": "graph",
     "planck": "units",
     "pyarrow": "arrow",
     "pysail": "sail",
     "pyspark": "spark",
+    "pytest": "testing",
     "xlsxwriter": "excel",
 }
 

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 
 from laktory.errors import ExpressionError
 from laktory.expressions import columns, compile_sql, is_aggregate, output_name, parse_sql
+from laktory.testing.rules import FRAME, GROUPS
 
 
 def data(name: str) -> Any:
     return yaml.safe_load(Path(__file__).parent.joinpath("data", name).read_text(encoding="utf-8"))
 
 
-FRAME, GROUPS = data("sql_constructs.yaml").values()
 TABLE = data("sql_expressions.yaml")
 REFUSALS = data("sql_refusals.yaml")
 

@@ -51,7 +51,7 @@ def test_the_readme_shows_the_pipeline_of_the_demo() -> None:
     assert seed in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["formats.py", "sql_expressions.py"])
+@pytest.mark.parametrize("name", ["conformance.py", "formats.py", "sql_expressions.py"])
 def test_tables_are_those_of_the_capability_records_and_of_the_tests(name: str) -> None:
     tables = script(ROOT / "docs" / name)
     text = tables.PAGE.read_text(encoding="utf-8")

@@ -91,6 +91,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "runtime": (set(), {"narwhals", "polars", "sqlglot"}),
     "settings": ({"pydantic"}, set()),
     "storage": (set(), {"deltalake", "narwhals", "pyarrow"}),
+    "testing": ({"hypothesis", "polars", "pytest", "yaml"}, {"polars", "pyarrow"}),
     "transforms": (set(), {"narwhals", "polars"}),
     "typing": ({"pydantic"}, {"narwhals"}),
     "yaml": ({"yaml"}, set()),

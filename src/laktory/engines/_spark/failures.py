@@ -67,6 +67,10 @@ _WORDS = (
         ),
         r"no column '\1'",
     ),
+    (
+        re.compile(r'attribute ObjectName\(.*Identifier\("(.+?)"\)\]\) is missing from the schema.*'),
+        r"no column '\1'",
+    ),
     (re.compile(r"The table or view `(.+?)` cannot be found\..*", re.DOTALL), r"no table '\1'"),
     (re.compile(r"Cannot resolve routine `(.+?)` on search path .*", re.DOTALL), r"no function '\1'"),
     (re.compile(r"Reference `(.+?)` is ambiguous, could be: \[(.*?)\]\.?"), r"column '\1' is in several tables: \2"),
