@@ -22,10 +22,10 @@ def rows(laktory_context):
 """
 PIPELINE = """\
 name: p
-imports: [readers]
+imports: [odd_rows]
 nodes:
 - name: a
-  source: {custom_reader: readers.rows}
+  source: {custom_reader: odd_rows.rows}
 - name: b
   source: {node_name: a}
   transformer:
@@ -42,7 +42,7 @@ nodes:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pipeline.yaml").write_text(PIPELINE)
-    (tmp_path / "readers.py").write_text(READER)
+    (tmp_path / "odd_rows.py").write_text(READER)
     return tmp_path
 
 
@@ -64,7 +64,7 @@ def test_what_differs_is_shown_and_nothing_is_written(project: Path) -> None:
         "only_this": [{"x": 1, "y": 1.0, "s": "odd"}],
     }
     assert found.stderr == "error: not as on polars: 'a'\n"
-    assert sorted(path.name for path in project.iterdir() if path.suffix) == ["pipeline.yaml", "readers.py"]
+    assert sorted(path.name for path in project.iterdir() if path.suffix) == ["odd_rows.py", "pipeline.yaml"]
 
 
 def test_an_engine_that_fails_is_told(project: Path) -> None:

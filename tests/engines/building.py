@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from laktory import models
-from laktory.engines.capabilities import DUCKDB, ENGINES, POLARS
+from laktory.engines.capabilities import DUCKDB, POLARS
 from laktory.expressions.statement import statement_problems
 from laktory.expressions.translation import translated
 
@@ -94,8 +94,3 @@ def lines_at(path):
 
 def remove(path):
     shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()
-
-
-def one_file(backend):
-    """An output that one rename commits."""
-    return "a.ipc" if "CSV" in ENGINES[backend].folders else "a.csv"

@@ -32,8 +32,8 @@ class Disk:
         self.events.append(("sync", path, ""))
 
     def moved(self, what: str, source: str, target: str) -> None:
-        """Before it happens. Inside a staging folder names may change freely."""
-        if "/.laktory-" in target:
+        """Before it happens. Where things are staged, and among temporary files, names may change freely."""
+        if "/.laktory-" in target or "/scratch/" in target or not target.startswith(self.root):
             return
         below = [Path(source), *Path(source).rglob("*")] if Path(source).is_dir() else [Path(source)]
         for path in below:

@@ -8,12 +8,24 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from laktory.engines.capabilities import ENGINES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROWS = 500
 FILES = {"CSV": "o.csv", "JSON": "o.json", "JSONL": "o.jsonl", "PARQUET": "o.parquet", "IPC": "o.arrow"}
 FOLDERS = {"PARQUET": "folder/", "JSONL": "lines/"}
+
+
+def files(engine: str) -> dict[str, str]:
+    """Outputs of one file."""
+    return {name: path for name, path in FILES.items() if name not in ENGINES[engine].folders}
+
+
+def folders(engine: str) -> list[str]:
+    """Outputs that are directories."""
+    return [*FOLDERS.values(), *(path for name, path in FILES.items() if name not in files(engine))]
 
 
 def sinks() -> list[dict[str, str]]:
@@ -50,7 +62,7 @@ def overwrite(folder: str, engine: str, at_most: int = 100_000) -> dict[str, Any
     commits.exchange = counted  # type: ignore[attr-defined]
     for value in range(at_most):
         pipeline(engine, value).execute()
-        names += [str(file) for path in FOLDERS.values() for file in Path(path).iterdir()]
+        names += [str(file) for path in folders(engine) for file in Path(path).iterdir()]
         if Path("stop").exists():
             break
     return {"runs": value + 1, "names": len(names), "distinct": len(set(names)), "swaps": swaps}
@@ -83,7 +95,7 @@ def read(folder: str, engine: str, count: int) -> dict[str, Any]:  # noqa: C901 
 
     ways: dict[str, Callable[[], Any]] = {}
     handles: dict[str, tuple[Any, bytes]] = {}
-    for name, path in FILES.items():
+    for name, path in files(engine).items():
         ways[f"polars {name}"] = lambda name=name, path=path: polars[name](path)
         ways[f"laktory {name}"] = lambda path=path: of_sink(path)
         if name in asked:
@@ -96,7 +108,7 @@ def read(folder: str, engine: str, count: int) -> dict[str, Any]:  # noqa: C901 
     ways["deltalake"] = lambda: pl.from_arrow(deltalake.DeltaTable("o_delta").to_pyarrow_table())
     ways["laktory DELTA"] = lambda: of_sink("o_delta")
     ways["deltalake, one table"] = lambda: pl.from_arrow(table.to_pyarrow_table())
-    over_folders = {f"laktory {path}": lambda path=path: of_sink(path) for path in FOLDERS.values()}
+    over_folders = {f"laktory {path}": lambda path=path: of_sink(path) for path in folders(engine)}
     torn, missing, values = [], {}, set()
     for _ in range(count):
         for way, look in (ways | over_folders).items():
@@ -191,5 +203,5 @@ def names_after(folder: str) -> list[list[str]]:
     for engine in ("POLARS", "DUCKDB"):
         for mode in ("OVERWRITE", "APPEND"):
             pipeline(engine, 1, mode).execute()
-            found.append([str(file) for path in FOLDERS.values() for file in Path(path).iterdir()])
+            found.append([str(file) for path in folders(engine) for file in Path(path).iterdir()])
     return found

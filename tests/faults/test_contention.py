@@ -33,7 +33,7 @@ def read_while_overwritten(folder, backend, count):
     assert written["runs"] > 2
     assert written["distinct"] == written["names"], "a file name was used again"
     if readers.can_exchange(str(folder)):
-        assert written["swaps"] == [True] * len(readers.FOLDERS) * (written["runs"] - 1)
+        assert written["swaps"] == [True] * len(readers.folders(backend)) * (written["runs"] - 1)
     assert litter(folder) == []
     return found, written
 

@@ -57,7 +57,7 @@ def test_nothing_is_moved_before_it_is_on_disk(backend):
             if kind_ != "sync" and any(target == path or target.startswith(f"{path}/") for path in targets)
         ]
         assert changes, name
-        if len(targets) == 1 and "file" in name:
+        if len(targets) == 1 and "file" in name and "CSV" not in ENGINES[backend].folders:
             # the rename is the commit: the ledger's line knows the file by its number
             assert ledger[0] < changes[0] and len(changes) == 1, name
             continue

@@ -38,8 +38,9 @@ _CONF = re.compile(
 )
 _SUFFIX = re.compile(r"(?:Caused by: )([\w.$]+(?:Exception|Error)): (.*)")
 _READING = re.compile(
-    r"FAILED_READ_FILE|PATH_NOT_FOUND|FILE_NOT_EXIST|FILE_NOT_FOUND|MALFORMED_|CANNOT_READ|DELTA_|Parquet error"
-    r"|Csv error|Json error|Avro|Object at location|unequal lengths|Delta Kernel|Invalid table location|commit file",
+    r"FAILED_READ_FILE|PATH_NOT_FOUND|FILE_NOT_EXIST|FILE_NOT_FOUND|MALFORMED_|CANNOT_READ|DELTA_"
+    r"|Parquet (?:\w+ )?error|Csv error|Json error|Avro|Object at location|unequal lengths|Delta Kernel"
+    r"|Invalid table location|commit file",
     re.IGNORECASE,
 )
 _SYSTEM = {
