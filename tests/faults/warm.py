@@ -163,7 +163,8 @@ def _warm_up() -> None:
     from laktory import models
 
     for module in pkgutil.walk_packages(laktory.__path__, "laktory."):
-        importlib.import_module(module.name)
+        if not module.name.startswith("laktory.testing"):  # its tables of rows are computed
+            importlib.import_module(module.name)
     for name in ("deltalake", "pyarrow.parquet", "pyarrow.dataset", "sqlglot", "xlsxwriter", "fastexcel"):
         importlib.import_module(name)
     source, sink = {"path": "a.csv", "format": "CSV"}, {"path": "b.csv", "format": "CSV"}
