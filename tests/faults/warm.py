@@ -157,14 +157,15 @@ def _warm_up() -> None:
     """Everything that a run imports and builds but does not compute: threads of an engine do not survive a fork."""
     import gc
     import importlib
-    import pkgutil
 
     import laktory
     from laktory import models
 
-    for module in pkgutil.walk_packages(laktory.__path__, "laktory."):
-        if not module.name.startswith("laktory.testing"):  # its tables of rows are computed
-            importlib.import_module(module.name)
+    home = Path(laktory.__file__).parent
+    for file in home.rglob("*.py"):
+        parts = file.relative_to(home.parent).with_suffix("").parts
+        if parts[1] != "testing" and file.stem != "__main__":  # the tables of its rows are computed
+            importlib.import_module(".".join(parts).removesuffix(".__init__"))
     for name in ("deltalake", "pyarrow.parquet", "pyarrow.dataset", "sqlglot", "xlsxwriter", "fastexcel"):
         importlib.import_module(name)
     source, sink = {"path": "a.csv", "format": "CSV"}, {"path": "b.csv", "format": "CSV"}
