@@ -1,8 +1,9 @@
 """TPC-H: 22 SQL nodes over eight Parquet sources in one pipeline, against the same SQL by hand.
 
 At the scale 1 (6 million lines of orders) on Polars and DuckDB, at most 1.05 times the time in total. Either way the
-result of each query is written to a Parquet file. Each run is a process of its own; imports are done before it is
-timed. Results are compared with the published answers.
+result of each query is written to a Parquet file. Each run is a process of its own, in which a query of one row was run
+before, so that what is imported and loaded once is not counted, either way. Results are compared with the published
+answers.
 
     python benchmarks/tpch.py [--scale 1] [--rounds 5]
 """
@@ -26,8 +27,15 @@ ENGINES = ("POLARS", "DUCKDB")
 def laktory(engine: str, folder: str) -> None:
     """In a process of its own: print the seconds of a run of the pipeline."""
     from laktory import models
-    from laktory.runtime import runner  # noqa: F401 - what a run imports is not what it costs here
 
+    source, step = {"data": [{"id": 1}]}, {"nodes": [{"expr": "SELECT id FROM {df}"}]}
+    first = {
+        "name": "a",
+        "source": source,
+        "transformer": step,
+        "sinks": [{"path": "first.parquet", "format": "PARQUET"}],
+    }
+    models.Pipeline(name="first", dataframe_backend=engine, nodes=[first]).execute()
     nodes = tpch.queries()
     for node in nodes:
         node["sinks"] = [{"path": f"{node['name']}.parquet", "format": "PARQUET"}]
@@ -43,6 +51,7 @@ def hand(engine: str, folder: str) -> None:
     if engine == "POLARS":
         import polars as pl
 
+        pl.SQLContext({"df": pl.LazyFrame({"id": [1]})}).execute("SELECT id FROM df").sink_parquet("first.parquet")
         begin = time.perf_counter()
         tables = pl.SQLContext({name: pl.scan_parquet(f"{folder}/{name}.parquet") for name in tpch.TABLES})
         for name, statement in statements.items():
@@ -50,6 +59,7 @@ def hand(engine: str, folder: str) -> None:
     else:
         import duckdb
 
+        duckdb.connect().execute("COPY (SELECT 1 AS id) TO 'first.parquet' (COMPRESSION zstd)")
         begin = time.perf_counter()
         con = duckdb.connect()
         for name in tpch.TABLES:

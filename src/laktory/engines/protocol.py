@@ -225,10 +225,6 @@ class Session(Protocol):
         one of them was replaced in between."""
         ...
 
-    def count(self, read: FileRead) -> int:
-        """Rows of files that keep types, as the files themselves tell where they do."""
-        ...
-
     def adopt(self, frame: Any) -> nw.LazyFrame[Any]:
         """Take in a frame of any library (narwhals or native, another engine's, Arrow, ``dict`` of columns,
         ``list`` of rows) through Arrow, without a copy where the libraries allow."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "check_text",
     "checked_scan",
+    "count_rows",
     "csv_header",
     "files_of",
     "no_rows",
@@ -76,6 +77,29 @@ def _check_file(file: str) -> None:
     if not file.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in file):
         msg = f"{file!r}: the name of this file is no UTF-8 text; rename it"
         raise SourceError(msg)
+
+
+def count_rows(read: FileRead) -> int:
+    """Rows of files that keep types, as the files themselves tell. No engine works for it.
+
+    Raises
+    ------
+    SourceError
+        Missing, or cannot be read.
+    """
+    import polars as pl
+
+    from laktory.engines.delta_tables import scan_delta
+
+    if read.format == "DELTA":
+        frames = [scan_delta(read.path, read.version, read.kwargs)]
+    else:
+        frames = [checked_scan(file, read.format) for file in files_of(read)]
+    try:
+        return sum(found.item() for found in pl.collect_all([frame.select(pl.len()) for frame in frames]))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        msg = f"the rows of {read.path!r} cannot be counted"
+        raise SourceError(msg) from error
 
 
 def with_content(files: Sequence[str]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.engines.identity import SeenFiles
 from laktory.engines.protocol import TableRead
+from laktory.engines.scans import count_rows
 from laktory.errors import DefinitionError, LaktoryError, SourceError, within
 from laktory.log import get_logger
 from laktory.models.datasinks import FileDataSink
@@ -238,7 +239,7 @@ def rows_in(node: PipelineNode, plan: NodePlan, context: NodeContext) -> int | N
         if not support.typed or support.via != "native" or source.reader_kwargs or source.reader_methods:
             return None
         try:
-            count += session.count(file_read(source))
+            count += count_rows(file_read(source))
         except LaktoryError:  # told where the node reads it
             return None
     return count

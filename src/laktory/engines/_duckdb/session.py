@@ -136,16 +136,6 @@ class DuckDBSession:
                 self._reads[name] = Source(read, files, stream)
             return nw.from_native(call_methods(self._named(name), read))
 
-    def count(self, read: FileRead) -> int:
-        """Rows of files that keep types.
-
-        Raises
-        ------
-        SourceError
-            Missing or broken.
-        """
-        return int(self.fetch(self.scan(read).select(nw.len())).item())
-
     def adopt(self, frame: Any) -> nw.LazyFrame[Any]:
         """Take in a frame of any library, a mapping of columns or a list of rows.
 

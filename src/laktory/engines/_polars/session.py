@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
 
 import narwhals as nw
 import polars as pl
@@ -32,6 +33,9 @@ __all__ = ["PolarsSession"]
 
 T = TypeVar("T")
 
+_PLAIN = frozenset({"DELTA", "IPC", "PARQUET"})
+"""Formats whose rows cost little to read."""
+
 
 class PolarsSession:
     """See `laktory.engines.protocol.Session`.
@@ -49,6 +53,7 @@ class PolarsSession:
         leave_room()
         self._scratch = scratch
         self._reads: list[tuple[FileRead, Sequence[str]]] = []
+        self._plain: WeakValueDictionary[int, pl.LazyFrame] = WeakValueDictionary()
         self._stopped = False
 
     @staticmethod
@@ -79,17 +84,9 @@ class PolarsSession:
         with translated([(read, files)]):
             frame = self._run(lambda: scan_files(read, files))
         self._reads.append((read, files))
+        if read.format in _PLAIN and not read.methods:
+            self._plain[id(frame)] = frame
         return nw.from_native(frame)
-
-    def count(self, read: FileRead) -> int:
-        """Rows of files that keep types.
-
-        Raises
-        ------
-        SourceError
-            Missing or broken.
-        """
-        return int(self.fetch(self.scan(read).select(nw.len())).item())
 
     def adopt(self, frame: Any) -> nw.LazyFrame[Any]:
         """Take in a frame of any library, a mapping of columns or a list of rows.
@@ -120,7 +117,8 @@ class PolarsSession:
         if is_narrow(statement):
             with translated(self._reads):
                 statement = self._run(lambda: widened(statement, natives))
-        return nw.from_native(query(statement, natives))
+        plain = {name for name, native in natives.items() if self._plain.get(id(native)) is native}
+        return nw.from_native(query(statement, natives, plain))
 
     def check_sql(self, statement: str) -> tuple[str, int | None, int | None] | None:
         """Syntax error as ``(message, line, column)`` or None."""

@@ -13,7 +13,7 @@ from laktory.expressions.names import without_second_keys
 from laktory.expressions.placeholders import named_twice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 __all__ = ["query", "syntax_error"]
 
@@ -22,8 +22,12 @@ _PARSER = "sql parser error: "
 _STARS = re.compile(r"\b(?:using|exclude)\b", re.IGNORECASE)
 
 
-def query(statement: str, frames: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
+def query(statement: str, frames: Mapping[str, pl.LazyFrame], plain: Collection[str] = ()) -> pl.LazyFrame:
     """One query over the named frames, lazily.
+
+    Parameters
+    ----------
+    plain : names of those that are files as they are: to read them again costs less than to keep their rows
 
     Raises
     ------
@@ -32,7 +36,11 @@ def query(statement: str, frames: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     """
     statement = _one_key(statement, frames)
     twice = named_twice(statement, {name: id(frame) for name, frame in frames.items()})
-    once = {id(frame): frame.cache() for frame in frames.values() if id(frame) in twice}
+    once = {
+        id(frame): frame.cache()
+        for frame in frames.values()
+        if id(frame) in twice - {id(frames[name]) for name in plain}
+    }
     tables = {name: once.get(id(frame), frame) for name, frame in frames.items()}
     try:
         return pl.SQLContext(tables).execute(statement, eager=False)

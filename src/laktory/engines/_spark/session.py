@@ -142,16 +142,6 @@ class PySparkSession:
             read = for_polars(read)
         return self._taken(nw.to_native(self._front.scan(read, seen)), repr(read.path))
 
-    def count(self, read: FileRead) -> int:
-        """Rows of files that keep types; no job of Spark counts them.
-
-        Raises
-        ------
-        SourceError
-            Missing or broken.
-        """
-        return self._front.count(read)
-
     def adopt(self, frame: Any) -> nw.LazyFrame[Any]:
         """Take in a frame of any library, a mapping of columns or a list of rows.
 
