@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-__all__ = ["get_spark_session", "is_connect", "is_local", "is_sail", "jobs_of", "register_spark_session"]
+__all__ = ["activate", "get_spark_session", "is_connect", "is_local", "is_sail", "jobs_of", "register_spark_session"]
 
 _log = get_logger(__name__)
 
@@ -137,6 +137,17 @@ def jobs_of(spark: SparkSession) -> Jobs:
         return Jobs(spark.addTag, spark.removeTag, spark.interruptTag)
     context = spark.sparkContext
     return Jobs(context.addJobTag, context.removeJobTag, context.cancelJobsWithTag)
+
+
+def activate(spark: SparkSession) -> None:
+    """Let Spark plan in the calling thread with the settings of this session; elsewhere it has its defaults.
+
+    A thread that has a session, as one of a stream, keeps it. Over Connect, the server sees to it.
+    """
+    if not is_connect(spark):
+        kind = spark._get_j_spark_session_class(spark._jvm)  # noqa: SLF001 - there is no public name for it
+        if not kind.getActiveSession().isDefined():
+            kind.setActiveSession(spark._jsparkSession)  # noqa: SLF001
 
 
 def _is_stopped(spark: SparkSession) -> bool:
