@@ -8,9 +8,7 @@ STOCKS := examples/stock_prices
 
 .DEFAULT_GOAL := help
 MINUTES ?= 10
-ENGINE_TESTS := $(wildcard tests/engines/test_*.py)
-ON_SPARK := $(filter $(foreach name,changing_engines conformance dialects methods nan one_evaluation streams tables tpch unique,%/test_$(name).py),$(ENGINE_TESTS))
-ON_CONNECT := $(filter $(foreach name,changing_engines conformance dialects,%/test_$(name).py),$(ENGINE_TESTS))
+SPARK_TESTS := tests/engines -k "PYSPARK or not (POLARS or DUCKDB)" --ignore tests/engines/test_spark_connection.py
 
 .PHONY: help demo test check format bench bench-memory fuzz soak docs constraints clean
 
@@ -35,8 +33,8 @@ demo: $(READY) ## real stock prices from JSONL through bronze, silver and gold t
 
 test: check ## the checks, then the whole test suite; the engine's part of it also on Spark itself, which needs Java 17
 	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak"
-	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak" --spark classic $(ON_SPARK) -k PYSPARK
-	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak" --spark connect $(ON_CONNECT) -k PYSPARK
+	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak" --spark classic $(SPARK_TESTS)
+	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak" --spark connect $(SPARK_TESTS)
 
 soak: $(READY) ## faults in their long form, with numbers: signals, contention, kill -9 at every call; takes two hours or so
 	@"$(BIN)/python" -m pytest -m soak -s

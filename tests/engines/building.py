@@ -1,7 +1,10 @@
 """Small pipelines and data for the tests of this folder."""
 
 import json
+import os
+import resource
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -94,3 +97,24 @@ def lines_at(path):
 
 def remove(path):
     shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()
+
+
+@contextmanager
+def small_files(most):
+    """Files that this process writes, or one that it started, as Java, cannot grow beyond `most` bytes."""
+    started = [path.parent.name for path in Path("/proc").glob("[0-9]*/stat") if _parent(path) == os.getpid()]
+    before = {int(number): resource.prlimit(int(number), resource.RLIMIT_FSIZE) for number in [os.getpid(), *started]}
+    try:
+        for number, (_, hard) in before.items():
+            resource.prlimit(number, resource.RLIMIT_FSIZE, (most, hard))
+        yield
+    finally:
+        for number, limits in before.items():
+            resource.prlimit(number, resource.RLIMIT_FSIZE, limits)
+
+
+def _parent(stat):
+    try:
+        return int(stat.read_text().rpartition(")")[2].split()[1])
+    except OSError:  # it has ended
+        return None

@@ -164,7 +164,7 @@ def test_no_permission(backend):
     """As another user: the suite may run as the one whom nothing is forbidden."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         ran = subprocess.run(
-            [sys.executable, "-c", CHILD, backend], cwd=folder, capture_output=True, text=True, check=False, timeout=60
+            [sys.executable, "-c", CHILD, backend], cwd=folder, capture_output=True, text=True, check=False, timeout=240
         )
         said = ran.stdout.splitlines()
         kinds = ["csv", "jsonl", "json", "ipc", "parquet"]

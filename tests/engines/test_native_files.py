@@ -10,6 +10,7 @@ import pytest
 from building import files_at, node, numbers, pipeline
 from test_formats import put, read, refused, write
 
+from laktory import models
 from laktory.engines.capabilities import ENGINES, FormatSupport
 from laktory.engines.protocol import FileRead, Output
 from laktory.errors import DefinitionError, RunError, SinkError, SourceError
@@ -173,3 +174,39 @@ def test_a_declared_schema_goes_by_names(session):
     except SourceError as error:  # Spark's own reader goes by their order
         assert session.capabilities.name == "PYSPARK"
         assert "in.csv" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        ("CAST(s AS BINARY) AS b", "type Binary"),
+        ("array(s) AS _l", "column '_l'.*attribute"),
+        ("CAST('2024-01-02' AS DATE) AS _d", "column '_d'.*attribute"),
+        ("named_struct('a', array(named_struct('_t', current_date()))) AS c", "column '_t'.*attribute"),
+        ("array(s) AS _VALUE", "column '_VALUE'.*bare text"),
+    ],
+)
+def test_what_xml_cannot_hold_is_refused(column, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    numbers()
+    sink = {"path": "out", "format": "XML", "writer_kwargs": {"attributePrefix": "_"}}
+    made = pipeline("PYSPARK", node("a", "in.parquet", sink, steps=[f"SELECT id, {column} FROM {{df}}"]))
+    with pytest.raises((DefinitionError, SinkError), match=words if "XML" in ENGINES["PYSPARK"].formats else "XML"):
+        made.execute()
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("attributes", [True, False])
+def test_columns_of_xml_whose_names_begin_with_the_sign_of_attributes(attributes, tmp_path, monkeypatch):
+    if "XML" not in ENGINES["PYSPARK"].formats:  # refused, as any format that an engine does not write
+        return
+    monkeypatch.chdir(tmp_path)
+    numbers()
+    kept = "_id" if attributes else "'2024-01-02' :: DATE AS _d, array(id, _id) AS _l, _id"
+    sink = {"path": "out", "format": "XML", "writer_kwargs": {"attributePrefix": "_"} if attributes else {}}
+    steps = ["SELECT *, id AS _id FROM {df}", f"SELECT s, {kept} FROM {{df}}"]
+    pipeline("PYSPARK", node("a", "in.parquet", sink, steps=steps)).execute()
+    assert ("<row id=" in files_at("out")[0].read_text()) is attributes
+    source = models.FileDataSource(path="out/", format="XML", dataframe_backend="PYSPARK")
+    back = source.read().collect("polars").to_native().sort("s").row(1, named=True)
+    assert back == {"s": "s1", "_id": 1} | ({} if attributes else {"_d": dt.date(2024, 1, 2), "_l": [1, 1]})

@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import contextmanager
 
+import narwhals as nw
 import polars as pl
 import pytest
 from building import node, numbers, pipeline
@@ -126,3 +127,11 @@ def test_pipelines_in_two_threads_of_one_session_do_not_meet(spark):
         thread.join()
     assert failures == []
     assert frames == {3: [[3]] * 3, 7: [[7]] * 3}
+
+
+def test_a_type_by_its_name_is_what_the_session_says_in_the_threads_of_a_run_too(spark):
+    pl.DataFrame({"s": ["2024-01-02 03:04:05"]}).write_parquet("in.parquet")
+    step = {"func_name": "withColumn", "func_args": ["t", "F.col('s').cast('timestamp')"], "dataframe_api": "NATIVE"}
+    made = pipeline("PYSPARK", node("a", "in.parquet", "out.parquet", steps=[step]))
+    made.execute()
+    assert made.nodes_dict["a"].output_df.collect_schema()["t"] == nw.Datetime("us")

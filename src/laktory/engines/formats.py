@@ -75,6 +75,7 @@ _REFUSED = {
     "IPC": frozenset({"Object"}),
     "AVRO": _NOT_IN_AVRO,
     "EXCEL": _NOT_IN_EXCEL,
+    "XML": frozenset({"Binary"}),
 }
 _WORDS = {
     "empty Struct": "a struct without fields",

@@ -218,6 +218,10 @@ class Session(Protocol):
         """Names of the methods that can be called on what a reader gives. Needs no open session."""
         ...
 
+    def enter(self) -> None:
+        """The calling thread begins to use the session; what it asks for afterwards is planned as the session says."""
+        ...
+
     def scan(self, read: FileRead, seen: SeenFiles | None = None) -> nw.LazyFrame[Any]:
         """Read files lazily. Missing or unreadable: `SourceError`, now or when the frame is computed.
 

@@ -98,7 +98,7 @@ class Quality:
         frame, kept = self._failed(session)
         if not sink.details:
             return kept.quarantine(frame)
-        as_text = getattr(sink, "format", None) in {"CSV", "EXCEL"}
+        as_text = getattr(sink, "format", None) in {"CSV", "EXCEL", "XML"}
         return kept.with_reasons(frame, run_id, moment, as_text=as_text)
 
     def _failed(self, session: Session) -> tuple[Frame, Failed]:

@@ -41,11 +41,13 @@ class Sessions:
         self._finalizer = weakref.finalize(self, _close, self._open, self.scratch, self._held, os.getpid())
 
     def get(self, engine: str) -> Session:
-        """The session of an engine, by the value of `dataframe_backend`."""
+        """The session of an engine, by the value of `dataframe_backend`, for the calling thread."""
         with self._lock:
             if engine not in self._open:
                 self._open[engine] = session_type(engine)(self.scratch)  # type: ignore[call-arg]
-            return self._open[engine]
+            session = self._open[engine]
+        session.enter()
+        return session
 
     def hold(self, folder: Path) -> None:
         """Keep a folder that frames of these sessions read from being removed, by this process or another."""

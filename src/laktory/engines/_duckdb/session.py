@@ -111,6 +111,9 @@ class DuckDBSession:
             raise ExpressionError(problems[0].message)
         return duckdb.SQLExpression(text)
 
+    def enter(self) -> None:
+        """Threads are alike."""
+
     def scan(self, read: FileRead, seen: SeenFiles | None = None) -> nw.LazyFrame[Any]:
         """Read files lazily. JSON lines and, when types are inferred, CSV are looked through first.
 

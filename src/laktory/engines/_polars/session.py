@@ -69,6 +69,9 @@ class PolarsSession:
         """As a Polars schema."""
         return schema.to_polars()
 
+    def enter(self) -> None:
+        """Threads are alike."""
+
     def scan(self, read: FileRead, seen: SeenFiles | None = None) -> nw.LazyFrame[Any]:
         """Read files lazily. JSON lines and, when types are inferred, CSV are looked through first.
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-__all__ = ["get_spark_session", "is_connect", "is_local", "is_sail", "jobs_of", "register_spark_session"]
+__all__ = ["activate", "get_spark_session", "is_connect", "is_local", "is_sail", "jobs_of", "register_spark_session"]
 
 _log = get_logger(__name__)
 
@@ -139,6 +139,17 @@ def jobs_of(spark: SparkSession) -> Jobs:
     return Jobs(context.addJobTag, context.removeJobTag, context.cancelJobsWithTag)
 
 
+def activate(spark: SparkSession) -> None:
+    """Let Spark plan in the calling thread with the settings of this session; elsewhere it has its defaults.
+
+    A thread that has a session, as one of a stream, keeps it. Over Connect, the server sees to it.
+    """
+    if not is_connect(spark):
+        kind = spark._get_j_spark_session_class(spark._jvm)  # noqa: SLF001 - there is no public name for it
+        if not kind.getActiveSession().isDefined():
+            kind.setActiveSession(spark._jsparkSession)  # noqa: SLF001
+
+
 def _is_stopped(spark: SparkSession) -> bool:
     if is_connect(spark):
         return bool(spark.is_stopped)  # type: ignore[attr-defined]
@@ -216,8 +227,9 @@ def _local_options(version: str) -> dict[str, str]:
     return options | {"spark.jars.packages": ",".join(packages)}
 
 
+@lru_cache(maxsize=1)  # Spark runs once in a process
 def _connect_server(master: str) -> str:
-    """Where a Connect server of this process listens."""
+    """Where a Connect server of this process listens, started on first need."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -264,20 +276,20 @@ def _connected(remote: str) -> SparkSession:
     """A session over Spark Connect."""
     from pyspark.sql import SparkSession
 
-    address = remote
+    address, conf = remote, {**_configuration(), **settings.spark_conf}
     if remote == "sail":
-        address = _sail_address()
+        # Sail takes no other folder for tables than one from the root
+        address, conf = _sail_address(), {"spark.sql.warehouse.dir": str(Path("spark-warehouse").absolute()), **conf}
     elif remote.startswith("local"):
-        address = _connect_server(remote)
+        address, conf = _connect_server(remote), {}  # the server has it all, also what cannot be set later
     try:
         place = urlsplit(address)
         socket.create_connection((place.hostname or "", place.port or 15002), timeout=_PATIENCE).close()
         made: SparkSession = SparkSession.builder.remote(address).create()
-        # Sail takes no other folder for tables than one from the root
-        tables = {"spark.sql.warehouse.dir": str(Path("spark-warehouse").absolute())} if remote == "sail" else {}
-        for key, value in {**_configuration(), **tables, **settings.spark_conf}.items():
+        for key, value in conf.items():
             made.conf.set(key, value)
     except Exception as error:
+        _connect_server.cache_clear()
         msg = f"there is no Spark at {remote!r}: {message_of(error)}; check 'spark_remote'"
         raise RunError(msg) from error
     return made

@@ -19,7 +19,7 @@ import polars as pl
 
 from laktory.diagnostics.secrets import redact
 from laktory.engines._polars.session import PolarsSession
-from laktory.engines._spark.connection import get_spark_session, is_sail, jobs_of
+from laktory.engines._spark.connection import activate, get_spark_session, is_sail, jobs_of
 from laktory.engines._spark.expressions import mend
 from laktory.engines._spark.failures import translated
 from laktory.engines._spark.methods import METHODS
@@ -120,6 +120,17 @@ class PySparkSession:
         if problems := fragment_problems(text):
             raise ExpressionError(problems[0].message)
         return functions.expr(text)
+
+    def enter(self) -> None:
+        """Plan in this thread as the Spark session says.
+
+        Raises
+        ------
+        StepError
+            It is gone.
+        """
+        with self._translated():
+            activate(self._spark)
 
     def scan(self, read: FileRead, seen: SeenFiles | None = None) -> nw.LazyFrame[Any]:
         """Read files lazily; what Polars reads for Spark is read now.

@@ -22,7 +22,7 @@ from laktory.optional import require
 from laktory.storage.files import sink_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from pyspark.sql import DataFrame
 
@@ -70,7 +70,9 @@ _COMPRESSIONS: dict[str, Collection[str]] = {
 }
 _MICROS = "yyyy-MM-dd'T'HH:mm:ss.SSSSSS"
 _COMPUTED: dict[str, Any] = {"timestampFormat": f"{_MICROS}XXX", "timestampNTZFormat": _MICROS}
-"""What is asked for unless the user says otherwise: Spark cuts times, texts and empty columns by itself."""
+_XML = {"attributePrefix": "@", "rowTag": "row", "valueTag": "_VALUE"}
+"""What is asked for unless the user says otherwise: Spark cuts times, texts and empty columns by itself, and makes
+attributes of columns whose names begin with ``_``."""
 
 
 def writer_arguments(format: str, *, directory: bool = False, sail: bool) -> Collection[str]:  # noqa: A002
@@ -152,6 +154,8 @@ def _checked(output: Output, *, sail: bool) -> Output:
             raise SinkError(msg) from error
     schema, writer = output.frame.collect_schema(), f"the {output.format} writer"
     refuse_types(schema, output.format, output.path)
+    if output.format == "XML":
+        _refuse_in_tags(schema.items(), {**_XML, **kwargs}, output.path)
     valid = writer_arguments(output.format, directory=output.directory, sail=sail)
     spelled = {name.lower(): name for name in valid}
     kwargs = {spelled.get(name.lower(), name): value for name, value in kwargs.items()}
@@ -167,6 +171,20 @@ def _checked(output: Output, *, sail: bool) -> Output:
     made = replace(output, kwargs=kwargs, methods=(), ending=ending)
     check_partitions(made, schema)
     return made
+
+
+def _refuse_in_tags(columns: Iterable[tuple[str, Any]], options: Mapping[str, Any], path: str) -> None:
+    """Spark writes what Java calls an object where an attribute, or the text beside elements, is no number or text."""
+    for name, dtype in columns:
+        plain = dtype.is_numeric() or isinstance(dtype, (nw.Boolean, nw.String))
+        if not plain and (name == options["valueTag"] or name.startswith(options["attributePrefix"])):
+            msg = f"{path!r}: XML cannot hold column {name!r}, {dtype}, as an attribute or bare text"
+            raise SinkError(f"{msg}; rename it, cast it to text, or set 'attributePrefix' or 'valueTag'")
+        inner = dtype
+        while isinstance(inner, (nw.List, nw.Array)):
+            inner = inner.inner
+        if isinstance(inner, nw.Struct):
+            _refuse_in_tags(((field.name, field.dtype) for field in inner.fields), options, path)
 
 
 def _option(key: str, value: Any) -> dict[str, Any]:
@@ -235,7 +253,7 @@ def _writer_options(output: Output) -> Mapping[str, Any]:
     elif output.format in _OF_LINES:
         options |= {"ignoreNullFields": False}
     elif output.format == "XML":
-        options |= {"rowTag": "row"}
+        options |= _XML
     return options | dict(output.kwargs)
 
 
