@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from laktory.engines._spark.failures import message_of
+from laktory.engines.capabilities import ENGINES
 from laktory.errors import DefinitionError, MissingDependencyError, RunError
 from laktory.log import get_logger
 from laktory.optional import require
@@ -29,7 +30,16 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-__all__ = ["activate", "get_spark_session", "is_connect", "is_local", "is_sail", "jobs_of", "register_spark_session"]
+__all__ = [
+    "activate",
+    "get_spark_session",
+    "is_connect",
+    "is_databricks",
+    "is_local",
+    "is_sail",
+    "jobs_of",
+    "register_spark_session",
+]
 
 _log = get_logger(__name__)
 
@@ -79,6 +89,7 @@ def register_spark_session(spark: SparkSession | None = None) -> SparkSession:
         raise DefinitionError(msg)
     with _lock:
         _registered = spark
+        ENGINES.brought = _brought(spark)
     return get_spark_session()
 
 
@@ -107,6 +118,13 @@ def get_spark_session() -> SparkSession:
         return _made[remote]
 
 
+def _brought(spark: SparkSession | None) -> frozenset[str]:
+    """Formats of tables that a session adds, as the catalogs in its configuration tell."""
+    found = {} if spark is None else spark.conf.getAll
+    iceberg = any(key.startswith("spark.sql.catalog.") and "iceberg" in str(found[key]).lower() for key in found)
+    return frozenset({"ICEBERG"} if iceberg else ())
+
+
 def is_connect(spark: SparkSession) -> bool:
     """Whether a session speaks to Spark over Spark Connect."""
     return ".connect." in f"{type(spark).__module__}."
@@ -115,6 +133,11 @@ def is_connect(spark: SparkSession) -> bool:
 def is_local(spark: SparkSession) -> bool:
     """Whether a classic session computes in this process's JVM."""
     return not is_connect(spark) and str(spark.sparkContext.master).startswith("local")
+
+
+def is_databricks(spark: SparkSession) -> bool:
+    """Whether a session runs on a cluster of Databricks, which names itself in every session's configuration."""
+    return spark.conf.get("spark.databricks.clusterUsageTags.clusterId", None) is not None
 
 
 @lru_cache(maxsize=8)
