@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from building import node, numbers, pipeline
 
-from laktory import models
+from laktory import models, register_spark_session
 from laktory.engines.capabilities import ENGINES
 from laktory.errors import DefinitionError, RunError, SinkError, SourceError, StepError, TargetLockedError
 from laktory.runtime import tables as table_room
@@ -74,6 +74,34 @@ def test_formats_of_tables_that_an_engine_has_not(schema):
     for format_ in {"AVRO", "DELTA", "ORC", "PARQUET"} - ENGINES["PYSPARK"].table_formats:
         with pytest.raises(DefinitionError, match=f"tables of the format '{format_}' cannot be written"):
             spark(node("a", "in.parquet", table(schema, format=format_))).execute()
+
+
+def test_iceberg_is_refused_with_the_reason(backend):
+    words = {"PYSPARK": "Iceberg tables of Sail"} if ENGINES["PYSPARK"].variant else {"PYSPARK": "no Iceberg runtime"}
+    numbers()
+    place = {"path": "t", "format": "ICEBERG"}
+    for refused in (node("a", place, "out.parquet"), node("a", "in.parquet", place)):
+        with pytest.raises(DefinitionError, match=rf"ICEBERG.*{words.get(backend, 'no Iceberg tables')}"):
+            pipeline(backend, refused).plan()
+    if ENGINES[backend].tables:
+        with pytest.raises(DefinitionError, match=f"ICEBERG.*{words[backend]}"):
+            pipeline(backend, node("a", "in.parquet", {"table_name": "b.c", "format": "ICEBERG"})).plan()
+
+
+def test_a_session_with_an_iceberg_catalog_brings_its_tables():
+    own = standing().get("PYSPARK")._spark
+    key = "spark.sql.catalog.ice"
+    own.conf.set(key, "org.apache.iceberg.spark.SparkCatalog")
+    try:
+        register_spark_session(own)
+        spark(node("a", "in.parquet", {"table_name": "ice.b.c", "format": "ICEBERG"})).plan()
+        with pytest.raises(DefinitionError, match="ICEBERG is a format of tables.*\n.*table_name"):
+            spark(node("a", {"path": "t", "format": "ICEBERG"}, "out/")).plan()
+    finally:
+        own.conf.unset(key)
+        register_spark_session(None)
+    with pytest.raises(DefinitionError, match="ICEBERG"):
+        spark(node("a", "in.parquet", {"table_name": "ice.b.c", "format": "ICEBERG"})).plan()
 
 
 # ---- formats and modes -----------------------------------------------------------------------

@@ -90,6 +90,7 @@ class Capabilities:
     variant : what answers in place of the engine that `name` stands for, if something else does
     misreads : what its SQL takes for something else, or has not, as `expressions.misread` names it
     table_formats : formats of the tables it writes by name, empty if it knows no tables
+    no_iceberg : why ICEBERG is none of them
     appends_once : those of them that append what has the same name only once
     native_methods : the only methods of it that steps may call, None for all that neither compute nor write
     native_words_need_session : expressions in the engine's own words can be made only once its session is open
@@ -117,6 +118,7 @@ class Capabilities:
     variant: str | None = None
     misreads: frozenset[str] = frozenset()
     table_formats: frozenset[str] = frozenset()
+    no_iceberg: str = "it reads and writes no Iceberg tables in this version"
     appends_once: frozenset[str] = frozenset()
 
     @property
@@ -231,6 +233,8 @@ PYSPARK = Capabilities(
     native_words_need_session=True,
     misreads=frozenset({"DISTINCT ON", "STAR REPLACE"}),
     table_formats=frozenset({"AVRO", "DELTA", "ORC", "PARQUET"}),
+    no_iceberg="no Iceberg runtime for Spark 4.2 exists yet; a session of yours that has an Iceberg catalog, given to "
+    "register_spark_session, can do it",
     appends_once=frozenset({"DELTA"}),
 )  # fmt: skip
 
@@ -246,13 +250,21 @@ SAIL = replace(
     variant="Sail",
     misreads=PYSPARK.misreads | {"ORDER BY AGGREGATE", "QUALIFY", "RECURSIVE", "STAR EXCEPT", "WINDOW FILTER"},
     table_formats=frozenset({"DELTA", "PARQUET"}),
+    no_iceberg="Iceberg tables of Sail are not supported by this version",
     appends_once=frozenset(),
 )
 """What is left of PYSPARK where Sail answers instead of Spark."""
 
 
 class _Engines(Mapping[str, Capabilities]):
-    """By name; with the setting `spark_remote: sail`, PYSPARK is what Sail can do."""
+    """By name; with the setting `spark_remote: sail`, PYSPARK is what Sail can do.
+
+    Attributes
+    ----------
+    brought : formats of tables that the Spark session which the user has registered adds
+    """
+
+    brought: frozenset[str] = frozenset()
 
     _all: Mapping[str, Capabilities] = MappingProxyType({"POLARS": POLARS, "DUCKDB": DUCKDB, "PYSPARK": PYSPARK})
 
@@ -260,7 +272,8 @@ class _Engines(Mapping[str, Capabilities]):
         if name == "PYSPARK":
             from laktory.settings import settings
 
-            return SAIL if settings.spark_remote == "sail" else PYSPARK
+            found = SAIL if settings.spark_remote == "sail" else PYSPARK
+            return replace(found, table_formats=found.table_formats | self.brought) if self.brought else found
         return self._all[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -270,5 +283,5 @@ class _Engines(Mapping[str, Capabilities]):
         return len(self._all)
 
 
-ENGINES: Mapping[str, Capabilities] = _Engines()
+ENGINES = _Engines()
 """Every engine of this version by the value of `dataframe_backend`."""

@@ -22,7 +22,7 @@ from laktory.planning.columns import stage_columns
 from laktory.planning.order import order_problems
 from laktory.planning.rules import rule_problems
 from laktory.planning.streams import stream_problems
-from laktory.planning.tables import meeting_problems, table_problems, view_problems, view_tables
+from laktory.planning.tables import iceberg_problem, meeting_problems, table_problems, view_problems, view_tables
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -153,9 +153,7 @@ def _rename_problems(source: Any) -> Iterator[Problem]:
 def _source_format_problems(source: FileDataSource, engine: Capabilities) -> Iterator[Problem]:
     support = engine.formats.get(source.format)
     if support is None or not support.read:
-        valid = [name for name, found in engine.formats.items() if found.read]
-        message = f"format {source.format!r} cannot be read with the {engine.name} backend"
-        yield Problem(message, ("format",), valid, closest(source.format, valid))
+        yield _format_problem(source.format, engine, "read", [n for n, found in engine.formats.items() if found.read])
         return
     yield from _module_problems(source.format, support.needs)
     scheme, remote = url_scheme(source.path), local_path(source.path) is None
@@ -183,9 +181,7 @@ def sink_problems(sink: Any, engine: Capabilities, imports: Collection[str]) -> 
         yield Problem(f"{sink.path!r} is a directory, not a file", ("path",), hint="name a file in it")
     support = engine.formats.get(sink.format)
     if support is None or not support.modes:
-        valid = [name for name, found in engine.formats.items() if found.modes]
-        message = f"format {sink.format!r} cannot be written with the {engine.name} backend"
-        yield Problem(message, ("format",), valid, closest(sink.format, valid))
+        yield _format_problem(sink.format, engine, "written", [n for n, found in engine.formats.items() if found.modes])
         return
     yield from _module_problems(sink.format, "xlsxwriter" if sink.format == "EXCEL" else support.needs)
     if sink.write_mode not in support.modes:
@@ -202,6 +198,13 @@ def sink_problems(sink: Any, engine: Capabilities, imports: Collection[str]) -> 
         yield Problem(message, ("writer_kwargs", "partition_by"))
     if sink.path.endswith("/") and sink.format in ("AVRO", "EXCEL"):
         yield Problem(f"a directory of {sink.format} files cannot be written", ("path",), hint="name a file")
+
+
+def _format_problem(format_: str, engine: Capabilities, what: str, valid: list[str]) -> Problem:
+    if format_ == "ICEBERG":
+        return iceberg_problem(engine)
+    message = f"format {format_!r} cannot be {what} with the {engine.name} backend"
+    return Problem(message, ("format",), valid, closest(format_, valid))
 
 
 def _root_problems(place: object) -> Iterator[Problem]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from laktory.models.tablename import TableNamed
 
 __all__ = [
+    "iceberg_problem",
     "is_table",
     "meeting_problems",
     "table_key",
@@ -65,7 +66,18 @@ def table_problems(named: TableDataSource | TableDataSink, engine: Capabilities)
         yield Problem(message, ("catalog_name",), hint="add 'schema_name'")
     if isinstance(named, TableDataSink) and not named.is_view and named.format not in engine.table_formats:
         message = f"tables of the format {named.format!r} cannot be written with {engine.variant or engine.name}"
+        message = f"{message}: {engine.no_iceberg}" if named.format == "ICEBERG" else message
         yield Problem(message, ("format",), sorted(engine.table_formats))
+
+
+def iceberg_problem(engine: Capabilities) -> Problem:
+    """ICEBERG as the format of a path: it is one of tables."""
+    if "ICEBERG" in engine.table_formats:
+        return Problem(
+            "ICEBERG is a format of tables, which a path does not name", ("format",), hint="use 'table_name'"
+        )
+    message = f"format 'ICEBERG' is not supported with {engine.variant or f'the {engine.name} backend'}"
+    return Problem(f"{message}: {engine.no_iceberg}", ("format",))
 
 
 def meeting_problems(pipeline: Pipeline) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from laktory.engines._spark.failures import message_of
+from laktory.engines.capabilities import ENGINES
 from laktory.errors import DefinitionError, MissingDependencyError, RunError
 from laktory.log import get_logger
 from laktory.optional import require
@@ -79,6 +80,7 @@ def register_spark_session(spark: SparkSession | None = None) -> SparkSession:
         raise DefinitionError(msg)
     with _lock:
         _registered = spark
+        ENGINES.brought = _brought(spark)
     return get_spark_session()
 
 
@@ -105,6 +107,13 @@ def get_spark_session() -> SparkSession:
             require("pyspark", "dataframe_backend: PYSPARK")
             _made[remote] = _local("local[*]") if remote is None else _connected(remote)
         return _made[remote]
+
+
+def _brought(spark: SparkSession | None) -> frozenset[str]:
+    """Formats of tables that a session adds, as the catalogs in its configuration tell."""
+    found = {} if spark is None else spark.conf.getAll
+    iceberg = any(key.startswith("spark.sql.catalog.") and "iceberg" in str(found[key]).lower() for key in found)
+    return frozenset({"ICEBERG"} if iceberg else ())
 
 
 def is_connect(spark: SparkSession) -> bool:

@@ -30,7 +30,7 @@ class TableDataSink(TableNamed, BaseDataSink):
     table_type: Annotated[Literal["TABLE", "VIEW"], Upper] = Field(
         default="TABLE", description="TABLE holds rows; VIEW holds the SQL of the node, and nothing is computed."
     )
-    format: Annotated[Literal["PARQUET", "DELTA", "ORC", "AVRO"], Upper] = Field(
+    format: Annotated[Literal["PARQUET", "DELTA", "ORC", "AVRO", "ICEBERG"], Upper] = Field(
         default="DELTA", description="Format of the table's files."
     )
     view_definition: Annotated[DataFrameExpr | None, BeforeValidator(_text_alone)] = Field(
