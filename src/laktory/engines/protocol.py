@@ -133,7 +133,8 @@ class TableWrite:
     format : upper-case format of the table's files
     mode : ``OVERWRITE``, ``APPEND``, or ``ERROR`` if the table must not be there
     kwargs, methods : writer options, and ``(name, args, kwargs)`` called on the writer, in the engine's own words
-    once : name of the write: a table that takes names (`Capabilities.appends_once`) appends what has this one only once
+    once : name of the write and its number: a table that takes names (`Capabilities.appends_once`) appends what has
+        this name, and no higher number than it has seen, only once
     """
 
     frame: nw.LazyFrame[Any]
@@ -142,7 +143,7 @@ class TableWrite:
     mode: str
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     methods: Sequence[tuple[str, Sequence[Any], Mapping[str, Any]]] = ()
-    once: str | None = None
+    once: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,9 +268,10 @@ class Session(Protocol):
         """
         ...
 
-    def stream(self, read: FileRead, checkpoint: str, each: Callable[[Batch], None]) -> None:
-        """Hand over all that is new in files or a Delta table since the last call with this checkpoint, a folder; only
-        of engines with `capabilities.streams`. What `each` raises ends the stream, and the batch comes again."""
+    def stream(self, read: FileRead | TableRead, checkpoint: str, each: Callable[[Batch], None]) -> None:
+        """Hand over all that is new in files, a Delta table or a table by name since the last call with this
+        checkpoint, a folder; only of engines with `capabilities.streams`. What `each` raises ends the stream, and the
+        batch comes again."""
         ...
 
     def interrupt(self) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.diagnostics import Problem
 from laktory.models.datasinks import FileDataSink, TableDataSink
-from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
+from laktory.models.datasources import FileDataSource, PipelineNodeDataSource, TableDataSource
+from laktory.planning.tables import is_table, table_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,14 @@ def stream_problems(node: PipelineNode, engine: Capabilities) -> Iterator[Proble
     if len(streams) > 1:
         message = "two sources are streams; a node follows one"
         yield Problem(message, ("sources", streams[1], "as_stream"), hint="read one of them in a node of its own")
-    yield from _source_problems(node.sources[streams[0]], streams[0])
+    yield from _source_problems(node.sources[streams[0]], streams[0], engine)
+    followed = node.sources[streams[0]]
+    for index, sink in enumerate(node.sinks):
+        if isinstance(followed, TableDataSource) and is_table(sink) and table_key(sink) == table_key(followed):
+            message = (
+                f"node {node.name!r} follows the table that it writes: each run would read what the last one added"
+            )
+            yield Problem(message, ("sinks", index, "table_name"))
     if not node.sinks:
         yield Problem("a node that reads a stream needs a sink, which keeps what was read", ("name",))
     for index, sink in enumerate(node.sinks):
@@ -47,27 +55,36 @@ def stream_problems(node: PipelineNode, engine: Capabilities) -> Iterator[Proble
             yield Problem(f"{_BATCH}: rule {rule.name!r}", ("expectations", index, key), hint=_INSTEAD)
 
 
-def _source_problems(source: Any, index: int) -> Iterator[Problem]:
+def _source_problems(source: Any, index: int, engine: Capabilities) -> Iterator[Problem]:
     if source.drop_duplicates:
         yield Problem(f"{_BATCH}: 'drop_duplicates'", ("sources", index, "drop_duplicates"), hint=_INSTEAD)
     if isinstance(source, PipelineNodeDataSource):
         upstream = source.node
         sink = upstream.primary_sink
-        if not isinstance(sink, FileDataSink) or sink.custom_writer is not None:
-            message = f"node {source.node_name!r} has no file sink that could be followed"
+        if not isinstance(sink, (FileDataSink, TableDataSink)) or sink.custom_writer is not None:
+            message = f"node {source.node_name!r} has no file or table as its first sink that could be followed"
             yield Problem(message, ("sources", index, "node_name"))
+        elif isinstance(sink, TableDataSink) and (sink.is_view or sink.format not in engine.appends_once):
+            what = "makes a view" if sink.is_view else f"writes a table of the format {sink.format!r}"
+            message = f"node {source.node_name!r} {what}: of tables, only those of the format "
+            message = f"{message}{' or '.join(sorted(engine.appends_once))} tell what is added to them"
+            yield Problem(message, ("sources", index, "as_stream"))
         elif sink.write_mode != "APPEND":
             message = f"node {source.node_name!r} replaces its sink at each run; only what is added can be followed"
             yield Problem(message, ("sources", index, "as_stream"), hint="give that sink the mode APPEND")
-    elif not isinstance(source, FileDataSource):
+    elif not isinstance(source, (FileDataSource, TableDataSource)):
         yield Problem(f"a {type(source).__name__} cannot be read as a stream", ("sources", index, "as_stream"))
 
 
 def _sink_faults(sink: Any, engine: Capabilities) -> Iterator[tuple[str, str, str | None]]:
     if sink.custom_writer is not None:
         yield "a custom writer cannot take batches: what it writes twice is doubled", "custom_writer", None
-    elif isinstance(sink, TableDataSink):
-        yield "tables by name cannot take batches in this version", "table_name", "write files or Delta with 'path'"
+    elif isinstance(sink, TableDataSink) and sink.is_view:
+        message = "a view is not read as a stream, but anew whenever somebody asks for its rows"
+        yield message, "table_type", "leave 'as_stream' out"
+    elif isinstance(sink, TableDataSink) and sink.format not in engine.appends_once:
+        message = f"a table of the format {sink.format!r} would have a batch twice after a kill"
+        yield message, "format", f"use {' or '.join(sorted(engine.appends_once))}"
     elif sink.write_mode != "APPEND":
         message = f"batches of a stream are added, and the mode {sink.write_mode!r} does not"
         yield message, "mode", "use APPEND, or leave 'mode' out"

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 from laktory.engines.identity import SeenFiles
 from laktory.engines.protocol import TableRead
 from laktory.engines.scans import count_rows
-from laktory.errors import DefinitionError, LaktoryError, SourceError, within
+from laktory.errors import DefinitionError, LaktoryError, RunError, SourceError, within
 from laktory.log import get_logger
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
 from laktory.paths import url_scheme
 from laktory.planning.tables import is_table, table_sinks
-from laktory.runtime.ledger import file_sinks, scratch_line
+from laktory.runtime.ledger import failed_rows, file_sinks, is_whole, read_again, scratch_line
 from laktory.runtime.quality import Quality, judge_node, refuse_lost_rows
 from laktory.runtime.reading import file_read, read
 from laktory.runtime.stored import stored_read
-from laktory.runtime.tables import Table, catalog_of, define_view, finish_table, held_by, looked_at, view_frame
+from laktory.runtime.tables import Table, begun, catalog_of, define_view, finish_table, held_by, looked_at, view_frame
 from laktory.runtime.writing import (
     Written,
     carrier,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     Frame = nw.LazyFrame[Any]
 
-__all__ = ["NodeContext", "NodeResult", "execute", "finish_custom", "rows_in"]
+__all__ = ["NodeContext", "NodeResult", "execute", "finish_custom", "kept_result", "rows_in"]
 
 _log = get_logger(__name__)
 
@@ -134,7 +134,8 @@ class NodeContext:
     replace_all: bool = False
     write_sinks: bool = True
     apply_transformer: bool = True
-    job: str = ""
+    once: tuple[str, int] = ("", 1)
+    """What names the writes of the run to tables, as `laktory.runtime.tables.looked_at` takes it."""
     tables: Mapping[tuple[str, int], str] = field(default_factory=dict)
     """What a killed run has begun of table sinks, as `laktory.runtime.tables.begun`."""
 
@@ -187,21 +188,71 @@ def _follow(node: PipelineNode, plan: NodePlan, session: Session, context: NodeC
     def body(number: int, rows: Frame, schema: Any, seen: SeenFiles) -> None:
         context.gate.check()
         _log.info("Batch %d of node %s", number, node.name)
-        frame = _stage_frame(node, session, context, seen, rows)
-        part = NodeResult(frame=frame, engine=plan.engine, stage=frame, sessions=context.sessions, seen=seen)
-        if node.rules:
-            frame = _judge(node, plan, session, context, part)
-        note = {"ledger": str(checkpoint.ledger), "entry": checkpoint.entry(number, schema)}
-        _write(node, plan, frame, session, replace(context, replace_all=checkpoint.replaces()), part, note)
-        total.add(part.rows, part.quality, part.written)
+        own = replace(context, replace_all=checkpoint.replaces(), once=(checkpoint.generation, number + 1))
+        entry = checkpoint.entry(number, schema)
+        if table_sinks(node):
+            with checkpoint.batch(number, entry) as folder:
+                own = replace(own, folder=folder, tables=begun(folder.entries()))
+                total.add(_batch_of_tables(node, plan, session, own, rows, seen))
+                total.keep_failed(context.folder)
+        else:
+            note = {"ledger": str(checkpoint.ledger), "entry": entry}
+            total.add(_batch(node, plan, session, own, rows, seen, note))
 
     follow(node, session, root, checkpoint, body)
     result = NodeResult(frame=None, engine=plan.engine, rows=total.rows, sessions=context.sessions)
-    result.quality, result.written = total.quality, total.written
+    result.quality, result.written, result.tables = total.quality, total.written, [*total.tables.values()]
     sink = node.primary_sink
+    result.table = held_by(node)
     if isinstance(sink, FileDataSink) and sink.exists():
         result.shown = stored_read(sink, session, root)
     return result
+
+
+def _batch(
+    node: PipelineNode,
+    plan: NodePlan,
+    session: Session,
+    context: NodeContext,
+    rows: Frame,
+    seen: SeenFiles,
+    note: dict[str, Any] | None = None,
+) -> NodeResult:
+    frame = _stage_frame(node, session, context, seen, rows)
+    part = NodeResult(frame=frame, engine=plan.engine, stage=frame, sessions=context.sessions, seen=seen)
+    if node.rules:
+        frame = _judge(node, plan, session, context, part)
+    _write(node, plan, frame, session, context, part, note)
+    return part
+
+
+def _batch_of_tables(
+    node: PipelineNode, plan: NodePlan, session: Session, context: NodeContext, rows: Frame, seen: SeenFiles
+) -> NodeResult:
+    """A batch with tables among its sinks, which one commit cannot hold: a killed one goes on with the rows it had."""
+    folder = context.folder
+    assert folder is not None
+    entry = next((line for line in folder.entries() if "read" in line), None)
+    if entry is None:
+        return _batch(node, plan, session, context, rows, seen)
+    if entry["digest"] != plan.digest or not is_whole(entry, node, folder):
+        msg = "a batch of the stream was cut off between its sinks, and since then the node, or what was written, has"
+        raise RunError(f"{msg} changed: run what it was once, or with 'full_refresh'")
+    return finish_custom(node, kept_result(node, entry, folder, context.sessions), context)
+
+
+def kept_result(node: PipelineNode, entry: Mapping[str, Any], folder: RunFolder, sessions: Sessions) -> NodeResult:
+    """What a node left that was committed before. Its entry `is_whole`."""
+    failed = failed_rows(entry, folder)
+    return NodeResult(
+        None,
+        node.dataframe_backend.value,
+        read=read_again(entry, node, folder),
+        table=held_by(node),
+        rows=entry["rows"],
+        quality=Quality.resumed(node.rules, entry["quality"], failed) if failed else None,
+        sessions=sessions,
+    )
 
 
 def _judge(node: PipelineNode, plan: NodePlan, session: Session, context: NodeContext, result: NodeResult) -> Frame:
@@ -438,7 +489,7 @@ def _tables(
         node,
         session,
         lambda sink: _for_sink(sink, frame, session, context, result, moment),
-        job=context.job,
+        once=context.once,
         replace_all=context.replace_all,
         lines=context.tables,
         rows_for=lambda sink: _rows_for(sink, result),
@@ -448,9 +499,10 @@ def _tables(
 def _goes_directly(node: PipelineNode, plan: NodePlan, tables: Sequence[Table]) -> bool:
     """Whether a frame is computed straight into a table: nobody else wants it, and the table is replaced in one step.
 
-    What is added to a table has to be the same rows again after a kill, and other formats are removed first.
+    What is added to a table has to be the same rows again after a kill, and other formats are removed first. What the
+    batches of a stream bring is counted.
     """
-    alone = len(node.sinks) == 1 and not node.rules and not plan.consumers
+    alone = len(node.sinks) == 1 and not node.rules and not plan.consumers and plan.how != "streamed"
     return alone and len(tables) == 1 and tables[0].mode == "OVERWRITE" and tables[0].sink.format == "DELTA"
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Frame = nw.LazyFrame[Any]
 
-__all__ = ["file_read", "post_read", "read", "row_count"]
+__all__ = ["file_read", "post_read", "read", "row_count", "table_read"]
 
 _log = get_logger(__name__)
 
@@ -95,8 +95,7 @@ def _frame(
     if isinstance(source, FileDataSource):
         return session.scan(file_read(source), seen)
     if isinstance(source, TableDataSource) and session.catalog is not None:
-        methods = tuple((method.name, method.args, method.kwargs) for method in source.reader_methods)
-        return session.catalog.read(TableRead(source.parts, source.reader_kwargs, methods))
+        return session.catalog.read(table_read(source))
     if isinstance(source, DataFrameDataSource):
         return session.adopt(source.df if source.df is not None else source.data)
     if isinstance(source, CustomDataSource):
@@ -126,6 +125,12 @@ def file_read(source: FileDataSource) -> FileRead:
         kwargs=source.reader_kwargs,
         methods=tuple((method.name, method.args, method.kwargs) for method in source.reader_methods),
     )
+
+
+def table_read(source: TableDataSource) -> TableRead:
+    """A table source as the engine's request."""
+    methods = tuple((method.name, method.args, method.kwargs) for method in source.reader_methods)
+    return TableRead(source.parts, source.reader_kwargs, methods)
 
 
 def row_count(session: Session, frame: Frame) -> int:

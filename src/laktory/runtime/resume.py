@@ -27,21 +27,18 @@ from laktory.runtime.ledger import (
     committed,
     custom_key,
     done_line,
-    failed_rows,
     file_sinks,
     is_whole,
     keep_scratch,
     path_key,
-    read_again,
     sink_target,
     target_keys,
     targets_of,
     undone_line,
 )
-from laktory.runtime.node import NodeResult
-from laktory.runtime.quality import Quality
+from laktory.runtime.node import NodeResult, kept_result
 from laktory.runtime.record import RunFolder, last_unfinished, run_folders
-from laktory.runtime.tables import held_by, table_marks
+from laktory.runtime.tables import table_marks
 from laktory.storage import Locks, Target, append_line, pointed_record, read_record, recover, remove, staging_folder
 
 if TYPE_CHECKING:
@@ -233,7 +230,7 @@ class _Resumption:
         for name, entry in self.kept.items():
             keep_scratch(entry, self.before, folder)
             if name in needed:
-                results[name] = self._result(name, entry, folder, sessions)
+                results[name] = kept_result(self.nodes[name], entry, folder, sessions)
         return Job(
             self.header["job"], self.header["scope"], self.header["nodes"], self.lines, results, unfinished,
             self.before.run_id,
@@ -251,14 +248,6 @@ class _Resumption:
 
     def _custom_left(self, node: NodePlan) -> bool:
         return node.name not in self.through and any(write.kind != "FILE" for write in node.writes)
-
-    def _result(self, name: str, entry: Mapping[str, Any], folder: RunFolder, sessions: Sessions) -> NodeResult:
-        engine = self.nodes[name].dataframe_backend.value
-        node, failed = self.nodes[name], failed_rows(entry, folder)
-        read = read_again(entry, node, folder)
-        quality = Quality.resumed(node.rules, entry["quality"], failed) if failed else None
-        table = held_by(node)
-        return NodeResult(None, engine, read=read, table=table, rows=entry["rows"], quality=quality, sessions=sessions)
 
     def _refuse_doubling(self, running: list[NodePlan], unfinished: set[str], reasons: Mapping[str, str]) -> None:
         """No node adds to what a run has committed since the job began."""
@@ -368,6 +357,8 @@ def _added_to(
     node: PipelineNode, root: Path, *, full_refresh: bool, customs_only: bool = False
 ) -> dict[str, tuple[str, str]]:
     """What a node writes to without replacing what is there: key → how to call it, mode."""
+    if node.has_streaming_source:  # has a ledger of its own
+        return {}
     keys = {custom_key(node.name): ("its custom writer", "CUSTOM") for sink in node.sinks if sink.custom_writer}
     if not full_refresh and not customs_only:
         for sink in file_sinks(node):

@@ -325,7 +325,7 @@ class _Run:
             replace_all=options.full_refresh,
             write_sinks=options.write_sinks,
             apply_transformer=options.apply_transformer,
-            job=self.job.id,
+            once=(self.job.id, 1),
             tables=begun(self.job.lines),
         )
         with ExitStack() as turns:

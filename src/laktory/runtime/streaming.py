@@ -7,6 +7,8 @@ committed stands in a ledger of ours beside that checkpoint, written by the same
 from __future__ import annotations
 
 import json
+import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from secrets import token_hex
@@ -14,24 +16,29 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.checks import check_of
 from laktory.engines.identity import SeenFiles
+from laktory.engines.protocol import FileRead, TableRead
 from laktory.errors import DefinitionError, SourceError, UnsupportedError, within
 from laktory.log import get_logger
 from laktory.models.dataframe.dataframeschema import DataFrameSchema
 from laktory.models.datasinks import FileDataSink
-from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
-from laktory.runtime.ledger import file_sinks, settled
-from laktory.runtime.reading import file_read
+from laktory.models.datasources import FileDataSource, PipelineNodeDataSource, TableDataSource
+from laktory.planning.tables import is_table
+from laktory.runtime.ledger import LEDGER, file_sinks, kept_read, settled
+from laktory.runtime.reading import file_read, table_read
+from laktory.runtime.record import RunFolder
 from laktory.runtime.stored import schema_text, stored_read
-from laktory.storage import append_line
+from laktory.storage import append_line, remove
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     import narwhals as nw
 
-    from laktory.engines.protocol import Batch, FileRead, Session
+    from laktory.engines.protocol import Batch, Session
     from laktory.models.pipeline.pipelinenode import PipelineNode
+    from laktory.runtime.node import NodeResult
     from laktory.runtime.quality import Quality
+    from laktory.runtime.tables import Table
     from laktory.runtime.writing import Written
 
     Frame = nw.LazyFrame[Any]
@@ -49,17 +56,31 @@ class Followed:
     rows: int = 0
     quality: Quality | None = None
     written: list[Written] = field(default_factory=list)
+    tables: dict[int, tuple[Table, int | None]] = field(default_factory=dict)
 
-    def add(self, rows: int | None, quality: Quality | None, written: list[Written]) -> None:
-        """One more batch."""
+    def add(self, part: NodeResult) -> None:
+        """One more batch; of one that a killed run has begun, what was left of it."""
         self.batches += 1
-        self.rows += rows or 0
-        self.quality = quality if self.quality is None else _sum(self.quality, quality)
-        before = self.written or [replace(item, rows=0, bytes=0) for item in written]
+        self.rows += part.rows or 0
+        self.quality = part.quality if self.quality is None else _sum(self.quality, part.quality)
+        before = self.written or [replace(item, rows=0, bytes=0) for item in part.written]
         self.written = [
             replace(new, rows=(old.rows or 0) + (new.rows or 0), bytes=old.bytes + new.bytes)
-            for old, new in zip(before, written, strict=True)
+            for old, new in zip(before, part.written, strict=True)
         ]
+        for table, rows in part.tables:
+            _, so_far = self.tables.get(table.number, (table, 0))
+            self.tables[table.number] = (table, (so_far or 0) + (rows or 0))
+
+    def keep_failed(self, folder: RunFolder | None) -> None:
+        """The rows that failed rules, of the last batch, go to the folder of the run."""
+        if folder is None or self.quality is None or self.quality.read is None:
+            return
+        folder.quarantine.mkdir(parents=True, exist_ok=True)
+        place = folder.quarantine / Path(self.quality.read.path).name
+        remove(str(place))
+        shutil.move(self.quality.read.path, place)
+        self.quality = replace(self.quality, read=kept_read(str(place), self.quality.read.format), failed=None)
 
 
 def _sum(one: Quality, other: Quality | None) -> Quality:
@@ -95,11 +116,37 @@ class Checkpoint:
         if refresh or not any("generation" in line for line in lines):
             self.place.mkdir(parents=True, exist_ok=True)
             append_line(str(self.ledger), json.dumps({"generation": token_hex(4), "replaces": refresh}))
+        for left in (self.place / "runs").glob("*-*"):
+            generation, _, number = left.name.partition("-")
+            other = any(line.get("generation") == generation for line in lines) and generation != self.generation
+            if other or (generation == self.generation and number.isdecimal() and self.holds(int(number))):
+                remove(str(left))
+
+    @property
+    def generation(self) -> str:
+        """Name of the generation."""
+        return str(self._generation()["generation"])
 
     @property
     def folder(self) -> str:
         """The engine's own folder."""
-        return str(self.place / self._generation()["generation"])
+        return str(self.place / self.generation)
+
+    @contextmanager
+    def batch(self, number: int, entry: Mapping[str, Any]) -> Iterator[RunFolder]:
+        """A batch that one commit cannot hold: it has a folder, as a run has, and what stands in its ledger is done.
+
+        Parameters
+        ----------
+        entry : goes to the ledger of the stream when the batch is through
+        """
+        folder = RunFolder(self.place, f"{self.generation}-{number}")
+        if not any("read" in line for line in folder.entries()):
+            remove(str(folder.path))
+            folder.open({"ledger": LEDGER})
+        yield folder
+        append_line(str(self.ledger), json.dumps(entry))
+        remove(str(folder.path))
 
     @property
     def schema(self) -> nw.Schema | None:
@@ -177,7 +224,7 @@ def follow(
             return
         seen, schema = SeenFiles(), None
         frame = batch.frame
-        if batch.files is not None:
+        if isinstance(read, FileRead) and batch.files is not None:
             if not batch.files:
                 return
             whole = replace(read, files=batch.files, schema=read.schema or checkpoint.schema, kwargs=_options(read))
@@ -197,15 +244,19 @@ def _options(read: FileRead) -> dict[str, Any]:
     return {name: value for name, value in read.kwargs.items() if name not in FILE_LIMITS}
 
 
-def _followed(source: Any, session: Session, root: Path) -> FileRead:
-    """What is followed: files, a Delta table, or what another node has written."""
+def _followed(source: Any, session: Session, root: Path) -> FileRead | TableRead:
+    """What is followed: files, a Delta table, a table by name, or what another node has written."""
     if isinstance(source, FileDataSource):
         return file_read(source)
+    if isinstance(source, TableDataSource):
+        return table_read(source)
     if not isinstance(source, PipelineNodeDataSource):
         msg = f"a {type(source).__name__} cannot be read as a stream"
         raise UnsupportedError(msg)
     sink = source.node.primary_sink
+    if is_table(sink):
+        return TableRead(sink.parts)
     if not isinstance(sink, FileDataSink) or sink not in file_sinks(source.node):
-        msg = f"node {source.node_name!r} has no file sink that could be read as a stream"
+        msg = f"node {source.node_name!r} has no sink that could be read as a stream"
         raise DefinitionError(msg)
     return stored_read(sink, session, root)

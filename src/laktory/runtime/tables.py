@@ -57,13 +57,13 @@ class Table:
     ----------
     number : its place among the sinks of the node
     mode : how it is written; "" to leave it as it is
-    once : name of the write, for tables that append what has one name only once
+    once : name and number of the write, for tables that append what has both only once
     """
 
     sink: TableDataSink
     number: int
     mode: str
-    once: str | None = None
+    once: tuple[str, int] | None = None
 
     def line(self, mode: str) -> dict[str, Any]:
         """For the ledger; mode "" for a write that is done."""
@@ -109,7 +109,7 @@ def looked_at(
     session: Session,
     frame_for: Callable[[TableDataSink], Frame],
     *,
-    job: str,
+    once: tuple[str, int],
     replace_all: bool,
     lines: Mapping[tuple[str, int], str],
     rows_for: Callable[[TableDataSink], int | None],
@@ -119,6 +119,7 @@ def looked_at(
     Parameters
     ----------
     frame_for : gives what a sink receives
+    once : what is written, and its number: the same after a kill, and no lower than before
     lines : what a killed run has begun, as `begun`
     rows_for : gives the rows of that, where they are known
 
@@ -133,10 +134,13 @@ def looked_at(
             continue
         with within(*sink_place(sink), "table_name"):
             before = lines.get((node.name, number))
-            mode = _mode(sink, catalog_of(session), replace_all=replace_all, before=before, rows=rows_for(sink))
+            named = sink.format in session.capabilities.appends_once
+            # the table that was being made may be there, with this name: appending to it adds nothing then
+            told = None if named and sink.write_mode == "APPEND" else before
+            mode = _mode(sink, catalog_of(session), replace_all=replace_all, before=told, rows=rows_for(sink))
             table = Table(sink, number, mode)
-            if mode == "APPEND" and sink.format in session.capabilities.appends_once:
-                table = replace(table, once=f"laktory {job} {node.name} {number}")
+            if named:
+                table = replace(table, once=(f"laktory {once[0]} {node.name} {number}", once[1]))
             elif mode == "APPEND" and before:
                 msg = f"the run was stopped while it appended to the table {sink.full_name!r}: its rows may be there"
                 raise RunError(f"{msg}, or not; look, then run without resuming")

@@ -39,6 +39,7 @@ from laktory.engines._spark.tables import SparkCatalog
 from laktory.engines._spark.types import as_spark_holds, spark_schema
 from laktory.engines._spark.writers import stage_outputs, writer_arguments
 from laktory.engines.capabilities import ENGINES, PYSPARK, SAIL
+from laktory.engines.protocol import FileRead
 from laktory.engines.scans import files_of
 from laktory.errors import ExpressionError, RunError, RunInterrupted, SourceError
 from laktory.expressions.placeholders import named_twice
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 
     from laktory.engines.capabilities import Capabilities
     from laktory.engines.identity import SeenFiles
-    from laktory.engines.protocol import Batch, FileRead, Output, Staged
+    from laktory.engines.protocol import Batch, Output, Staged, TableRead
 
 __all__ = ["PySparkSession"]
 
@@ -93,7 +94,7 @@ class PySparkSession:
         self._reads: list[tuple[FileRead, Sequence[str]]] = []
         self._stopped = False
         self._queries: list[StreamingQuery] = []
-        self.catalog = SparkCatalog(self._spark, self._computing, sail=self._sail)
+        self.catalog: SparkCatalog = SparkCatalog(self._spark, self._computing, sail=self._sail)
 
     @staticmethod
     def arguments(format: str, *, writer: bool = False, directory: bool = False) -> Collection[str]:  # noqa: A002
@@ -241,8 +242,8 @@ class PySparkSession:
         with self._computing(natives, [output.path for output in outputs]):
             return stage_outputs(outputs, self._front, self._folder, self._parquet, self._places, sail=self._sail)
 
-    def stream(self, read: FileRead, checkpoint: str, each: Callable[[Batch], None]) -> None:
-        """Hand over all that is new in files or a Delta table.
+    def stream(self, read: FileRead | TableRead, checkpoint: str, each: Callable[[Batch], None]) -> None:
+        """Hand over all that is new in files or a table.
 
         Raises
         ------
@@ -250,8 +251,15 @@ class PySparkSession:
             There is nothing to follow, or it cannot be followed.
         """
         self._go_on()
-        with self._translated([(read, ())]):
-            stream(self._spark, read, checkpoint, each, self._queries.append)
+        folder = f"{Path(checkpoint).parent}/"
+
+        def take(batch: Batch) -> None:
+            each(batch)
+            for past in [found for found in self._reads if found[0].path.startswith(folder)]:
+                self._reads.remove(past)  # it went with the batch, and is no reason for what fails later
+
+        with self._translated([(read, ())] if isinstance(read, FileRead) else ()):
+            stream(self._spark, self.catalog, read, checkpoint, take, self._queries.append)
 
     def interrupt(self) -> None:
         """Stop the jobs of this run, not those of others in the same Spark session, and let no output begin."""

@@ -6,6 +6,7 @@ batch is read as any other source is, so that a stream of files and a batch of t
 
 from __future__ import annotations
 
+import re
 from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import narwhals as nw
 
 from laktory.engines._spark.connection import is_connect
 from laktory.engines.capabilities import EXTENSIONS
-from laktory.engines.protocol import Batch
+from laktory.engines.protocol import Batch, FileRead
 from laktory.errors import SourceError, UnsupportedError
 from laktory.paths import local_path
 
@@ -24,19 +25,22 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.streaming.query import StreamingQuery
 
-    from laktory.engines.protocol import FileRead
+    from laktory.engines._spark.tables import SparkCatalog
+    from laktory.engines.protocol import TableRead
 
 __all__ = ["FILE_LIMITS", "stream"]
 
 FILE_LIMITS = frozenset({"maxFilesPerTrigger", "maxBytesPerTrigger", "maxFileAge", "latestFirst"})
 """Options of a stream of files; those of the reader go to each batch."""
 
+_CHANGED = re.compile("DELTA_SOURCE_(?:TABLE_IGNORE_CHANGES|IGNORE_DELETE)")
 _FILES = "path STRING NOT NULL, modificationTime TIMESTAMP_LTZ NOT NULL, length BIGINT NOT NULL, content BINARY"
 
 
 def stream(
     spark: SparkSession,
-    read: FileRead,
+    catalog: SparkCatalog,
+    read: FileRead | TableRead,
     checkpoint: str,
     each: Callable[[Batch], None],
     started: Callable[[StreamingQuery], None],
@@ -54,7 +58,7 @@ def stream(
     UnsupportedError
         The session is one of Spark Connect.
     SourceError
-        There is nothing to follow.
+        There is nothing to follow, or it was replaced.
     """
     if is_connect(spark):
         msg = "a stream needs a classic Spark session; over Spark Connect, its batches would run in another process"
@@ -64,13 +68,13 @@ def stream(
 
     def take(frame: DataFrame, number: int) -> None:
         try:
-            context.copy().run(each, _batch(read, frame, number))
+            context.copy().run(each, _batch(read, frame, number, spark))
         except BaseException as error:
             failures.append(error)
             raise
 
     query = (
-        _source(spark, read)
+        (_source(spark, read) if isinstance(read, FileRead) else catalog.follow(read))
         .writeStream.foreachBatch(take)
         .option("checkpointLocation", str(Path(checkpoint).absolute()))
         .trigger(availableNow=True)
@@ -79,9 +83,13 @@ def stream(
     started(query)
     try:
         query.awaitTermination()
-    except Exception:
+    except Exception as error:
         if failures:
             raise failures[0] from None
+        if _CHANGED.search(str(error)):
+            name = read.path if isinstance(read, FileRead) else ".".join(read.name)
+            msg = f"rows of {name!r} were changed or removed, or it was replaced; a stream follows only what is added: "
+            raise SourceError(f"{msg}a run with 'full_refresh' begins anew") from error
         raise
 
 
@@ -97,9 +105,11 @@ def _source(spark: SparkSession, read: FileRead) -> DataFrame:
     return reader.options(**options).load(str(Path(local).absolute())).select("path")
 
 
-def _batch(read: FileRead, frame: DataFrame, number: int) -> Batch:
-    if read.format == "DELTA":
-        return Batch(number, frame=nw.from_native(frame))
+def _batch(read: FileRead | TableRead, frame: DataFrame, number: int, spark: SparkSession) -> Batch:
+    if not isinstance(read, FileRead) or read.format == "DELTA":
+        # the frame belongs to a copy of the session, which the SQL of this one does not know
+        own = spark.createDataFrame([], frame.schema).unionAll(frame)
+        return Batch(number, frame=nw.from_native(own))
     paths = sorted(_path(row[0]) for row in frame.collect())
     return Batch(number, files=tuple(path for path in paths if path.lower().endswith(_endings(read))))
 

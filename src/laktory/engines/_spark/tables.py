@@ -64,6 +64,32 @@ class SparkCatalog:
         found: nw.LazyFrame[Any] = nw.from_native(frame)
         return found
 
+    def follow(self, read: TableRead) -> DataFrame:
+        """What is added to a table, as a stream of Spark.
+
+        Raises
+        ------
+        SourceError
+            There is no such table, or what is added to it cannot be told.
+        """
+        full_name = ".".join(read.name)
+        try:
+            there = self.look(read.name)
+        except SinkError as error:
+            raise SourceError(*error.args) from error
+        if there is None:
+            msg = f"there is no table {full_name!r} that could be followed"
+            raise SourceError(msg)
+        if there.view or there.format != "DELTA":
+            kind = "is a view" if there.view else f"has the format {there.format}"
+            msg = f"{full_name!r} {kind}: as a stream, only Delta tables are read, which tell what is added to them"
+            raise SourceError(msg)
+        reader = self._spark.readStream.options(**read.kwargs)
+        followed: DataFrame = _called(reader, read.methods, _READER, "reader", SourceError).table(
+            self.quoted(read.name)
+        )
+        return followed
+
     def look(self, name: tuple[str, ...]) -> TableFacts | None:
         """What there is of this name, None for nothing.
 
@@ -143,8 +169,8 @@ class SparkCatalog:
             options["overwriteSchema"] = True
         if write.format == "DELTA" and write.mode == "APPEND":
             options["mergeSchema"] = True
-            if write.once is not None:
-                options |= {"txnAppId": write.once, "txnVersion": 1}
+        if write.format == "DELTA" and write.mode != "OVERWRITE" and write.once is not None:
+            options |= dict(zip(("txnAppId", "txnVersion"), write.once, strict=True))
         writer = nw.to_native(write.frame).write.format(write.format.lower()).mode(_MODES[write.mode])
         return _called(writer.options(**{**options, **write.kwargs}), write.methods, _WRITER, "writer", SinkError)
 
