@@ -106,6 +106,47 @@ def test_types_of_the_first_batch_hold_for_the_next(streams):
     assert pl.read_parquet("out/*.parquet").schema == {"id": pl.Int64, "s": pl.String}
 
 
+def test_batches_of_few_files(streams):
+    if streams is None:
+        return
+    for number in range(3):
+        put(number, [number])
+    made = follow(streams, source={**SOURCE, "reader_kwargs": {"maxFilesPerTrigger": 1}})
+    made.execute()
+    assert ids() == [0, 1, 2]
+    lines = made.nodes_dict["a"].sinks[0].checkpoint_path.joinpath("batches.jsonl").read_text()
+    assert lines.count("generation_of") == 3
+    with pytest.raises(DefinitionError, match="no argument 'maxFilesPerTriger'"):
+        follow(streams, source={**SOURCE, "reader_kwargs": {"maxFilesPerTriger": 1}}).execute()
+
+
+def test_steps_over_what_another_node_adds(streams):
+    """A batch of Delta rows belongs to a copy of the Spark session."""
+    if streams is None:
+        return
+    pl.DataFrame({"id": [2, 3], "n": ["two", "three"]}).write_parquet("names.parquet")
+    first = node("a", SOURCE, {"path": "t", "format": "DELTA"})
+    names = node("n", "names.parquet")
+    steps = ["SELECT d.id * 10 AS id, n FROM {df} d JOIN {nodes.n} USING (id)", "SELECT id, n FROM {df}"]
+    second = node("b", {"node_name": "a", "as_stream": True}, {"path": "out/", "format": "PARQUET"}, steps=steps)
+    put(1, [1, 2, 3])
+    pipeline(streams, first, names, second).execute()
+    assert ids() == [20, 30]
+
+
+def test_a_table_that_was_replaced_is_not_followed_on(streams):
+    if streams is None:
+        return
+    pl.DataFrame({"id": [1]}).write_delta("t")
+    made = follow(streams, source={"path": "t", "format": "DELTA", "as_stream": True})
+    made.execute()
+    pl.DataFrame({"id": [2]}).write_delta("t", mode="overwrite")
+    with pytest.raises(RunError, match="'t' were changed or removed.*full_refresh"):
+        made.execute()
+    made.execute(full_refresh=True)
+    assert ids() == [2]
+
+
 def test_a_batch_that_fails_comes_again(streams):
     if streams is None:
         return

@@ -308,7 +308,7 @@ def test_real_kills_lose_and_double_nothing(schema, tmp_path):
     }
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     env = {**os.environ, "PYTHONPATH": path, "LAKTORY_SPARK_CONF": json.dumps(conf)}
-    points = [["t"], ["u", "before"], ["end", "before"], ["end"], ["t", "before"], ["-"]]
+    points = [["t"], ["end", "before"], ["-"]]
     for number, point in enumerate(points):
         put(number, [2 * number, 2 * number + 1])
         done = subprocess.run([sys.executable, "-c", KILLED, *point], env=env, check=False)

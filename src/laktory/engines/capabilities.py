@@ -76,6 +76,7 @@ class Capabilities:
     dialect : sqlglot dialect nearest to the engine's own SQL
     formats : format name → support
     streams : reads a source incrementally (`as_stream: true`)
+    stream_options : options of a source that bound the batches of a stream, besides those of its reader
     url_schemes : URL schemes its readers open
     parallel : independent nodes may run side by side in one session
     fuse_steps : steps a chain of sinkless nodes may hold before it is materialised
@@ -102,6 +103,7 @@ class Capabilities:
     dialect: str
     formats: Mapping[str, FormatSupport]
     streams: bool = False
+    stream_options: frozenset[str] = frozenset()
     url_schemes: frozenset[str] = field(default_factory=frozenset)
     parallel: bool = False
     fuse_steps: int = 40
@@ -216,6 +218,7 @@ PYSPARK = Capabilities(
     folders=frozenset({"CSV", "IPC", "JSON", "JSONL", "NDJSON", "ORC", "PARQUET", "XML"}),
     lacks=frozenset({"gather_every", "tail"}),
     streams=True,
+    stream_options=frozenset({"latestFirst", "maxBytesPerTrigger", "maxFileAge", "maxFilesPerTrigger"}),
     unheld=frozenset({"Duration", "Object", "Time", "UInt128"}),
     time_unit="us",
     writer_methods=True,

@@ -71,7 +71,10 @@ def _at_hand(engine: Capabilities, format_: str, *, writer: bool = False) -> boo
 
 def _of_source(source: FileDataSource, engine: type[Session], path: Path) -> Iterator[Problem]:
     what = f"the {source.format} reader"
-    yield from _unknown(source.reader_kwargs, engine.arguments(source.format), what, (*path, "reader_kwargs"))
+    arguments = engine.arguments(source.format)
+    if source.as_stream:
+        arguments = [*arguments, *ENGINES[source.dataframe_backend.value].stream_options]
+    yield from _unknown(source.reader_kwargs, arguments, what, (*path, "reader_kwargs"))
     valid = engine.reader_methods()
     for number, method in enumerate(source.reader_methods):
         if method.name not in valid:

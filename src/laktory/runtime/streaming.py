@@ -215,6 +215,7 @@ def follow(
     found = streaming_source(node)
     assert found is not None
     position, source = found
+    limits = session.capabilities.stream_options
     with within("sources", position):
         read = _followed(source, session, root)
 
@@ -227,7 +228,8 @@ def follow(
         if isinstance(read, FileRead) and batch.files is not None:
             if not batch.files:
                 return
-            whole = replace(read, files=batch.files, schema=read.schema or checkpoint.schema, kwargs=_options(read))
+            options = {name: read.kwargs[name] for name in read.kwargs if name not in limits}
+            whole = replace(read, files=batch.files, schema=read.schema or checkpoint.schema, kwargs=options)
             with within("sources", position):
                 frame = session.scan(whole, seen)
             if read.schema is None and session.capabilities.formats[read.format].text:
@@ -236,12 +238,6 @@ def follow(
         body(batch.number, frame, schema, seen)
 
     session.stream(read, checkpoint.folder, take)
-
-
-def _options(read: FileRead) -> dict[str, Any]:
-    from laktory.engines._spark.streams import FILE_LIMITS
-
-    return {name: value for name, value in read.kwargs.items() if name not in FILE_LIMITS}
 
 
 def _followed(source: Any, session: Session, root: Path) -> FileRead | TableRead:

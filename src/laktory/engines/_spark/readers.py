@@ -61,7 +61,10 @@ _ARGUMENTS: dict[str, Collection[str]] = {
         "ignoreLeadingWhiteSpace", "ignoreTrailingWhiteSpace", "inferSchema", "maxCharsPerColumn", "maxColumns",
         "negativeInf", "nanValue", "nullValue", "positiveInf", "preferDate", "quote", "sep", "unescapedQuoteHandling",
     },
-    "DELTA": {"ignoreDeletes", "timestampAsOf", "versionAsOf", "readChangeFeed", "startingVersion", "endingVersion"},
+    "DELTA": {
+        "endingVersion", "ignoreDeletes", "readChangeFeed", "skipChangeCommits", "startingTimestamp", "startingVersion",
+        "timestampAsOf", "versionAsOf",
+    },
     "JSON": _JSON,
     "JSONL": _JSON,
     "NDJSON": _JSON,

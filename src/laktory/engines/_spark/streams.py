@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import narwhals as nw
 
 from laktory.engines._spark.connection import is_connect
-from laktory.engines.capabilities import EXTENSIONS
+from laktory.engines.capabilities import EXTENSIONS, PYSPARK
 from laktory.engines.protocol import Batch, FileRead
 from laktory.errors import SourceError, UnsupportedError
 from laktory.paths import local_path
@@ -28,10 +28,7 @@ if TYPE_CHECKING:
     from laktory.engines._spark.tables import SparkCatalog
     from laktory.engines.protocol import TableRead
 
-__all__ = ["FILE_LIMITS", "stream"]
-
-FILE_LIMITS = frozenset({"maxFilesPerTrigger", "maxBytesPerTrigger", "maxFileAge", "latestFirst"})
-"""Options of a stream of files; those of the reader go to each batch."""
+__all__ = ["stream"]
 
 _CHANGED = re.compile("DELTA_SOURCE_(?:TABLE_IGNORE_CHANGES|IGNORE_DELETE)")
 _FILES = "path STRING NOT NULL, modificationTime TIMESTAMP_LTZ NOT NULL, length BIGINT NOT NULL, content BINARY"
@@ -100,7 +97,7 @@ def _source(spark: SparkSession, read: FileRead) -> DataFrame:
     if local is None or not Path(local).exists():
         msg = f"{read.path!r} is no folder of files that could be followed"
         raise SourceError(msg)
-    options = {name: value for name, value in read.kwargs.items() if name in FILE_LIMITS}
+    options = {name: value for name, value in read.kwargs.items() if name in PYSPARK.stream_options}
     reader = spark.readStream.format("binaryFile").schema(_FILES).option("recursiveFileLookup", "true")
     return reader.options(**options).load(str(Path(local).absolute())).select("path")
 
