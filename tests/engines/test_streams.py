@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from building import node, pipeline, rows_of
 
-from laktory import models
+from laktory import get_spark_session, models
 from laktory.engines.capabilities import ENGINES
 from laktory.errors import DefinitionError, RunError
 
@@ -145,6 +145,21 @@ def test_a_table_that_was_replaced_is_not_followed_on(streams):
         made.execute()
     made.execute(full_refresh=True)
     assert ids() == [2]
+
+
+def test_a_session_of_databricks_is_refused(streams):
+    """What tells it is set on a session of ours: there is no cluster here."""
+    if streams is None:
+        return
+    put(1, [1])
+    key, own = "spark.databricks.clusterUsageTags.clusterId", get_spark_session()
+    own.conf.set(key, "0101-000000-abcdefgh")
+    try:
+        with pytest.raises(RunError, match="not supported on Databricks"):
+            follow(streams).execute()
+    finally:
+        own.conf.unset(key)
+    assert not Path("out").exists()
 
 
 def test_a_batch_that_fails_comes_again(streams):

@@ -30,7 +30,15 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-__all__ = ["get_spark_session", "is_connect", "is_local", "is_sail", "jobs_of", "register_spark_session"]
+__all__ = [
+    "get_spark_session",
+    "is_connect",
+    "is_databricks",
+    "is_local",
+    "is_sail",
+    "jobs_of",
+    "register_spark_session",
+]
 
 _log = get_logger(__name__)
 
@@ -124,6 +132,11 @@ def is_connect(spark: SparkSession) -> bool:
 def is_local(spark: SparkSession) -> bool:
     """Whether a classic session computes in this process's JVM."""
     return not is_connect(spark) and str(spark.sparkContext.master).startswith("local")
+
+
+def is_databricks(spark: SparkSession) -> bool:
+    """Whether a session runs on a cluster of Databricks, which names itself in every session's configuration."""
+    return spark.conf.get("spark.databricks.clusterUsageTags.clusterId", None) is not None
 
 
 @lru_cache(maxsize=8)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import narwhals as nw
 
-from laktory.engines._spark.connection import is_connect
+from laktory.engines._spark.connection import is_connect, is_databricks
 from laktory.engines.capabilities import EXTENSIONS, PYSPARK
 from laktory.engines.protocol import Batch, FileRead
 from laktory.errors import SourceError, UnsupportedError
@@ -53,13 +53,17 @@ def stream(
     Raises
     ------
     UnsupportedError
-        The session is one of Spark Connect.
+        The session is one of Spark Connect, or of Databricks.
     SourceError
         There is nothing to follow, or it was replaced.
     """
     if is_connect(spark):
         msg = "a stream needs a classic Spark session; over Spark Connect, its batches would run in another process"
         raise UnsupportedError(msg)
+    if is_databricks(spark):
+        # Auto Loader would find the files, but where its clusters keep files for good, none can be added to or locked
+        msg = "streams are not supported on Databricks by this version: the ledger that commits each batch once needs a"
+        raise UnsupportedError(f"{msg} file system that keeps, locks and adds to files; leave 'as_stream' out there")
     failures: list[BaseException] = []
     context = copy_context()
 
