@@ -194,7 +194,8 @@ def _follow(node: PipelineNode, plan: NodePlan, session: Session, context: NodeC
             with checkpoint.batch(number, entry) as folder:
                 own = replace(own, folder=folder, tables=begun(folder.entries()))
                 total.add(_batch_of_tables(node, plan, session, own, rows, seen))
-                total.keep_failed(context.folder)
+            assert context.folder is not None
+            total.tidy_up(folder, context.folder)
         else:
             note = {"ledger": str(checkpoint.ledger), "entry": entry}
             total.add(_batch(node, plan, session, own, rows, seen, note))
