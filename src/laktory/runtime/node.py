@@ -197,8 +197,7 @@ def _follow(node: PipelineNode, plan: NodePlan, session: Session, context: NodeC
             assert context.folder is not None
             total.tidy_up(folder, context.folder)
         else:
-            note = {"ledger": str(checkpoint.ledger), "entry": entry}
-            total.add(_batch(node, plan, session, own, rows, seen, note))
+            total.add(_batch(node, plan, session, own, rows, seen, {"ledger": str(checkpoint.ledger), "entry": entry}))
 
     follow(node, session, root, checkpoint, body)
     result = NodeResult(frame=None, engine=plan.engine, rows=total.rows, sessions=context.sessions)
@@ -231,8 +230,7 @@ def _batch_of_tables(
     node: PipelineNode, plan: NodePlan, session: Session, context: NodeContext, rows: Frame, seen: SeenFiles
 ) -> NodeResult:
     """A batch with tables among its sinks, which one commit cannot hold: a killed one goes on with the rows it had."""
-    folder = context.folder
-    assert folder is not None
+    assert (folder := context.folder) is not None
     entry = next((line for line in folder.entries() if "read" in line), None)
     if entry is None:
         return _batch(node, plan, session, context, rows, seen)
