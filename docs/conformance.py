@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from pathlib import Path
 
 from laktory.engines.capabilities import DUCKDB, POLARS, PYSPARK, SAIL
@@ -17,8 +16,9 @@ def matrix() -> str:
     """A table per group, engines down and features across, with the reasons of what is refused below it."""
     cells = [feature.lacking(engine) is None for feature in FEATURES.values() for engine in ENGINES.values()]
     parts = [f"{len(FEATURES)} features on {len(ENGINES)} engines: {sum(cells)} run, {cells.count(False)} refused."]
-    for group, features in groupby(FEATURES.values(), key=lambda feature: feature.group):
-        parts.append(f"### {group}\n\n{_table(list(features))}")
+    for group in dict.fromkeys(feature.group for feature in FEATURES.values()):
+        features = [feature for feature in FEATURES.values() if feature.group == group]
+        parts.append(f"### {group}\n\n{_table(features)}")
     return "\n\n".join(parts)
 
 

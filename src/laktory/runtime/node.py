@@ -194,16 +194,15 @@ def _follow(node: PipelineNode, plan: NodePlan, session: Session, context: NodeC
             with checkpoint.batch(number, entry) as folder:
                 own = replace(own, folder=folder, tables=begun(folder.entries()))
                 total.add(_batch_of_tables(node, plan, session, own, rows, seen))
-                total.keep_failed(context.folder)
+            assert context.folder is not None
+            total.tidy_up(folder, context.folder)
         else:
-            note = {"ledger": str(checkpoint.ledger), "entry": entry}
-            total.add(_batch(node, plan, session, own, rows, seen, note))
+            total.add(_batch(node, plan, session, own, rows, seen, {"ledger": str(checkpoint.ledger), "entry": entry}))
 
     follow(node, session, root, checkpoint, body)
-    result = NodeResult(frame=None, engine=plan.engine, rows=total.rows, sessions=context.sessions)
+    result = NodeResult(None, plan.engine, table=held_by(node), rows=total.rows, sessions=context.sessions)
     result.quality, result.written, result.tables = total.quality, total.written, [*total.tables.values()]
     sink = node.primary_sink
-    result.table = held_by(node)
     if isinstance(sink, FileDataSink) and sink.exists():
         result.shown = stored_read(sink, session, root)
     return result
@@ -219,7 +218,7 @@ def _batch(
     note: dict[str, Any] | None = None,
 ) -> NodeResult:
     frame = _stage_frame(node, session, context, seen, rows)
-    part = NodeResult(frame=frame, engine=plan.engine, stage=frame, sessions=context.sessions, seen=seen)
+    part = NodeResult(frame, plan.engine, frame, sessions=context.sessions, seen=seen)
     if node.rules:
         frame = _judge(node, plan, session, context, part)
     _write(node, plan, frame, session, context, part, note)

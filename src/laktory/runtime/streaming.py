@@ -72,9 +72,13 @@ class Followed:
             _, so_far = self.tables.get(table.number, (table, 0))
             self.tables[table.number] = (table, (so_far or 0) + (rows or 0))
 
-    def keep_failed(self, folder: RunFolder | None) -> None:
-        """The rows that failed rules, of the last batch, go to the folder of the run."""
-        if folder is None or self.quality is None or self.quality.read is None:
+    def tidy_up(self, batch: RunFolder, folder: RunFolder) -> None:
+        """The folder of a batch that is done goes, but for the rows that failed rules: to the folder of the run."""
+        self._keep_failed(folder)
+        remove(str(batch.path))
+
+    def _keep_failed(self, folder: RunFolder) -> None:
+        if self.quality is None or self.quality.read is None:
             return
         folder.quarantine.mkdir(parents=True, exist_ok=True)
         place = folder.quarantine / Path(self.quality.read.path).name
@@ -146,7 +150,6 @@ class Checkpoint:
             folder.open({"ledger": LEDGER})
         yield folder
         append_line(str(self.ledger), json.dumps(entry))
-        remove(str(folder.path))
 
     @property
     def schema(self) -> nw.Schema | None:

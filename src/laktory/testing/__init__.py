@@ -22,7 +22,7 @@ from laktory.optional import require
 pytest = require("pytest", "laktory.testing")
 require("hypothesis", "laktory.testing")
 
-PARTS = ("formats", "types", "reading", "steps", "rules", "outputs", "errors", "between")
+PARTS = ("formats", "types", "reading", "steps", "rules", "outputs", "tables", "errors", "between")
 """Modules of checks, in the order of the documents."""
 
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in (*PARTS, "conformance")))

@@ -16,7 +16,7 @@ import narwhals as nw
 from laktory.engines._spark.connection import is_connect, is_databricks
 from laktory.engines.capabilities import EXTENSIONS, PYSPARK
 from laktory.engines.protocol import Batch, FileRead
-from laktory.errors import SourceError, UnsupportedError
+from laktory.errors import RunError, SourceError, UnsupportedError
 from laktory.paths import local_path
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ def stream(
             context.copy().run(each, _batch(read, frame, number, spark))
         except BaseException as error:
             failures.append(error)
-            raise
+            # of what is no Exception, such as a panic of Polars, Spark's thread would die and the query wait for ever
+            msg = "the batch failed"
+            raise RunError(msg) from error
 
     query = (
         (_source(spark, read) if isinstance(read, FileRead) else catalog.follow(read))
