@@ -8,7 +8,8 @@ STOCKS := examples/stock_prices
 
 .DEFAULT_GOAL := help
 MINUTES ?= 10
-SPARK_TESTS := tests/engines -k "PYSPARK or not (POLARS or DUCKDB)" --ignore tests/engines/test_spark_connection.py
+ON_SPARK := -k "PYSPARK or not (POLARS or DUCKDB)"
+OVER_CONNECT := $(foreach name,changing_engines conformance dialects sessions,tests/engines/test_$(name).py)
 
 .PHONY: help demo test check format bench bench-memory fuzz soak docs constraints clean
 
@@ -33,8 +34,8 @@ demo: $(READY) ## real stock prices from JSONL through bronze, silver and gold t
 
 test: check ## the checks, then the whole test suite; the engine's part of it also on Spark itself, which needs Java 17
 	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak"
-	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak" --spark classic $(SPARK_TESTS)
-	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak" --spark connect $(SPARK_TESTS)
+	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak" --spark classic $(ON_SPARK) tests/engines --ignore tests/engines/test_spark_connection.py
+	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak" --spark connect $(ON_SPARK) $(OVER_CONNECT)
 
 soak: $(READY) ## faults in their long form, with numbers: signals, contention, kill -9 at every call; takes two hours or so
 	@"$(BIN)/python" -m pytest -m soak -s
