@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from laktory.engines.errors import reason
@@ -93,7 +94,8 @@ def _frame(
     if isinstance(source, PipelineNodeDataSource):
         return upstream(source.node_name, session)
     if isinstance(source, FileDataSource):
-        return session.scan(file_read(source), seen)
+        own = source.dataframe_backend.value == session.capabilities.name
+        return session.scan(replace(file_read(source), of_engine=own), seen)
     if isinstance(source, TableDataSource) and session.catalog is not None:
         methods = tuple((method.name, method.args, method.kwargs) for method in source.reader_methods)
         return session.catalog.read(TableRead(source.parts, source.reader_kwargs, methods))

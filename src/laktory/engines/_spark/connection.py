@@ -29,7 +29,16 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-__all__ = ["get_spark_session", "is_connect", "is_local", "is_sail", "jobs_of", "register_spark_session"]
+__all__ = [
+    "get_spark_session",
+    "is_connect",
+    "is_local",
+    "is_own",
+    "is_sail",
+    "jobs_of",
+    "may_be_elsewhere",
+    "register_spark_session",
+]
 
 _log = get_logger(__name__)
 
@@ -115,6 +124,22 @@ def is_connect(spark: SparkSession) -> bool:
 def is_local(spark: SparkSession) -> bool:
     """Whether a classic session computes in this process's JVM."""
     return not is_connect(spark) and str(spark.sparkContext.master).startswith("local")
+
+
+def may_be_elsewhere() -> bool:
+    """Whether the session in use, or the one that would be made, may be on another machine."""
+    if _registered is not None:
+        return is_connect(_registered) or not is_local(_registered)
+    return not _is_own(settings.spark_remote)
+
+
+def is_own(spark: SparkSession) -> bool:
+    """Whether this process has made a session and what answers it."""
+    return any(made is spark and _is_own(remote) for remote, made in _made.items())
+
+
+def _is_own(remote: str | None) -> bool:
+    return remote is None or remote == "sail" or remote.startswith("local")
 
 
 @lru_cache(maxsize=8)
