@@ -91,7 +91,6 @@ def keep(native: DataFrame, spark: SparkSession) -> DataFrame:
     if _keeps(spark):
         kept: DataFrame = native.localCheckpoint(eager=True)
         return kept
-    _log.warning("This Spark session cannot keep what it has computed: its rows go through the memory of this machine")
     return handed_over(brought(native), spark)
 
 
@@ -103,6 +102,7 @@ def _keeps(spark: SparkSession) -> bool:
         if not is_failure(error):
             raise
         _require_answer(spark)
+        _log.warning("This Spark session keeps nothing that it has computed: such rows go through this machine's memory")
         return False
 
 
