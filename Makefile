@@ -10,7 +10,7 @@ STOCKS := examples/stock_prices
 MINUTES ?= 10
 ENGINE_TESTS := $(wildcard tests/engines/test_*.py)
 ON_SPARK := $(filter $(foreach name,changing_engines dialects methods nan one_evaluation streams tpch unique,%/test_$(name).py),$(ENGINE_TESTS))
-ON_CONNECT := $(filter $(foreach name,changing_engines dialects,%/test_$(name).py),$(ENGINE_TESTS))
+ON_CONNECT := $(filter $(foreach name,changing_engines dialects spark_elsewhere,%/test_$(name).py),$(ENGINE_TESTS))
 
 .PHONY: help demo test check format bench bench-memory fuzz soak docs constraints clean
 

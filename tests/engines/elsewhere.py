@@ -8,11 +8,12 @@ import sys
 
 SPARK = """
 import os, sys
+here = os.getcwd()
 from laktory.engines._spark.connection import _connect_server
 from laktory.settings import settings
 settings.spark_conf = {
-    "spark.sql.warehouse.dir": os.path.abspath("warehouse"),
-    "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={os.path.abspath('metastore')};create=true",
+    "spark.sql.warehouse.dir": f"{here}/warehouse",
+    "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={here}/metastore;create=true",
 }
 print(_connect_server("local[2]"), flush=True)
 sys.stdin.read()

@@ -91,7 +91,7 @@ def keep(native: DataFrame, spark: SparkSession) -> DataFrame:
     if _keeps(spark):
         kept: DataFrame = native.localCheckpoint(eager=True)
         return kept
-    return handed_over(brought(native), spark)
+    return with_one_nan(spark.createDataFrame(native.toArrow(), schema=native.schema))
 
 
 @lru_cache(maxsize=8)
@@ -102,7 +102,9 @@ def _keeps(spark: SparkSession) -> bool:
         if not is_failure(error):
             raise
         _require_answer(spark)
-        _log.warning("This Spark session keeps nothing that it has computed: such rows go through this machine's memory")
+        _log.warning(
+            "This Spark session keeps nothing that it has computed: such rows go through this machine's memory"
+        )
         return False
 
 
