@@ -369,6 +369,26 @@ def test_a_run_killed_around_a_write_is_resumed(schema, monkeypatch, format_, mo
     assert held(schema) == ([0, 1, 2, 9] if mode == "APPEND" and there else [0, 1, 2])
 
 
+def test_a_node_that_runs_anew_writes_all_of_its_tables(schema, monkeypatch):
+    def of(factor):
+        sinks = [table(schema), table(schema, "u")]
+        return spark(node("a", "in.parquet", *sinks, steps=[f"SELECT id * {factor} AS id FROM {{df}}"]))
+
+    real = table_room._write
+
+    def second_fails(one, *args):
+        if one.number == 1:
+            raise SinkError("the disk is full")
+        real(one, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(table_room, "_write", second_fails)
+        with pytest.raises(SinkError, match="disk is full"):
+            of(1).execute()
+    of(10).execute(resume=True)
+    assert held(schema) == held(schema, "u") == [0, 10, 20]
+
+
 def test_a_finished_table_is_not_written_again(schema, monkeypatch):
     sinks = [table(schema, mode="APPEND"), table(schema, "u", mode="APPEND")]
     p = spark(node("a", "in.parquet", *sinks))

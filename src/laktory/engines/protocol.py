@@ -39,6 +39,7 @@ class FileRead:
     methods : ``(name, args, kwargs)`` called on the reader's result
     rows : ``(offset, count)`` to read only those rows of the whole, in file order
     version : Delta table version, None for the latest
+    of_engine : the path is one of the engine's, as its user means it; others are Laktory's own, on this machine
     """
 
     path: str
@@ -51,6 +52,7 @@ class FileRead:
     methods: Sequence[tuple[str, Sequence[Any], Mapping[str, Any]]] = ()
     rows: tuple[int, int] | None = None
     version: int | None = None
+    of_engine: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,14 @@ class Session(Protocol):
     or at more cost than the engine needs."""
     catalog: Catalog | None
     """Tables by name; None unless `capabilities.tables`."""
+    in_reach: bool
+    """Whether the engine sees the files of this machine. Otherwise it reads what is `FileRead.of_engine` where it is,
+    takes other files and gives what it stages through Arrow, and keeps what it collects."""
+
+    @staticmethod
+    def may_be_elsewhere() -> bool:
+        """Whether only an open session can tell if it is `in_reach`. Needs no open session."""
+        ...
 
     @staticmethod
     def arguments(format: str, *, writer: bool = False, directory: bool = False) -> Collection[str]:  # noqa: A002

@@ -26,7 +26,7 @@ from laktory.runtime.record import new_run_id
 from laktory.runtime.runner import RunOptions, RunOutcome, run
 from laktory.runtime.sessions import session_type, standing
 from laktory.runtime.tables import catalog_of, define_view, lock_target, write_alone
-from laktory.runtime.writing import refuse_foreign, write_custom, write_files
+from laktory.runtime.writing import refuse_foreign, refuse_out_of_reach, write_custom, write_files
 from laktory.storage import Locks, discard, exists, open_staging, staging_folder
 
 if TYPE_CHECKING:
@@ -189,6 +189,7 @@ def write_sink(sink: BaseDataSink, df: Any, mode: str | None, *, full_refresh: b
     if not isinstance(resolved, FileDataSink) or resolved.custom_writer is not None:
         write_custom(frame, resolved)
         return
+    refuse_out_of_reach(resolved, standing())
     target, write_id = sink_target(resolved), new_run_id()
     with Locks.acquire([target], owner=f"write {write_id}", timeout=_lock_timeout()) as locks:
         # no run: the intent record lies with what is staged, where the next one that locks the target finds both
@@ -246,11 +247,13 @@ def act_on_check(rule: DataQualityExpectation, node: Any) -> None:
 
 def sink_exists(sink: FileDataSink) -> bool:
     """`sink.exists()`."""
+    refuse_out_of_reach(sink, standing())
     return exists(sink_target(sink))
 
 
 def purge_sink(sink: FileDataSink) -> None:
     """`sink.purge()`."""
+    refuse_out_of_reach(sink, standing())
     target = sink_target(sink)
     with Locks.acquire([target], owner="purge", timeout=_lock_timeout()):
         if not exists(target):
@@ -278,7 +281,8 @@ def drop_table(sink: TableDataSink) -> None:
     with Locks.acquire([lock_target(sink)], owner="purge", timeout=_lock_timeout()):
         catalog.drop(sink.parts)
     place = sink.writer_kwargs.get("path")
-    if isinstance(place, str) and url_scheme(place) is None:
+    in_reach = standing().in_reach(sink.dataframe_backend.value)
+    if isinstance(place, str) and url_scheme(place) is None and in_reach:
         purge_sink(FileDataSink(path=place, format=sink.format, dataframe_backend_=sink.dataframe_backend))
 
 

@@ -20,7 +20,7 @@ from laktory.paths import url_scheme
 from laktory.planning.tables import is_table, table_sinks
 from laktory.runtime.ledger import failed_rows, file_sinks, is_whole, read_again, scratch_line
 from laktory.runtime.quality import Quality, judge_node, refuse_lost_rows
-from laktory.runtime.reading import file_read, read
+from laktory.runtime.reading import file_read, read, row_count
 from laktory.runtime.stored import stored_read
 from laktory.runtime.tables import Table, begun, catalog_of, define_view, finish_table, held_by, looked_at, view_frame
 from laktory.runtime.writing import (
@@ -275,7 +275,7 @@ def rows_in(node: PipelineNode, plan: NodePlan, context: NodeContext) -> int | N
     session, count = context.sessions.get(plan.engine), 0
     names = [read.what for read in plan.reads if read.kind == "PIPELINE_NODE"]
     sources = [source for source in node.data_sources if not isinstance(source, PipelineNodeDataSource)]
-    if context.named or not plan.reads:
+    if context.named or not plan.reads or not session.in_reach:
         return None
     for name in names:
         result = context.results.get(name)
@@ -382,6 +382,9 @@ def _write(
     tables = _tables(node, frame, session, context, result)
     if _goes_directly(node, plan, tables):
         _write_directly(node, plan, tables[0], frame, session, context, result)
+        return
+    if not session.in_reach:
+        _write_elsewhere(node, plan, frame, session, context, result)
         return
     readable = any(_will_be_readable(sink, schema, session, context) for sink in files)
     if _differ(files, schema, context):
@@ -520,22 +523,41 @@ def _write_directly(
     finish_table(table, frame, session, context.folder.ledger)
     result.tables.append((table, None))
     result.frame, result.table, result.seen = None, table.sink.parts, SeenFiles()
-    _append_entry(node, plan, context)
+    _append_entry(node, plan, context, result)
     append_line(str(context.folder.ledger), json.dumps({"node": node.name, "custom_writers": "done"}))
+
+
+def _write_elsewhere(
+    node: PipelineNode, plan: NodePlan, frame: Frame, session: Session, context: NodeContext, result: NodeResult
+) -> None:
+    """Write tables from rows that are kept nowhere but in the engine: a killed run leaves nothing to go on with."""
+    _collect(frame, session, result)
+    finish_custom(node, result, context)
+    _append_entry(node, plan, context, result)
+
+
+def _collect(frame: Frame, session: Session, result: NodeResult) -> None:
+    """Compute a frame into what the session keeps by itself."""
+    seen, result.seen = result.seen, SeenFiles()
+    result.frame = session.collect(frame)
+    seen.check()
+    if not session.in_reach:
+        result.rows = row_count(session, result.frame)
+        refuse_lost_rows(result.quality, None, result.rows)
 
 
 def _define_views(node: PipelineNode, plan: NodePlan, context: NodeContext) -> NodeResult:
     result = NodeResult(None, plan.engine, table=held_by(node), sessions=context.sessions)
-    _append_entry(node, plan, context)
+    _append_entry(node, plan, context, result)
     return finish_custom(node, result, context)
 
 
-def _append_entry(node: PipelineNode, plan: NodePlan, context: NodeContext) -> None:
+def _append_entry(node: PipelineNode, plan: NodePlan, context: NodeContext, result: NodeResult) -> None:
     """The ledger line of a node of which nothing is staged."""
     assert context.folder is not None
     moment = datetime.now(UTC).timestamp()
-    entry = {"node": node.name, "digest": plan.digest, "time": moment, "rows": None, "read": None, "writes": []}
-    append_line(str(context.folder.ledger), json.dumps(entry))
+    entry = {"node": node.name, "digest": plan.digest, "time": moment, "rows": result.rows, "read": None, "writes": []}
+    append_line(str(context.folder.ledger), json.dumps(entry | _quality_line(result)))
 
 
 def _differ(sinks: Sequence[FileDataSink], schema: Any, context: NodeContext) -> bool:
@@ -567,11 +589,10 @@ def _scratch_format(plan: NodePlan, session: Session) -> str:
 def _materialise(
     node: PipelineNode, plan: NodePlan, frame: Frame, session: Session, context: NodeContext, result: NodeResult
 ) -> None:
-    seen, result.seen = result.seen, SeenFiles()
-    if context.folder is None:
-        result.frame = session.collect(frame)
-        seen.check()
+    if context.folder is None or not session.in_reach:
+        _collect(frame, session, result)
         return
+    seen, result.seen = result.seen, SeenFiles()
     result.frame, result.read, result.rows = _to_scratch(node, plan, frame, session, context, seen)
     refuse_lost_rows(result.quality, None, result.rows)
     entry: dict[str, Any] = {"node": node.name, "digest": plan.digest, "rows": result.rows, "writes": []}

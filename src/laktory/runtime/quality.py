@@ -166,7 +166,7 @@ def judge_node(
 
 def _compute(node: PipelineNode, rows: Rows, session: Session, folder: RunFolder | None) -> None:
     """Compute the frame with its columns of rules, once."""
-    if folder is None:
+    if folder is None or not session.in_reach:
         rows.frame = session.collect(rows.frame)
         return
     output, read = scratch_output(

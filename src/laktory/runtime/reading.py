@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from laktory.engines.errors import reason
@@ -93,7 +94,8 @@ def _frame(
     if isinstance(source, PipelineNodeDataSource):
         return upstream(source.node_name, session)
     if isinstance(source, FileDataSource):
-        return session.scan(file_read(source), seen)
+        own = source.dataframe_backend.value == session.capabilities.name
+        return session.scan(replace(file_read(source), of_engine=own), seen)
     if isinstance(source, TableDataSource) and session.catalog is not None:
         return session.catalog.read(table_read(source))
     if isinstance(source, DataFrameDataSource):

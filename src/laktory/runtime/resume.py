@@ -274,7 +274,8 @@ class _Resumption:
                     msg = f"{msg} not there as it was: its rows may be there, or not"
                 elif run_id == self.before.run_id and other == name:
                     done = "appended rows" if mode == "APPEND" else "written rows"
-                    msg = f"node {name!r} has {done}, and {reasons[name]}"
+                    reason = reasons.get(name, "was stopped before it was through; its rows are not kept")
+                    msg = f"node {name!r} has {done}, and {reason}"
                 else:
                     there = f"run {run_id} has written there, as node {other!r}, since the unfinished run began"
                     msg = f"node {name!r} would write to {what}, and {there}"

@@ -35,7 +35,7 @@ from laktory.runtime.record import RunFolder, new_run_id, prune, run_folders, ve
 from laktory.runtime.resume import Job, finish_killed, open_job, start_line
 from laktory.runtime.sessions import Sessions
 from laktory.runtime.tables import begun, lock_target
-from laktory.runtime.writing import sink_place
+from laktory.runtime.writing import refuse_out_of_reach, sink_place
 from laktory.storage import Locks, require_files, sink_errors
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ class _Run:
         import_listed(self.plan.pipeline, self.options.named)
         refuse_unknown_options(self.plan)
         require_files()
+        self._refuse_out_of_reach()
         with ExitStack() as locks:
             if self.options.write_sinks:
                 self._lock(locks)
@@ -163,6 +164,15 @@ class _Run:
         return RunOutcome(record, self.results, self.errors, self.sessions)
 
     # ---- before and after --------------------------------------------------------------------
+
+    def _refuse_out_of_reach(self) -> None:
+        """Before anything is locked, read or written."""
+        for name in self.plan.node_names if self.options.write_sinks else ():
+            for sink in file_sinks(self.nodes[name]):
+                try:
+                    refuse_out_of_reach(sink, self.sessions)
+                except RunError as error:
+                    raise _told(name, error, self.plan.pipeline) from error.__cause__
 
     def _lock(self, locks: ExitStack) -> None:
         """The pipeline's own lock and those of all targets, held until the run ends; what killed runs left goes."""
@@ -326,7 +336,8 @@ class _Run:
             write_sinks=options.write_sinks,
             apply_transformer=options.apply_transformer,
             once=(self.job.id, 1),
-            tables=begun(self.job.lines),
+            # of a node that runs anew, what was begun counts for nothing: it is replaced, or not resumed
+            tables=begun(self.job.lines) if name in self.job.unfinished else {},
         )
         with ExitStack() as turns:
             for engine in self._taking_turns(name):

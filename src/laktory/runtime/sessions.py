@@ -49,6 +49,10 @@ class Sessions:
         session.enter()
         return session
 
+    def in_reach(self, engine: str) -> bool:
+        """Whether an engine sees the files of this machine; opens its session only if that has to be asked."""
+        return not session_type(engine).may_be_elsewhere() or self.get(engine).in_reach
+
     def hold(self, folder: Path) -> None:
         """Keep a folder that frames of these sessions read from being removed, by this process or another."""
         descriptor = hold(folder)

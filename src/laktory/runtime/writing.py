@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from laktory.engines.protocol import Session
     from laktory.models.datasinks import FileDataSink
     from laktory.runtime.gate import Gate
+    from laktory.runtime.sessions import Sessions
     from laktory.storage import Change, Committed, Locks, Staging, Target
 
     Frame = nw.LazyFrame[Any]
@@ -53,6 +54,7 @@ __all__ = [
     "Written",
     "carrier",
     "refuse_foreign",
+    "refuse_out_of_reach",
     "scratch_output",
     "sink_place",
     "sink_target",
@@ -245,6 +247,22 @@ def _staged(outputs: Sequence[Output], active: Sequence[_SinkWrite], session: Se
         with within(*sink_place(sink), "writer_kwargs"):
             msg = f"the {sink.format} writer cannot work with these values: {reason(error)}"
             raise SinkError(msg) from error
+
+
+def refuse_out_of_reach(sink: FileDataSink, sessions: Sessions) -> None:
+    """Refuse a file sink of an engine that does not see the files of this machine.
+
+    Raises
+    ------
+    SinkError
+        Always, for such an engine.
+    """
+    engine = sink.dataframe_backend.value
+    if sessions.in_reach(engine):
+        return
+    msg = f"{sink.path!r}: outputs are staged on this machine, whose files the session of {engine} does not see"
+    with within(*sink_place(sink), "path"):
+        raise SinkError(f"{msg}; write a table ('table_name'), or let a node of another engine write the file here")
 
 
 def scratch_output(frame: Frame, folder: Path, name: str, format_: str, session: Session) -> tuple[Output, FileRead]:

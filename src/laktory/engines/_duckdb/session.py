@@ -58,6 +58,7 @@ class DuckDBSession:
     capabilities = DUCKDB
     methods: Mapping[str, Callable[..., nw.LazyFrame[Any]]] = METHODS
     catalog = None
+    in_reach = True
 
     def __init__(self, scratch: str) -> None:
         self._scratch = Path(scratch).absolute()
@@ -85,6 +86,11 @@ class DuckDBSession:
             "TimeZone": "UTC",
         }.items():
             self._con.execute(f"SET {setting} = {literal(value)}")
+
+    @staticmethod
+    def may_be_elsewhere() -> bool:
+        """Never: it computes in this process."""
+        return False
 
     @staticmethod
     def arguments(format: str, *, writer: bool = False, directory: bool = False) -> Collection[str]:  # noqa: A002

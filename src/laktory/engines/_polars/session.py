@@ -48,6 +48,7 @@ class PolarsSession:
     capabilities = POLARS
     methods: Mapping[str, Callable[..., nw.LazyFrame[Any]]] = METHODS
     catalog = None
+    in_reach = True
 
     def __init__(self, scratch: str) -> None:
         leave_room()
@@ -55,6 +56,11 @@ class PolarsSession:
         self._reads: list[tuple[FileRead, Sequence[str]]] = []
         self._plain: WeakValueDictionary[int, pl.LazyFrame] = WeakValueDictionary()
         self._stopped = False
+
+    @staticmethod
+    def may_be_elsewhere() -> bool:
+        """Never: it computes in this process."""
+        return False
 
     @staticmethod
     def arguments(format: str, *, writer: bool = False, directory: bool = False) -> Collection[str]:  # noqa: A002

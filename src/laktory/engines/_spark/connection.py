@@ -36,8 +36,10 @@ __all__ = [
     "is_connect",
     "is_databricks",
     "is_local",
+    "is_own",
     "is_sail",
     "jobs_of",
+    "may_be_elsewhere",
     "register_spark_session",
 ]
 
@@ -138,6 +140,22 @@ def is_local(spark: SparkSession) -> bool:
 def is_databricks(spark: SparkSession) -> bool:
     """Whether a session runs on a cluster of Databricks, which names itself in every session's configuration."""
     return spark.conf.get("spark.databricks.clusterUsageTags.clusterId", None) is not None
+
+
+def may_be_elsewhere() -> bool:
+    """Whether the session in use, or the one that would be made, may be on another machine."""
+    if _registered is not None:
+        return is_connect(_registered) or not is_local(_registered)
+    return not _is_own(settings.spark_remote)
+
+
+def is_own(spark: SparkSession) -> bool:
+    """Whether this process has made a session and what answers it."""
+    return any(made is spark and _is_own(remote) for remote, made in _made.items())
+
+
+def _is_own(remote: str | None) -> bool:
+    return remote is None or remote == "sail" or remote.startswith("local")
 
 
 @lru_cache(maxsize=8)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import polars as pl
 
+from laktory.diagnostics.secrets import redact
 from laktory.engines._polars.session import PolarsSession
+from laktory.engines._spark.failures import is_failure, message_of
 from laktory.engines._spark.types import is_plain, spark_schema, with_one_nan
 from laktory.engines.arrow_files import check_documents
 from laktory.engines.delta_tables import open_delta
@@ -35,6 +37,7 @@ __all__ = [
     "is_true",
     "reader_arguments",
     "reader_methods",
+    "scan_elsewhere",
     "scan_files",
     "scan_parquet",
     "with_options",
@@ -199,6 +202,42 @@ def scan_files(
         raise SourceError(msg)
     options = _computed(read) | dict(read.kwargs)
     _check_records(read, files, options)
+    # binary files tell the path of each
+    linked = local and read.format != "BINARYFILE"
+    paths = places.all_of(files) if linked else list(map(_literal, files))
+    return _loaded(read, options, paths, spark)
+
+
+def scan_elsewhere(read: FileRead, spark: SparkSession, *, sail: bool) -> DataFrame:
+    """What Spark's own reader finds at a path that only Spark sees.
+
+    Raises
+    ------
+    SourceError
+        It finds nothing, or not what `schema` declares.
+    UnsupportedError
+        Spark has no reader of the format, or Sail would say nothing of a file that is not there.
+    """
+    where = f"{read.path!r} is looked for where Spark is, which sees no file of this machine"
+    if sail:
+        msg = f"{where}, and Sail takes a file that is not there for one without rows; read a table, or a node"
+        raise UnsupportedError(f"{msg} of another engine that reads the file here")
+    if read.format not in _ARGUMENTS:
+        msg = f"{where}, and Spark itself reads no {read.format}; let a node of another engine read the file here"
+        raise UnsupportedError(msg)
+    try:
+        frame = _loaded(read, _computed(read) | dict(read.kwargs), [read.path], spark)
+        frame.schema  # noqa: B018 - over Connect, a plan is looked at when its columns are asked for
+    except Exception as error:
+        if not is_failure(error):
+            raise
+        msg = f"{where}: {message_of(error)}"
+        raise SourceError(redact(msg)) from error
+    return frame
+
+
+def _loaded(read: FileRead, options: Mapping[str, Any], paths: Sequence[str], spark: SparkSession) -> DataFrame:
+    """What Spark's own reader makes of paths."""
     reader = spark.read.format(_NAMES.get(read.format, read.format.lower())).options(**options)
     declared = declared_schema(read)
     if declared is not None and read.format in _UNTYPED:
@@ -209,9 +248,7 @@ def scan_files(
         except (TypeError, ValueError) as error:
             msg = f"reader method {name!r}: {reason(error)}"
             raise SourceError(msg) from error
-    # binary files tell the path of each
-    linked = local and read.format != "BINARYFILE"
-    frame = reader.load(places.all_of(files) if linked else list(map(_literal, files)))
+    frame = reader.load(list(paths))
     if read.format == "XML" and not frame.columns:
         msg = f"{read.path!r} holds no element <{options['rowTag']}>; the option 'rowTag' names those that are rows"
         raise SourceError(msg)

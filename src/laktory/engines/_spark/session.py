@@ -19,7 +19,8 @@ import polars as pl
 
 from laktory.diagnostics.secrets import redact
 from laktory.engines._polars.session import PolarsSession
-from laktory.engines._spark.connection import activate, get_spark_session, is_sail, jobs_of
+from laktory.engines._spark.connection import activate, get_spark_session, is_sail, jobs_of, may_be_elsewhere
+from laktory.engines._spark.elsewhere import brought, handed_over, keep, sees_files, stage_here
 from laktory.engines._spark.expressions import mend
 from laktory.engines._spark.failures import translated
 from laktory.engines._spark.methods import METHODS
@@ -29,6 +30,7 @@ from laktory.engines._spark.readers import (
     has_nan,
     reader_arguments,
     reader_methods,
+    scan_elsewhere,
     scan_files,
     scan_parquet,
     with_options,
@@ -84,6 +86,7 @@ class PySparkSession:
         self._front = PolarsSession(scratch)
         self._spark = get_spark_session()
         self._sail = is_sail(self._spark)
+        self.in_reach = sees_files(self._spark)
         self.capabilities = SAIL if self._sail else PYSPARK
         self._tag = f"laktory-{uuid4().hex}"
         self._computed: set[object] = set()
@@ -95,6 +98,8 @@ class PySparkSession:
         self._stopped = False
         self._queries: list[StreamingQuery] = []
         self.catalog: SparkCatalog = SparkCatalog(self._spark, self._computing, sail=self._sail)
+
+    may_be_elsewhere = staticmethod(may_be_elsewhere)
 
     @staticmethod
     def arguments(format: str, *, writer: bool = False, directory: bool = False) -> Collection[str]:  # noqa: A002
@@ -141,6 +146,11 @@ class PySparkSession:
         SourceError
             Missing, broken, or not what the declaration says.
         """
+        if not self.in_reach and read.of_engine:
+            with self._translated():
+                return nw.from_native(scan_elsewhere(with_options(read, sail=self._sail), self._spark, sail=self._sail))
+        if not self.in_reach:
+            return self._taken(nw.to_native(self._front.scan(read, seen)), repr(read.path))
         with self._translated():
             read, files = with_options(read, sail=self._sail), files_of(read)
         if seen is not None:
@@ -213,13 +223,10 @@ class PySparkSession:
         """
         native: DataFrame = nw.to_native(frame)
         with self._computing([native]):
-            table = native.toArrow()
-        found = pl.DataFrame(table)
-        found.columns = table.column_names  # one without a name gets another
-        return found
+            return brought(native)
 
     def collect(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-        """Compute now, into temporary files.
+        """Compute now, into temporary files, or where Spark is if it does not see them.
 
         Raises
         ------
@@ -228,6 +235,10 @@ class PySparkSession:
         """
         from laktory.engines.protocol import Output
 
+        if not self.in_reach:
+            native: DataFrame = nw.to_native(frame)
+            with self._computing([native]):
+                return nw.from_native(self._as_plain(keep(native, self._spark)))
         [staged] = self.stage([Output(frame, self._folder(), "PARQUET", directory=True)])
         return nw.from_native(self._parquet(staged.files))
 
@@ -251,6 +262,8 @@ class PySparkSession:
         """
         natives = [nw.to_native(output.frame) for output in outputs]
         with self._computing(natives, [output.path for output in outputs]):
+            if not self.in_reach:
+                return stage_here(outputs, self._front)
             return stage_outputs(outputs, self._front, self._folder, self._parquet, self._places, sail=self._sail)
 
     def stream(self, read: FileRead | TableRead, checkpoint: str, each: Callable[[Batch], None]) -> None:
@@ -326,10 +339,14 @@ class PySparkSession:
         return str(folder)
 
     def _taken(self, frame: pl.LazyFrame, where: str) -> nw.LazyFrame[Any]:
-        """What Polars holds, handed over as a Parquet file."""
+        """What Polars holds, handed over as a Parquet file, or through Arrow where Spark does not see one."""
         from laktory.engines.protocol import Output
 
         held = nw.from_native(as_spark_holds(frame, where))
+        if not self.in_reach:
+            rows = self._front.fetch(held)
+            with self._translated():
+                return nw.from_native(self._as_plain(handed_over(rows, self._spark)))
         path = f"{self._folder()}/taken.parquet"
         # Polars' leave NaN out, and Spark would skip the rows that hold it
         kwargs = {"compression": "snappy", "statistics": False}
