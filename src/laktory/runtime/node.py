@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.engines.identity import SeenFiles
 from laktory.engines.protocol import TableRead
-from laktory.engines.scans import count_rows
 from laktory.errors import DefinitionError, LaktoryError, RunError, SourceError, within
 from laktory.log import get_logger
 from laktory.models.datasinks import FileDataSink
-from laktory.models.datasources import FileDataSource, PipelineNodeDataSource
-from laktory.paths import url_scheme
+from laktory.models.datasources import PipelineNodeDataSource
 from laktory.planning.tables import is_table, table_sinks
 from laktory.runtime.ledger import failed_rows, file_sinks, is_whole, read_again, scratch_line
 from laktory.runtime.quality import Quality, judge_node, refuse_lost_rows
-from laktory.runtime.reading import file_read, read, row_count
+from laktory.runtime.reading import read, row_count
 from laktory.runtime.stored import stored_read
 from laktory.runtime.tables import Table, begun, catalog_of, define_view, finish_table, held_by, looked_at, view_frame
 from laktory.runtime.writing import (
@@ -50,7 +48,7 @@ if TYPE_CHECKING:
 
     Frame = nw.LazyFrame[Any]
 
-__all__ = ["NodeContext", "NodeResult", "execute", "finish_custom", "kept_result", "rows_in"]
+__all__ = ["NodeContext", "NodeResult", "execute", "finish_custom", "kept_result"]
 
 _log = get_logger(__name__)
 
@@ -264,35 +262,6 @@ def _judge(node: PipelineNode, plan: NodePlan, session: Session, context: NodeCo
     judged = judge_node(node, result.stage, session, upstream, result.seen, context.folder, again=plan.again)
     result.stage, result.frame, result.quality = judged.stage, judged.output, judged.quality
     return judged.output
-
-
-def rows_in(node: PipelineNode, plan: NodePlan, context: NodeContext) -> int | None:
-    """Rows of everything a node reads, None where they could only be counted by reading them.
-
-    Nodes of the run have counted theirs; files that keep types keep their counts too, which an engine that reads them
-    natively finds without reading rows.
-    """
-    session, count = context.sessions.get(plan.engine), 0
-    names = [read.what for read in plan.reads if read.kind == "PIPELINE_NODE"]
-    sources = [source for source in node.data_sources if not isinstance(source, PipelineNodeDataSource)]
-    if context.named or not plan.reads or not session.in_reach:
-        return None
-    for name in names:
-        result = context.results.get(name)
-        if result is None or result.rows is None:
-            return None
-        count += result.rows
-    for source in sources:
-        if source._df is not None or not isinstance(source, FileDataSource) or url_scheme(source.path):
-            return None
-        support = session.capabilities.formats[source.format]
-        if not support.typed or support.via != "native" or source.reader_kwargs or source.reader_methods:
-            return None
-        try:
-            count += count_rows(file_read(source))
-        except LaktoryError:  # told where the node reads it
-            return None
-    return count
 
 
 def _stage_frame(

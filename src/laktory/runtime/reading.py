@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from laktory.engines.errors import reason
 from laktory.engines.protocol import FileRead, TableRead
+from laktory.engines.scans import count_rows
 from laktory.errors import DefinitionError, LaktoryError, SourceError, StepError, within
 from laktory.log import get_logger
 from laktory.models.custom import LaktoryContext
@@ -20,6 +21,7 @@ from laktory.models.datasources import (
     TableDataSource,
     UnityCatalogDataSource,
 )
+from laktory.paths import url_scheme
 from laktory.runtime.custom import call
 from laktory.transforms.methods import refuse_other_than_truth
 
@@ -31,10 +33,13 @@ if TYPE_CHECKING:
     from laktory.engines.identity import SeenFiles
     from laktory.engines.protocol import Session
     from laktory.models.datasources.base import BaseDataSource
+    from laktory.models.pipeline.pipelinenode import PipelineNode
+    from laktory.planning import NodePlan
+    from laktory.runtime.node import NodeContext
 
     Frame = nw.LazyFrame[Any]
 
-__all__ = ["file_read", "post_read", "read", "row_count", "table_read"]
+__all__ = ["file_read", "post_read", "read", "row_count", "rows_in", "table_read"]
 
 _log = get_logger(__name__)
 
@@ -233,3 +238,32 @@ def _require_columns(source: BaseDataSource, frame: Frame) -> None:
         if name not in left:
             with within("drop_duplicates", position):
                 raise _missing(source, "drop_duplicates", name, left)
+
+
+def rows_in(node: PipelineNode, plan: NodePlan, context: NodeContext) -> int | None:
+    """Rows of everything a node reads, None where they could only be counted by reading them.
+
+    Nodes of the run have counted theirs; files that keep types keep their counts too, which an engine that reads them
+    natively finds without reading rows.
+    """
+    session, count = context.sessions.get(plan.engine), 0
+    names = [read.what for read in plan.reads if read.kind == "PIPELINE_NODE"]
+    sources = [source for source in node.data_sources if not isinstance(source, PipelineNodeDataSource)]
+    if context.named or not plan.reads or not session.in_reach:
+        return None
+    for name in names:
+        result = context.results.get(name)
+        if result is None or result.rows is None:
+            return None
+        count += result.rows
+    for source in sources:
+        if source._df is not None or not isinstance(source, FileDataSource) or url_scheme(source.path):
+            return None
+        support = session.capabilities.formats[source.format]
+        if not support.typed or support.via != "native" or source.reader_kwargs or source.reader_methods:
+            return None
+        try:
+            count += count_rows(file_read(source))
+        except LaktoryError:  # told where the node reads it
+            return None
+    return count

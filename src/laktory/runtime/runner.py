@@ -31,6 +31,7 @@ from laktory.runtime.ledger import file_sinks, sink_target
 from laktory.runtime.node import NodeContext, NodeResult
 from laktory.runtime.options import refuse_unknown_options
 from laktory.runtime.quality import Quality
+from laktory.runtime.reading import rows_in
 from laktory.runtime.record import RunFolder, new_run_id, prune, run_folders, versions
 from laktory.runtime.resume import Job, finish_killed, open_job, start_line
 from laktory.runtime.sessions import Sessions
@@ -345,7 +346,7 @@ class _Run:
             if name in self.job.unfinished:
                 return node_room.finish_custom(self.nodes[name], self.results[name], context)
             # before the node writes: it may write to what it reads
-            self.rows_in[name] = node_room.rows_in(self.nodes[name], self.plan.by_name[name], context)
+            self.rows_in[name] = rows_in(self.nodes[name], self.plan.by_name[name], context)
             return node_room.execute(self.nodes[name], self.plan.by_name[name], context)
 
     def _taking_turns(self, name: str) -> list[str]:
