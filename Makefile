@@ -9,6 +9,7 @@ STOCKS := examples/stock_prices
 .DEFAULT_GOAL := help
 MINUTES ?= 10
 ON_SPARK := -k "PYSPARK or not (POLARS or DUCKDB)"
+NOT_CLASSIC := $(foreach name,connection elsewhere,--ignore tests/engines/test_spark_$(name).py)
 OVER_CONNECT := $(foreach name,changing_engines conformance dialects sessions spark_elsewhere,tests/engines/test_$(name).py)
 
 .PHONY: help demo test check format bench bench-memory fuzz soak docs constraints clean
@@ -34,7 +35,7 @@ demo: $(READY) ## real stock prices from JSONL through bronze, silver and gold t
 
 test: check ## the checks, then the whole test suite; the engine's part of it also on Spark itself, which needs Java 17
 	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak"
-	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak" --spark classic $(ON_SPARK) tests/engines --ignore tests/engines/test_spark_connection.py
+	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak" --spark classic $(ON_SPARK) tests/engines $(NOT_CLASSIC)
 	@"$(BIN)/python" -m pytest --numprocesses auto -m "not soak" --spark connect $(ON_SPARK) $(OVER_CONNECT)
 
 soak: $(READY) ## faults in their long form, with numbers: signals, contention, kill -9 at every call; takes two hours or so
