@@ -53,7 +53,7 @@ def _namespace(folder):
 def server(program, hidden):
     """Where a server listens to which a folder of this machine is another, empty one."""
     command = [*_namespace(hidden), "sh", "-c", _HIDE, "sh", str(hidden), sys.executable, "-c", program]
-    env = {name: value for name, value in os.environ.items() if not name.startswith("LAKTORY_")}
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("LAKTORY_", "SPARK_"))}
     with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             # log lines come first

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from building import node, numbers, pipeline
 
-from laktory import get_spark_session, models
+from laktory import models
 from laktory.engines._spark.connection import is_sail
 from laktory.engines._spark.elsewhere import sees_files
 from laktory.engines.capabilities import ENGINES
@@ -24,7 +24,6 @@ def remote(request, tmp_path_factory):
     """A session over Spark Connect; what lies below the folder of the tests is hidden from its server."""
     from pyspark.sql import SparkSession
 
-    get_spark_session()  # that of the other tests is made first: a client of another server can start none of its own
     hidden, on_sail = tmp_path_factory.getbasetemp(), request.config.getoption("--spark") == "sail"
     with elsewhere.server(elsewhere.SAIL if on_sail else elsewhere.SPARK, hidden) as address:
         spark = SparkSession.builder.remote(address).create()

@@ -279,7 +279,12 @@ def _connect_server(master: str) -> str:
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": str(port),
     }
-    _local(master, plugin)
+    # a process that was a client before starts a server only if told that it is one of its own
+    os.environ["SPARK_LOCAL_REMOTE"] = "1"
+    try:
+        _local(master, plugin)
+    finally:
+        del os.environ["SPARK_LOCAL_REMOTE"]  # else a client that stops takes the server with it
     return f"sc://127.0.0.1:{port}"
 
 
