@@ -70,6 +70,28 @@ def test_a_node_without_rules_runs_no_job_that_the_same_by_hand_does_not_run(spa
     assert len(ours) <= len(by_hand), (ours, by_hand)
 
 
+def test_nodes_in_a_row_run_no_job_that_the_same_by_hand_does_not_run(spark, monkeypatch, tmp_path):
+    numbers(n=100)
+    nodes = [
+        node("a", "in.parquet", "a.parquet", steps=["SELECT id, s FROM {df}"]),
+        node("b", "a", "b.parquet", steps=["SELECT s, count(*) AS n FROM {df} GROUP BY s"]),
+        node("c", "a", steps=["SELECT id FROM {df}"]),
+        node("d", "c", "d.parquet", steps=["SELECT id + 1 AS id FROM {df}"]),
+    ]
+    made = pipeline("PYSPARK", *nodes)
+    made.execute()
+    with counting(spark, monkeypatch) as ours:
+        made.execute()
+    with counting(spark, monkeypatch) as by_hand:
+        frame = spark.read.schema("id LONG, x DOUBLE, s STRING").parquet(str(tmp_path / "in.parquet"))
+        frame.select("id", "s").write.parquet(str(tmp_path / "by_hand_a"))
+        first = spark.read.schema("id LONG, s STRING").parquet(str(tmp_path / "by_hand_a"))
+        first.groupBy("s").count().write.parquet(str(tmp_path / "by_hand_b"))
+        first.selectExpr("id + 1 AS id").write.parquet(str(tmp_path / "by_hand_d"))
+    assert by_hand
+    assert len(ours) <= len(by_hand), (ours, by_hand)
+
+
 def test_a_stopped_run_stops_its_own_jobs_and_no_others(spark, tmp_path):
     pl.DataFrame({"id": [0]}).write_parquet("in.parquet")
     (tmp_path / "one").mkdir()
