@@ -320,6 +320,8 @@ def _sail_address() -> str:
 
 def _connected(remote: str) -> SparkSession:
     """A session over Spark Connect."""
+    # else a program that this process runs may be ended before it begins, by what gRPC does in every child
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     from pyspark.sql import SparkSession
 
     address, conf = remote, {**_configuration(), **settings.spark_conf}
