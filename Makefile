@@ -9,8 +9,8 @@ STOCKS := examples/stock_prices
 .DEFAULT_GOAL := help
 MINUTES ?= 10
 ON_SPARK := -k "PYSPARK or not (POLARS or DUCKDB)"
-NOT_CLASSIC := $(foreach name,interference resume spark_connection spark_elsewhere threads,--ignore tests/engines/test_$(name).py)
-OVER_CONNECT := $(foreach name,changing_engines conformance dialects sessions spark_elsewhere,tests/engines/test_$(name).py)
+NOT_CLASSIC := $(foreach name,interference resume rules spark_connection spark_elsewhere sql_expressions threads,--ignore tests/engines/test_$(name).py)
+OVER_CONNECT := $(foreach name,conformance spark_elsewhere,tests/engines/test_$(name).py)
 
 .PHONY: help demo test check format bench bench-memory fuzz soak docs constraints clean
 
