@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["elements", "parse"]
 
@@ -24,7 +25,7 @@ def parse(text: str) -> Any:
         It is no JSON (`json.JSONDecodeError`), a key occurs twice in an object, a number is not finite or has an
         integer part of more than 38 digits, or a text holds half a character.
     """
-    value = _DECODER.decode(text)
+    value = _uncollected(_DECODER.decode, text)
     _refuse_halves(text, value)
     return value
 
@@ -63,13 +64,24 @@ def elements(text: str) -> Iterator[tuple[str, Any]]:
 
 def _element(text: str, position: int) -> tuple[Any, int]:
     try:
-        value, end = _DECODER.raw_decode(text, position)
+        value, end = _uncollected(_DECODER.raw_decode, text, position)
         _refuse_halves(text[position:end], value)
     except json.JSONDecodeError:
         raise
     except ValueError as error:
         raise json.JSONDecodeError(str(error), text, position) from error
     return value, end
+
+
+def _uncollected(decode: Callable[..., Any], *arguments: Any) -> Any:
+    # a garbage collection deep in the decoder's recursion leaves the finalizers of other objects no stack to run on
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return decode(*arguments)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _skip(text: str, position: int) -> int:
