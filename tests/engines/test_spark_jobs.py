@@ -92,6 +92,23 @@ def test_nodes_in_a_row_run_no_job_that_the_same_by_hand_does_not_run(spark, mon
     assert len(ours) <= len(by_hand), (ours, by_hand)
 
 
+def test_a_rule_runs_no_job_that_the_same_account_by_hand_does_not_run(spark, monkeypatch, tmp_path):
+    numbers(n=100)
+    rule = {"name": "r", "expr": "x > 5", "action": "DROP"}
+    made = pipeline("PYSPARK", node("a", "in.parquet", "out.parquet", expectations=[rule]))
+    made.execute()
+    with counting(spark, monkeypatch) as ours:
+        made.execute()
+    assert made.nodes[0].checks[0].fails_count == 6
+    with counting(spark, monkeypatch) as by_hand:
+        frame = spark.read.schema("id LONG, x DOUBLE, s STRING").parquet(str(tmp_path / "in.parquet"))
+        frame.selectExpr("count(*)", "count_if(not x > 5)").collect()
+        frame.filter("not x > 5 or x is null").write.parquet(str(tmp_path / "by_hand_failed"))
+        frame.filter("x > 5").write.parquet(str(tmp_path / "by_hand"))
+    assert by_hand
+    assert len(ours) <= len(by_hand), (ours, by_hand)
+
+
 def test_a_stopped_run_stops_its_own_jobs_and_no_others(spark, tmp_path):
     pl.DataFrame({"id": [0]}).write_parquet("in.parquet")
     (tmp_path / "one").mkdir()

@@ -38,3 +38,13 @@ def test_listed_differences_between_engines(row: tuple[str, ...], session: Any) 
 def test_the_documents_list_differences() -> None:
     assert len(ROWS) >= 9
     assert all(polars != duckdb for _, _, polars, duckdb, _ in ROWS)
+
+
+def test_a_product_too_wide_for_its_columns_wraps_around_or_stops_the_run(session):
+    frame = session.adopt(pl.DataFrame({"i": [10**6]}, schema={"i": pl.Int32}))
+    product = session.sql("SELECT i * i AS r FROM df", {"df": frame})
+    if session.capabilities.name == "POLARS" or session.capabilities.variant == "Sail":
+        assert session.fetch(product)["r"].to_list() == [10**12 % 2**32 - 2**32]
+        return
+    with pytest.raises(StepError, match=r"out of range of 32 bits; CAST to BIGINT|multiplication of INT32"):
+        session.fetch(product)

@@ -78,6 +78,13 @@ class Failed:
         sums = [nw.len() * 0 if each is None else each.cast(nw.Int64).sum() for each in found]
         return failed.select(total.alias(str(number)) for number, total in enumerate(sums))
 
+    def tally_of(self, rows: int) -> list[int] | None:
+        """What `tally` finds in so many rows, where their number tells: each of them fails the only rule there is."""
+        if rows and len(self.rules) > 1:
+            return None
+        actions = {rule.action for rule in self.rules}
+        return [rows for _ in self.rules] + [rows if action in actions else 0 for action in ("QUARANTINE", "DROP")]
+
     def quarantine(self, failed: Frame) -> Frame:
         """Rows in quarantine, with the columns of the stage frame."""
         return self._failing(failed, {"QUARANTINE"}).select(*self.columns)

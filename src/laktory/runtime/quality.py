@@ -181,11 +181,11 @@ def _judged(node: PipelineNode, rows: Rows, session: Session, folder: RunFolder 
     for rule in rules:
         _log.info("Checking expectation '%s' | %s (type: %s)", rule.name, redact(rule.text), rule.type)
     if folder is None:
-        return _counted(rules, rows, session, session.collect(rows.failed), None)
+        return _counted(rules, rows, session, session.collect(rows.failed))
     output, read = scratch_output(rows.failed, folder.quarantine, node.name, "PARQUET", session)
-    stage_scratch(output, session)
+    staged = stage_scratch(output, session)
     sync_scratch(output)
-    return _counted(rules, rows, session, session.scan(read), read)
+    return _counted(rules, rows, session, session.scan(read), read, rows.kept.tally_of(staged.rows))
 
 
 def _of_a_rule(node: PipelineNode, rows: Rows, session: Session, error: RunError) -> RunError:
@@ -205,10 +205,15 @@ def _of_a_rule(node: PipelineNode, rows: Rows, session: Session, error: RunError
 
 
 def _counted(
-    rules: Sequence[DataQualityExpectation], rows: Rows, session: Session, failed: Frame, read: FileRead | None
+    rules: Sequence[DataQualityExpectation],
+    rows: Rows,
+    session: Session,
+    failed: Frame,
+    read: FileRead | None = None,
+    tally: Sequence[int] | None = None,
 ) -> Quality:
     total, *values = _one_row(session, rows.counts)
-    *fails, moved, dropped = (count or 0 for count in _one_row(session, rows.kept.tally(failed)))
+    *fails, moved, dropped = tally or (count or 0 for count in _one_row(session, rows.kept.tally(failed)))
     passing, counted = dict(zip(rows.totals, values, strict=True)), iter(fails)
     checks = {
         rule.name: check_of(rule, total, None, passed=passing[rule.name])
@@ -225,7 +230,7 @@ def checks_of(
     """Outcome of rules on a frame outside any run."""
     rows = judge(frame, rules, session, upstream)
     rows.frame = session.collect(rows.frame)
-    return list(_counted(rules, rows, session, session.collect(rows.failed), None).checks.values())
+    return list(_counted(rules, rows, session, session.collect(rows.failed)).checks.values())
 
 
 def _one_row(session: Session, frame: Frame) -> Sequence[Any]:

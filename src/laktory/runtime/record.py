@@ -14,6 +14,7 @@ import sys
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from laktory.runtime.ledger import LEDGER, committed, settled
 from laktory.storage import append_line, file_name, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ["RunFolder", "last_unfinished", "new_run_id", "prune", "run_folders", "versions"]
 
@@ -187,10 +188,11 @@ def prune(root: Path) -> None:
     Of runs that are kept go intermediate results, and rows that failed rules where a later run has such of the node.
     """
     folders = run_folders(root)
+    unfinished = cache(partial(last_unfinished, root))  # each reads the headers and records of other runs
     resumable: list[RunFolder] | None = None
     for number, run in enumerate(folders[:-KEPT_RUNS], 1):
         if resumable is None:
-            resumable = [other for other in folders if _may_be_resumed(other, root)]
+            resumable = [other for other in folders if _may_be_resumed(other, unfinished)]
         if run in resumable:
             continue
         try:
@@ -209,7 +211,7 @@ def prune(root: Path) -> None:
         told = run.judged() if held else {}
         old = [path for path in held if told.get(path.name) in {None, *shown}]
         shown |= set(told.values())
-        if (old or run.scratch.exists()) and not _may_be_resumed(run, root):
+        if (old or run.scratch.exists()) and not _may_be_resumed(run, unfinished):
             for path in filter(Path.exists, (*old, run.scratch)):
                 remove_unheld(run.path, path)
 
@@ -241,10 +243,10 @@ def _note(run: RunFolder, unfinished: RunFolder) -> None:
         append_line(str(unfinished.ledger), json.dumps({"others": others}))
 
 
-def _may_be_resumed(run: RunFolder, root: Path) -> bool:
+def _may_be_resumed(run: RunFolder, unfinished: Callable[[str, tuple[str, ...]], RunFolder | None]) -> bool:
     try:
         header = run.header()
-        found = last_unfinished(root, header["pipeline"], header["scope"]) if header else None
+        found = unfinished(header["pipeline"], tuple(header["scope"])) if header else None
     except RunError:
         return True  # not known
     return found == run
