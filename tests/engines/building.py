@@ -14,6 +14,8 @@ from laktory.engines.capabilities import DUCKDB, POLARS
 from laktory.expressions.statement import statement_problems
 from laktory.expressions.translation import translated
 
+OUT_OF_RANGE = r"out of range of (64 bits; CAST to|its type; CAST to a wider one,) DOUBLE or DECIMAL"
+
 
 def said(sql, engine):
     """A statement in words that POLARS and DUCKDB share, in those of the engine."""

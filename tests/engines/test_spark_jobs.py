@@ -92,6 +92,7 @@ def test_nodes_in_a_row_run_no_job_that_the_same_by_hand_does_not_run(spark, mon
     assert len(ours) <= len(by_hand), (ours, by_hand)
 
 
+@pytest.mark.filterwarnings("ignore::laktory.errors.DataQualityWarning")
 def test_a_rule_runs_no_job_that_the_same_account_by_hand_does_not_run(spark, monkeypatch, tmp_path):
     numbers(n=100)
     rule = {"name": "r", "expr": "x > 5", "action": "DROP"}

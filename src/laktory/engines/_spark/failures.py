@@ -89,12 +89,8 @@ _WORDS = (
         r"\1 does not take values of this type",
     ),
     (
-        re.compile(r"^(?:\[\w+\] )?integer overflow\b.*", re.DOTALL | re.IGNORECASE),
-        "a whole number is out of range of 32 bits; CAST to BIGINT",
-    ),
-    (
-        re.compile(r"^(?:\[\w+\] )?(?:long )?overflow\b.*", re.DOTALL | re.IGNORECASE),
-        "a whole number is out of range of 64 bits; CAST to DOUBLE or DECIMAL",
+        re.compile(r"^(?:\[\w+\] )?(?:long |integer )?overflow\b.*", re.DOTALL | re.IGNORECASE),
+        "a whole number is out of range of its type; CAST to a wider one, DOUBLE or DECIMAL",
     ),
     (re.compile(r"`"), ""),
 )
