@@ -100,7 +100,7 @@ def _read_names(node: PipelineNode) -> list[str]:
     """Nodes whose rows a node reads (`depends_on` only orders; a view reads none)."""
     if node.is_view:
         return []
-    names = [s.node_name for s in node.data_sources if isinstance(s, PipelineNodeDataSource)]
+    names = [s.node_name for s in node.sources if isinstance(s, PipelineNodeDataSource)]
     if node.transformer is not None:
         names += node.transformer.upstream_node_names
     names += [name for rule in node.rules for name in rule.upstream_node_names]
@@ -137,6 +137,7 @@ class _Builder:
             for sink in self.nodes[name].sinks
             if isinstance(sink, FileDataSink)
         }
+        self.above_targets = {parent for target in self.targets for parent in target.parents}
         self.tables = {table_key(sink) for name in self.order for _, sink in table_sinks(self.nodes[name])}
         self.depth: dict[str, int] = {}
         self.hows: dict[str, How] = {}
@@ -232,7 +233,7 @@ class _Builder:
 
     def _is_written_to(self, place: Path) -> bool:
         # rather read once too early than changed rows
-        return any(place == target or place in target.parents or target in place.parents for target in self.targets)
+        return place in self.above_targets or not self.targets.isdisjoint((place, *place.parents))
 
     def _crosses(self, name: str, node: PipelineNode) -> bool:
         return any(self.nodes[other].dataframe_backend != node.dataframe_backend for other in self.consumers[name])

@@ -33,6 +33,7 @@ __all__ = ["RunFolder", "last_unfinished", "new_run_id", "prune", "run_folders",
 KEPT_RUNS = 50
 
 
+_version = cache(metadata.version)
 _STAMP = "%Y%m%dT%H%M%S%f"
 _RUN = re.compile(r"\d{8}T\d{12}-[0-9a-f]{6}")
 
@@ -53,10 +54,26 @@ class RunFolder:
     def __init__(self, root: Path, run_id: str) -> None:
         self.run_id = run_id
         self.path = root / "runs" / run_id
-        self.scratch = self.path / "scratch"
-        self.quarantine = self.path / "quarantine"
-        self.ledger = self.path / "ledger.jsonl"
-        self.record = self.path / "record.json"
+
+    @property
+    def scratch(self) -> Path:
+        """Folder of intermediate results."""
+        return self.path / "scratch"
+
+    @property
+    def quarantine(self) -> Path:
+        """Folder of rows that failed rules."""
+        return self.path / "quarantine"
+
+    @property
+    def ledger(self) -> Path:
+        """What was committed, a line each."""
+        return self.path / "ledger.jsonl"
+
+    @property
+    def record(self) -> Path:
+        """What the run came to."""
+        return self.path / "record.json"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RunFolder) and other.path == self.path
@@ -259,5 +276,5 @@ def versions() -> dict[str, str]:
         if package not in sys.modules:
             continue
         with suppress(OSError):  # no more files can be opened: that is told of what needed one
-            found[package] = metadata.version(package)
+            found[package] = _version(package)
     return found

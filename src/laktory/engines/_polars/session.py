@@ -143,8 +143,7 @@ class PolarsSession:
         """
         native: pl.LazyFrame = nw.to_native(frame)
         with translated(self._reads):
-            self._run(native.collect_schema)
-        return frame.collect_schema()
+            return nw.Schema.from_polars(self._run(native.collect_schema))
 
     def exactly(self, frame: nw.LazyFrame[Any], types: nw.Schema, path: str) -> nw.LazyFrame[Any]:
         """The frame with other types; computing a value that loses nanoseconds by it is a `SinkError`."""

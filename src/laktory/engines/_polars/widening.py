@@ -9,7 +9,7 @@ A length is UInt32 and a month Int8, so that ``LENGTH(s) - 10`` and ``MONTH(t) *
 from __future__ import annotations
 
 import re
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
@@ -117,7 +117,7 @@ class _Types:
     @cached_property
     def empty(self) -> Mapping[str, pl.LazyFrame]:
         """The frames without their rows."""
-        return {name: pl.LazyFrame(schema=frame.collect_schema()) for name, frame in self.full.items()}
+        return {name: _empty(tuple(frame.collect_schema().items())) for name, frame in self.full.items()}
 
     def columns(self, query: str, definitions: tuple[Definition, ...] = ()) -> pl.Schema | None:
         """Of a query that may use definitions of WITH; None if Polars does not take it."""
@@ -134,6 +134,11 @@ class _Types:
                 self.defined[key] = {**frames, name: pl.LazyFrame(schema=schema)}
             frames = self.defined[key]
         return _schema(query, frames)
+
+
+@lru_cache(maxsize=64)
+def _empty(columns: tuple[tuple[str, pl.DataType], ...]) -> pl.LazyFrame:
+    return pl.LazyFrame(schema=dict(columns))
 
 
 def _schema(query: str, frames: Mapping[str, pl.LazyFrame]) -> pl.Schema | None:
