@@ -14,7 +14,14 @@ from laktory.engines.capabilities import DUCKDB, POLARS
 from laktory.expressions.statement import statement_problems
 from laktory.expressions.translation import translated
 
-OUT_OF_RANGE = r"out of range of (64 bits; CAST to|its type; CAST to a wider one,) DOUBLE or DECIMAL"
+TOO_WIDE = "is out of range of its type; CAST to a wider one, DOUBLE or DECIMAL"
+
+
+def out_of_range(session):
+    """What a run says that is stopped by a whole number which does not fit into 64 bits."""
+    bits = "is out of range of 64 bits; CAST to DOUBLE or DECIMAL"
+    # Spark does not say which type it was, unless the number is cast
+    return f"{bits}|{TOO_WIDE}" if session.capabilities.name == "PYSPARK" else bits
 
 
 def said(sql, engine):

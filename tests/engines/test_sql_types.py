@@ -12,7 +12,7 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 import pytest
-from building import OUT_OF_RANGE
+from building import out_of_range
 
 from laktory import models
 from laktory.engines.capabilities import ENGINES
@@ -278,7 +278,7 @@ def test_a_whole_number_that_does_not_fit_stops_the_run(text: str, adopted: Any,
         found = max(session.fetch(frame)["r"].to_list())
         assert found == {"u64 + 1": 2**64, "SUM(u64)": 2**64 + 6}[text]
         return
-    with pytest.raises(StepError, match=OUT_OF_RANGE):
+    with pytest.raises(StepError, match=out_of_range(session)):
         session.collect(frame).collect()
 
 

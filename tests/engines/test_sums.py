@@ -8,7 +8,7 @@ import importlib
 import narwhals as nw
 import polars as pl
 import pytest
-from building import OUT_OF_RANGE, is_refused, said
+from building import is_refused, out_of_range, said
 
 from laktory.engines.capabilities import ENGINES
 from laktory.errors import StepError
@@ -196,7 +196,7 @@ def test_a_sum_that_does_not_fit_into_64_bits_stops_the_run(session, call):
         return
     if is_refused(f"SELECT {call} AS r FROM {{df}}", session.capabilities, "df"):
         call = "SUM(big) OVER (PARTITION BY 1)"
-    with pytest.raises(StepError, match=OUT_OF_RANGE):
+    with pytest.raises(StepError, match=out_of_range(session)):
         summed(session, f"SELECT {call} AS r FROM {{df}}")
 
 
@@ -311,5 +311,5 @@ def test_methods_calculate_fractions_of_32_bits_in_64(session):
 )
 def test_a_sum_in_a_method_that_does_not_fit_stops_the_run(session, text):
     step = DataFrameMethod(func_name="select", func_args=[text])
-    with pytest.raises(StepError, match=OUT_OF_RANGE):
+    with pytest.raises(StepError, match=out_of_range(session)):
         session.collect(apply(session.adopt(ROWS), [step], session=session, frames={}))

@@ -15,10 +15,8 @@ from laktory.engines.capabilities import ENGINES
 
 BUSY = re.compile(r"in use by run \S+ of pipeline 'p\d' \(process \d+\)")
 
-# the last one is PyArrow's, of a folder in which Sail found no file and so no columns
-ERROR = re.compile(
-    "SourceError|No such file|No files found|field names are not matching the table's field names: \\[\\],"
-)
+# Sail gives no columns where the files of a folder went after it was planned, which PyArrow refuses to take
+NO_COLUMNS = "|field names are not matching the table's field names: \\[\\], "
 
 
 def read_while_overwritten(folder, backend, count):
@@ -32,8 +30,9 @@ def read_while_overwritten(folder, backend, count):
         written = writer.result()
     assert (found["torn"], found["missing"]) == ([], {})
     # what a reader of a folder may meet stands in docs/durability.md: an error, never rows of two runs
+    errors = "SourceError|No such file|No files found" + (NO_COLUMNS if backend == "PYSPARK" else "")
     for messages in found["folders"].values():
-        assert all(ERROR.search(message) for message in messages), messages
+        assert all(re.search(errors, message) for message in messages), messages
     assert found["values"] > 2
     assert written["runs"] > 2
     assert written["distinct"] == written["names"], "a file name was used again"
