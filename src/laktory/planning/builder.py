@@ -98,13 +98,7 @@ def _chosen(
 
 def _read_names(node: PipelineNode) -> list[str]:
     """Nodes whose rows a node reads (`depends_on` only orders; a view reads none)."""
-    if node.is_view:
-        return []
-    names = [s.node_name for s in node.sources if isinstance(s, PipelineNodeDataSource)]
-    if node.transformer is not None:
-        names += node.transformer.upstream_node_names
-    names += [name for rule in node.rules for name in rule.upstream_node_names]
-    return list(dict.fromkeys(names))
+    return [] if node.is_view else node.read_node_names
 
 
 class _Builder:

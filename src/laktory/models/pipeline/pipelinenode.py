@@ -145,12 +145,18 @@ class PipelineNode(PipelineChild):
         return found
 
     @property
-    def upstream_node_names(self) -> list[str]:
-        """Nodes that must run before this one, each once."""
+    def read_node_names(self) -> list[str]:
+        """Nodes that its sources, steps and rules read, each once."""
         names = [s.node_name for s in self.sources if isinstance(s, PipelineNodeDataSource)]
         if self.transformer is not None and not is_variable(self.transformer):
             names += self.transformer.upstream_node_names
         names += [name for rule in self.rules for name in rule.upstream_node_names]
+        return list(dict.fromkeys(names))
+
+    @property
+    def upstream_node_names(self) -> list[str]:
+        """Nodes that must run before this one, each once."""
+        names = self.read_node_names
         definitions = (getattr(sink, "view_definition", None) for sink in _items(self.sinks))
         names += [
             name for found in definitions if isinstance(found, DataFrameExpr) for name in found.upstream_node_names
