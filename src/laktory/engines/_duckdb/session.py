@@ -78,7 +78,7 @@ class DuckDBSession:
                 "autoload_known_extensions": "false",
             }
         )
-        # never `parquet_metadata_cache`: of a file replaced within a tick of the clock it keeps the old statistics
+        # never `parquet_metadata_cache`: of a file rewritten soon after it was read it may take the old statistics
         for setting, value in {
             "enable_progress_bar": False,
             "preserve_insertion_order": True,
