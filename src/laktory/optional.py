@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+import sys
 from typing import TYPE_CHECKING
 
 from laktory.errors import MissingDependencyError
@@ -10,7 +11,7 @@ from laktory.errors import MissingDependencyError
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["install_line", "require"]
+__all__ = ["install_line", "is_installed", "require"]
 
 # module → extra of Laktory that installs it
 _EXTRAS = {
@@ -26,6 +27,11 @@ _EXTRAS = {
     "pytest": "testing",
     "xlsxwriter": "excel",
 }
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module can be imported."""
+    return sys.modules.get(module) is not None or importlib.util.find_spec(module) is not None
 
 
 def install_line(module: str) -> str:

@@ -15,6 +15,7 @@ from laktory import get_spark_session
 from laktory.engines._spark.connection import is_connect
 from laktory.engines._spark.session import PySparkSession
 from laktory.errors import RunInterrupted
+from laktory.testing.rules import REJECTED
 
 
 @pytest.fixture
@@ -92,20 +93,69 @@ def test_nodes_in_a_row_run_no_job_that_the_same_by_hand_does_not_run(spark, mon
     assert len(ours) <= len(by_hand), (ours, by_hand)
 
 
+RULES = {
+    "one": [{"name": "r", "expr": "x > 5", "action": "DROP"}],
+    "several": [
+        {"name": "dropped", "expr": "x > 5", "action": "DROP"},
+        {"name": "warned", "expr": "id < 90"},
+        {"name": "total", "expr": "count(*) > 10", "type": "AGGREGATE"},
+    ],
+    "quarantine": [
+        {"name": "moved", "expr": "x > 5", "action": "QUARANTINE"},
+        {"name": "warned", "expr": "id < 90"},
+    ],
+    "aggregate": [{"name": "total", "expr": "count(*) > 10", "type": "AGGREGATE"}],
+}
+
+
 @pytest.mark.filterwarnings("ignore::laktory.errors.DataQualityWarning")
-def test_a_rule_runs_no_job_that_the_same_account_by_hand_does_not_run(spark, monkeypatch, tmp_path):
+@pytest.mark.parametrize("kind", RULES)
+def test_rules_run_no_job_that_the_same_account_by_hand_does_not_run(spark, monkeypatch, tmp_path, kind):
+    """By hand: one query for all the counts, then what is kept of the rows that fail, and a file for each sink."""
     numbers(n=100)
-    rule = {"name": "r", "expr": "x > 5", "action": "DROP"}
-    made = pipeline("PYSPARK", node("a", "in.parquet", "out.parquet", expectations=[rule]))
+    sinks = ["out.parquet", *([REJECTED] if kind == "quarantine" else [])]
+    made = pipeline("PYSPARK", node("a", "in.parquet", *sinks, expectations=RULES[kind]))
     made.execute()
     with counting(spark, monkeypatch) as ours:
         made.execute()
-    assert made.nodes[0].checks[0].fails_count == 6
+    assert [check.fails_count for check in made.nodes[0].checks] == {
+        "one": [6],
+        "several": [6, 10, None],
+        "quarantine": [6, 10],
+        "aggregate": [None],
+    }[kind]
     with counting(spark, monkeypatch) as by_hand:
         frame = spark.read.schema("id LONG, x DOUBLE, s STRING").parquet(str(tmp_path / "in.parquet"))
-        frame.selectExpr("count(*)", "count_if(not x > 5)").collect()
-        frame.filter("not x > 5 or x is null").write.parquet(str(tmp_path / "by_hand_failed"))
+        frame.selectExpr("count(*)", "count_if(not x > 5)", "count_if(not id < 90)").collect()
+        if kind != "aggregate":
+            failed = frame.filter("not x > 5 or x is null or not id < 90").selectExpr("*", "x > 5 AS passed")
+            failed.write.parquet(str(tmp_path / "by_hand_failed"))
         frame.filter("x > 5").write.parquet(str(tmp_path / "by_hand"))
+        if kind == "quarantine":
+            kept = spark.read.schema(failed.schema).parquet(str(tmp_path / "by_hand_failed"))
+            kept.filter("not passed").write.parquet(str(tmp_path / "by_hand_moved"))
+    assert by_hand
+    assert len(ours) <= len(by_hand), (ours, by_hand)
+
+
+def test_a_node_read_twice_is_computed_by_one_job(spark, monkeypatch, tmp_path):
+    """As a file that the consumers read, which no memory that runs short makes Spark compute again otherwise."""
+    numbers(n=100)
+    nodes = [
+        node("a", "in.parquet", steps=["SELECT s, id + 1 AS id FROM {df}"]),
+        node("b", "a", "b.parquet", steps=["SELECT id FROM {df}"]),
+        node("c", "a", "c.parquet", steps=["SELECT s FROM {df}"]),
+    ]
+    made = pipeline("PYSPARK", *nodes)
+    made.execute()
+    with counting(spark, monkeypatch) as ours:
+        made.execute()
+    with counting(spark, monkeypatch) as by_hand:
+        frame = spark.read.schema("id LONG, x DOUBLE, s STRING").parquet(str(tmp_path / "in.parquet"))
+        frame.selectExpr("s", "id + 1 AS id").write.parquet(str(tmp_path / "by_hand_a"))
+        kept = spark.read.schema("s STRING, id LONG").parquet(str(tmp_path / "by_hand_a"))
+        kept.select("id").write.parquet(str(tmp_path / "by_hand_b"))
+        kept.select("s").write.parquet(str(tmp_path / "by_hand_c"))
     assert by_hand
     assert len(ours) <= len(by_hand), (ours, by_hand)
 

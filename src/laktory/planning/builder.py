@@ -219,10 +219,10 @@ class _Builder:
     def _reads_a_target(self, node: PipelineNode) -> bool:
         """Whether a source would show something else once the sinks of the run are committed."""
         if any(
-            isinstance(source, TableDataSource) and table_key(source) in self.tables for source in node.data_sources
+            isinstance(source, TableDataSource) and table_key(source) in self.tables for source in node.external_sources
         ):
             return True
-        places = [source_place(source) for source in node.data_sources if isinstance(source, FileDataSource)]
+        places = [source_place(source) for source in node.external_sources if isinstance(source, FileDataSource)]
         return any(self._is_written_to(Path(place)) for place in places if place is not None)
 
     def _is_written_to(self, place: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import sys
@@ -16,7 +15,7 @@ from laktory.errors import ExpressionError
 from laktory.models.base import is_variable
 from laktory.models.datasinks import FileDataSink, TableDataSink
 from laktory.models.datasources import CustomDataSource, FileDataSource, TableDataSource
-from laktory.optional import install_line
+from laktory.optional import install_line, is_installed
 from laktory.paths import before_pattern, local_path, url_scheme
 from laktory.planning.columns import stage_columns
 from laktory.planning.order import order_problems
@@ -98,7 +97,7 @@ def node_problems(
 ) -> Iterator[Problem]:
     """Problems of one node; paths start at the node."""
     engine = ENGINES[node.dataframe_backend.value]
-    if engine.module and importlib.util.find_spec(engine.module) is None:
+    if engine.module and not is_installed(engine.module):
         message = f"backend {engine.name!r} needs the package {engine.module!r}, which is not installed"
         yield Problem(message, ("dataframe_backend",), hint=install_line(engine.module))
     names = [source.name for source in node.sources]
@@ -232,7 +231,7 @@ def _may_partition(sink: FileDataSink) -> bool:
 
 
 def _module_problems(format_: str, module: str | None) -> Iterator[Problem]:
-    if module and importlib.util.find_spec(module) is None:
+    if module and not is_installed(module):
         message = f"format {format_!r} needs the package {module!r}, which is not installed"
         yield Problem(message, ("format",), hint=install_line(module))
 
@@ -255,7 +254,7 @@ def _import_list_problems(pipeline: Pipeline) -> Iterator[Problem]:
         if not all(part.isidentifier() for part in name.split(".")):
             yield Problem(f"{name!r} is not the name of a module", ("imports", index), hint="write 'package.module'")
             continue
-        if package not in sys.modules and not importlib.util.find_spec(package):
+        if not is_installed(package):
             yield Problem(
                 f"there is no module {package!r}", ("imports", index), hint="install it, or run where it lies"
             )
@@ -328,7 +327,7 @@ def _step_problems(
             for problem in method_problems(step, engine, known, complete=complete):
                 yield replace(problem, path=(*path, *problem.path))
         known.add("df")
-        for position, source in enumerate(getattr(step, "data_sources", ())):
+        for position, source in enumerate(getattr(step, "written_sources", ())):
             for problem in source_problems(source, engine, ()):
                 yield replace(problem, path=path, message=f"source {position} in the arguments: {problem.message}")
 
@@ -444,7 +443,7 @@ def _read_places(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     for node in pipeline.nodes:
         if is_variable(node):
             continue
-        for source in node.data_sources:
+        for source in node.external_sources:
             if isinstance(source, FileDataSource) and (place := source_place(source)) is not None:
                 yield place, f"{source.path!r}, a source of node {node.name!r}"
 

@@ -44,7 +44,7 @@ def order_problems(
     nodes = [node for node in pipeline.nodes if not is_variable(node)]
     upstream = {node.name: node.upstream_node_names for node in nodes}
     for node in nodes:
-        for source in node.data_sources:
+        for source in node.external_sources:
             if not isinstance(source, FileDataSource) or (local := local_path(source.path)) is None:
                 continue
             pattern = () if path_kind(local) in {"file", "directory"} else _pattern(local)

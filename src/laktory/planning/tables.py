@@ -96,7 +96,7 @@ def meeting_problems(pipeline: Pipeline) -> Iterator[Problem]:
             written.setdefault(key, (node, where))
             places.setdefault(key, at)
     for node in nodes:
-        for source in node.data_sources:
+        for source in node.external_sources:
             if not isinstance(source, TableDataSource) or table_key(source) not in written:
                 continue
             writer, _ = written[table_key(source)]

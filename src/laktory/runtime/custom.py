@@ -52,7 +52,8 @@ def import_listed(pipeline: Pipeline, named: Collection[str]) -> None:
     """
     if not pipeline.imports:
         return
-    sources = (source.custom_reader for source in pipeline.data_sources if isinstance(source, CustomDataSource))
+    read = (source for node in pipeline.nodes for source in node.external_sources)
+    sources = (source.custom_reader for source in read if isinstance(source, CustomDataSource))
     writers = (sink.custom_writer for node in pipeline.nodes for sink in node.sinks if sink.custom_writer is not None)
     functions = [function.func_name.rpartition(".")[0] for function in (*sources, *writers)]
     for index, name in enumerate([*pipeline.imports, *dict.fromkeys(functions)]):

@@ -212,10 +212,10 @@ def done_line(node: str) -> str:
 
 
 def failed_rows(entry: Mapping[str, Any], folder: RunFolder) -> FileRead | None:
-    """How to read the rows of a node that failed its rules, None without rules."""
-    if "quality" not in entry:
+    """How to read the rows of a node that failed its rules, None without rules of type ROW."""
+    failed = entry["quality"]["failed"] if "quality" in entry else None
+    if failed is None:
         return None
-    failed = entry["quality"]["failed"]
     return kept_read(str(folder.quarantine.resolve() / failed["scratch"]), failed["format"])
 
 
@@ -240,6 +240,6 @@ def _kept_files(entry: Mapping[str, Any], folder: RunFolder) -> Iterator[tuple[P
     """What a node keeps in the folder of a run, with sizes: its rows, those that failed its rules."""
     if entry["read"] is not None and "scratch" in entry["read"]:
         yield folder.scratch / entry["read"]["scratch"], entry["read"]["size"]
-    if "quality" in entry:
-        failed = entry["quality"]["failed"]
+    failed = entry["quality"]["failed"] if "quality" in entry else None
+    if failed is not None:
         yield folder.quarantine / failed["scratch"], failed["size"]

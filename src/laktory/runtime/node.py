@@ -114,6 +114,9 @@ class NodeResult:
         """Rows that rules took out, with the columns of the stage frame; None without rules."""
         if self.quality is None or self.sessions is None:
             return None
+        if not self.quality.of_rows:
+            frame = self.output if self.stage is None else self.stage
+            return None if frame is None else frame.head(0)
         return self.quality.quarantine(self.sessions.get(self.engine))
 
 
@@ -240,14 +243,14 @@ def _batch_of_tables(
 
 def kept_result(node: PipelineNode, entry: Mapping[str, Any], folder: RunFolder, sessions: Sessions) -> NodeResult:
     """What a node left that was committed before. Its entry `is_whole`."""
-    failed = failed_rows(entry, folder)
+    found = entry.get("quality")
     return NodeResult(
         None,
         node.dataframe_backend.value,
         read=read_again(entry, node, folder),
         table=held_by(node),
         rows=entry["rows"],
-        quality=Quality.resumed(node.rules, entry["quality"], failed) if failed else None,
+        quality=Quality.resumed(node.rules, found, failed_rows(entry, folder)) if found else None,
         sessions=sessions,
     )
 
@@ -259,7 +262,9 @@ def _judge(node: PipelineNode, plan: NodePlan, session: Session, context: NodeCo
         return _upstream(node, name, session, context, result.seen)
 
     assert result.stage is not None
-    judged = judge_node(node, result.stage, session, upstream, result.seen, context.folder, again=plan.again)
+    judged = judge_node(
+        node, result.stage, session, upstream, result.seen, context.folder, context.sessions, again=plan.again
+    )
     result.stage, result.frame, result.quality = judged.stage, judged.output, judged.quality
     return judged.output
 
@@ -405,9 +410,9 @@ def _for_sink(
 def _quality_line(result: NodeResult) -> dict[str, Any]:
     """What the ledger holds of a node's rules."""
     quality = result.quality
-    if quality is None or quality.read is None:
+    if quality is None or (quality.of_rows and quality.read is None):
         return {}
-    return {"quality": quality.line() | {"failed": scratch_line(quality.read)}}
+    return {"quality": quality.line() | {"failed": quality.read and scratch_line(quality.read)}}
 
 
 def finish_custom(node: PipelineNode, result: NodeResult, context: NodeContext) -> NodeResult:

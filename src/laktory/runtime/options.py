@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from laktory.diagnostics import Problem, closest, raise_problems
@@ -11,6 +10,7 @@ from laktory.models.base import SPELLINGS
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource
 from laktory.models.problems import located
+from laktory.optional import is_installed
 from laktory.runtime.sessions import session_type
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _at_hand(engine: Capabilities, format_: str, *, writer: bool = False) -> boo
     support = engine.formats.get(format_)
     if support is None or (writer and not support.modes):
         return False
-    return all(find_spec(module) is not None for module in (engine.module, support.needs) if module)
+    return all(is_installed(module) for module in (engine.module, support.needs) if module)
 
 
 def _of_source(source: FileDataSource, engine: type[Session], path: Path) -> Iterator[Problem]:

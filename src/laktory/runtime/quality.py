@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from laktory.models.datasinks.base import BaseDataSink
     from laktory.models.pipeline.pipelinenode import PipelineNode
     from laktory.runtime.record import RunFolder
+    from laktory.runtime.sessions import Sessions
 
     Frame = nw.LazyFrame[Any]
 
@@ -45,7 +46,7 @@ class Quality:
     rules : rules of the node
     checks : outcome of each, by name
     rows, moved, dropped : rows of the stage frame, and of these in quarantine and dropped
-    read : file of the rows that failed
+    read : file of the rows that failed, None without rules of type ROW
     failed : the same as a frame, where the run keeps no files
     """
 
@@ -61,6 +62,11 @@ class Quality:
     def kept(self) -> int:
         """Rows that the output must have."""
         return self.rows - self.moved - self.dropped
+
+    @property
+    def of_rows(self) -> bool:
+        """Whether a rule looks at single rows: without one no row can fail, and no file is kept of those that did."""
+        return any(rule.type == "ROW" for rule in self.rules)
 
     def facts(self) -> dict[str, Any]:
         """For the run record."""
@@ -124,6 +130,7 @@ def judge_node(
     upstream: Callable[[str], Frame],
     seen: SeenFiles,
     folder: RunFolder | None,
+    sessions: Sessions,
     *,
     again: bool,
 ) -> Judged:
@@ -134,6 +141,7 @@ def judge_node(
     upstream : gives the frame of a node
     seen : files that the frame reads
     folder : where the run keeps its files, None if it keeps none
+    sessions : those of the run
     again : the frame may be computed several times; otherwise it is computed once, into an intermediate result
 
     Raises
@@ -151,7 +159,7 @@ def judge_node(
     try:
         if again and (rows.once or folder is None):
             _compute(node, rows, session, folder)
-        quality = _judged(node, rows, session, folder)
+        quality = _judged(node, rows, session, folder, sessions)
     except (SourceError, StepError) as error:
         seen.check()
         raise _of_a_rule(node, rows, session, error) from error.__cause__
@@ -176,16 +184,33 @@ def _compute(node: PipelineNode, rows: Rows, session: Session, folder: RunFolder
     rows.frame = session.scan(read)
 
 
-def _judged(node: PipelineNode, rows: Rows, session: Session, folder: RunFolder | None) -> Quality:
+def _judged(node: PipelineNode, rows: Rows, session: Session, folder: RunFolder | None, sessions: Sessions) -> Quality:
     rules = node.rules
     for rule in rules:
         _log.info("Checking expectation '%s' | %s (type: %s)", rule.name, redact(rule.text), rule.type)
+    if not rows.kept.rules:  # as `Quality.of_rows`
+        return _counted(rules, rows, session, [0, 0])
     if folder is None:
-        return _counted(rules, rows, session, session.collect(rows.failed))
+        return _found(rules, rows, session)
     output, read = scratch_output(rows.failed, folder.quarantine, node.name, "PARQUET", session)
     staged = stage_scratch(output, session)
     sync_scratch(output)
-    return _counted(rules, rows, session, session.scan(read), read, rows.kept.tally_of(staged.rows))
+    tally: Sequence[int | None] | None = rows.kept.tally_of(staged.rows)
+    if tally is None:
+        # a few columns of few rows, in a file that is here: on Spark this would be two more jobs
+        reader = sessions.get("POLARS")
+        tally = _one_row(reader, rows.kept.tally(reader.scan(read)))
+    quality = _counted(rules, rows, session, tally)
+    quality.read = read
+    return quality
+
+
+def _found(rules: Sequence[DataQualityExpectation], rows: Rows, session: Session) -> Quality:
+    """What rules find where no file is kept of it."""
+    failed = session.collect(rows.failed)
+    quality = _counted(rules, rows, session, _one_row(session, rows.kept.tally(failed)))
+    quality.failed = failed
+    return quality
 
 
 def _of_a_rule(node: PipelineNode, rows: Rows, session: Session, error: RunError) -> RunError:
@@ -205,15 +230,11 @@ def _of_a_rule(node: PipelineNode, rows: Rows, session: Session, error: RunError
 
 
 def _counted(
-    rules: Sequence[DataQualityExpectation],
-    rows: Rows,
-    session: Session,
-    failed: Frame,
-    read: FileRead | None = None,
-    tally: Sequence[int] | None = None,
+    rules: Sequence[DataQualityExpectation], rows: Rows, session: Session, tally: Sequence[int | None]
 ) -> Quality:
+    """The account of all rows; `tally` is that of the rows that failed."""
     total, *values = _one_row(session, rows.counts)
-    *fails, moved, dropped = tally or (count or 0 for count in _one_row(session, rows.kept.tally(failed)))
+    *fails, moved, dropped = (count or 0 for count in tally)
     passing, counted = dict(zip(rows.totals, values, strict=True)), iter(fails)
     checks = {
         rule.name: check_of(rule, total, None, passed=passing[rule.name])
@@ -221,7 +242,7 @@ def _counted(
         else check_of(rule, total, next(counted))
         for rule in rules
     }
-    return Quality(rules, checks, total, moved, dropped, read, None if read else failed)
+    return Quality(rules, checks, total, moved, dropped)
 
 
 def checks_of(
@@ -230,7 +251,7 @@ def checks_of(
     """Outcome of rules on a frame outside any run."""
     rows = judge(frame, rules, session, upstream)
     rows.frame = session.collect(rows.frame)
-    return list(_counted(rules, rows, session, session.collect(rows.failed)).checks.values())
+    return list(_found(rules, rows, session).checks.values())
 
 
 def _one_row(session: Session, frame: Frame) -> Sequence[Any]:

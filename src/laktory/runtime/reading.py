@@ -248,7 +248,6 @@ def rows_in(node: PipelineNode, plan: NodePlan, context: NodeContext) -> int | N
     """
     session, count = context.sessions.get(plan.engine), 0
     names = [read.what for read in plan.reads if read.kind == "PIPELINE_NODE"]
-    sources = [source for source in node.data_sources if not isinstance(source, PipelineNodeDataSource)]
     if context.named or not plan.reads or not session.in_reach:
         return None
     for name in names:
@@ -256,7 +255,7 @@ def rows_in(node: PipelineNode, plan: NodePlan, context: NodeContext) -> int | N
         if result is None or result.rows is None:
             return None
         count += result.rows
-    for source in sources:
+    for source in node.external_sources:
         if source._df is not None or not isinstance(source, FileDataSource) or url_scheme(source.path):
             return None
         support = session.capabilities.formats[source.format]

@@ -31,7 +31,7 @@ class Rejected:
     run_id : that run
     outcome : entry of the node in its record
     rows : rows in quarantine, and those that stopped the node, with the names of the rules they failed; None where the
-        run was stopped before it had them
+        run was stopped before it had them, and where no rule looks at single rows
     """
 
     run_id: str

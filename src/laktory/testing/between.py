@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import pytest
 
 from laktory.engines.capabilities import ENGINES
 from laktory.errors import DefinitionError
+from laktory.optional import is_installed
 from laktory.testing import tpch
 from laktory.testing.features import feature, node
 
@@ -45,7 +45,7 @@ def _there_and_back(bench: Bench, other: str) -> None:
         node("e", "d", steps=["SELECT * FROM {df}"]),
     ]
     module = ENGINES[other].module
-    if module is not None and importlib.util.find_spec(module) is None:
+    if module is not None and not is_installed(module):
         with pytest.raises(DefinitionError, match=f"needs the package '{module}'"):
             bench.run(*nodes)
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from laktory.engines._duckdb.failures import translated
 from laktory.engines._duckdb.methods import METHODS
 from laktory.engines._duckdb.readers import call_methods, reader_arguments, reader_methods, refuse_names, scan_files
 from laktory.engines._duckdb.sharing import is_plain_scan
-from laktory.engines._duckdb.sql import planner, query, refuse_equal_names, refuse_outside, syntax_error
+from laktory.engines._duckdb.sql import Planner, outside, query, refuse_equal_names, syntax_error
 from laktory.engines._duckdb.storing import columns_of, exactly, stored, stored_schema
 from laktory.engines._duckdb.streams import PolarsStream, Source
 from laktory.engines._duckdb.types import duckdb_type, identifier, literal
@@ -71,6 +70,7 @@ class DuckDBSession:
         self._queries: WeakKeyDictionary[duckdb.DuckDBPyRelation, str] = WeakKeyDictionary()
         self._views: WeakKeyDictionary[duckdb.DuckDBPyRelation, str] = WeakKeyDictionary()
         self._reads: dict[str, Source] = {}
+        self._planners: dict[bool, Planner] = {}
         self._con = duckdb.connect(
             config={
                 "allow_community_extensions": "false",
@@ -182,7 +182,7 @@ class DuckDBSession:
         """
         with self._lock, translated(self._reads):
             relations = {name: self._own(nw.to_native(frame)) for name, frame in frames.items()}
-            refuse_outside(self._con if settings.allow_sql_files else self._planner, statement, relations)
+            self._planner(files=settings.allow_sql_files).refuse(statement, relations)
             sources = {relation: self._source(relation) for relation in relations.values()}
             twice = named_twice(statement, relations)
             once = {relation for relation in twice if not is_plain_scan(relation)}
@@ -296,12 +296,14 @@ class DuckDBSession:
                 self._con.unregister(name)
             self._registered.clear()
             self._con.close()
-            if "_planner" in vars(self):
-                self._planner.close()
+            for planner in self._planners.values():
+                planner.close()
 
-    @cached_property
-    def _planner(self) -> duckdb.DuckDBPyConnection:
-        return planner()
+    def _planner(self, *, files: bool) -> Planner:
+        """What plans statements, which may read files or not."""
+        if files not in self._planners:
+            self._planners[files] = Planner(self._con if files else outside())
+        return self._planners[files]
 
     def _unique(self, prefix: str) -> str:
         return f"{prefix}_{next(self._numbers)}"

@@ -18,13 +18,13 @@ from laktory.expressions.reader import tokens_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-__all__ = ["planner", "query", "refuse_equal_names", "refuse_outside", "syntax_error"]
+__all__ = ["Planner", "outside", "query", "refuse_equal_names", "syntax_error"]
 
 _OPENED = re.compile(r'Cannot access file "(.*?)"')
 _PLACE = re.compile(r"\n+LINE (\d+): (.*)\n( *)\^")
 
 
-def planner() -> duckdb.DuckDBPyConnection:
+def outside() -> duckdb.DuckDBPyConnection:
     """A connection to nothing, that reaches no file and no network: statements are planned there first."""
     con = duckdb.connect(
         config={
@@ -39,32 +39,55 @@ def planner() -> duckdb.DuckDBPyConnection:
     return con
 
 
-def refuse_outside(
-    con: duckdb.DuckDBPyConnection, statement: str, frames: Mapping[str, duckdb.DuckDBPyRelation]
-) -> None:
-    """Plan a statement over empty frames of the same columns, on a `planner`.
+class Planner:
+    """Plans statements over empty tables before they run.
 
     The guard of statements reads the text; here DuckDB itself says what it would open. A name that is neither a frame
     nor defined by WITH is a file to it, or a view of the session.
 
-    Raises
-    ------
-    StepError
-        The statement needs more than its frames, cannot be planned, or gives two columns one name.
+    Parameters
+    ----------
+    con : from `outside`, or what may read files
     """
-    empty = {name: f"SELECT {_nulls(frame)} LIMIT 0" for name, frame in frames.items()}
-    try:
-        if len(con.extract_statements(statement)) != 1:
-            msg = "SQL: one statement is expected"
-            raise StepError(msg)
-        # a union by name is refused where a subquery gives a column another name and says nothing
-        con.sql(f"{_named(empty)}{_inner(statement)} UNION ALL BY NAME (SELECT 1 AS laktory_probe)")
-    except duckdb.PermissionException as error:
-        file = _OPENED.search(str(error))
-        msg = f"SQL: {f'{file[1]!r} names a file: ' if file else ''}a step reads no files; declare it as a source"
-        raise StepError(msg) from error
-    except duckdb.Error as error:
-        raise statement_failure(error, frames) from error
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self._con = con
+        self._tables: dict[str, str] = {}
+
+    def refuse(self, statement: str, frames: Mapping[str, duckdb.DuckDBPyRelation]) -> None:
+        """Plan a statement over empty tables of the columns of frames.
+
+        Raises
+        ------
+        StepError
+            The statement needs more than its frames, cannot be planned, or gives two columns one name.
+        """
+        try:
+            if len(self._con.extract_statements(statement)) != 1:
+                msg = "SQL: one statement is expected"
+                raise StepError(msg)
+            empty = {name: f"FROM {self._table(frame)}" for name, frame in frames.items()}
+            # a union by name is refused where a subquery gives a column another name and says nothing
+            self._con.sql(f"{_named(empty)}{_inner(statement)} UNION ALL BY NAME (SELECT 1 AS laktory_probe)")
+        except duckdb.PermissionException as error:
+            file = _OPENED.search(str(error))
+            msg = f"SQL: {f'{file[1]!r} names a file: ' if file else ''}a step reads no files; declare it as a source"
+            raise StepError(msg) from error
+        except duckdb.Error as error:
+            raise statement_failure(error, frames) from error
+
+    def _table(self, frame: duckdb.DuckDBPyRelation) -> str:
+        """An empty table of the columns of a frame, made once: many statements read the same source."""
+        columns = ", ".join(f"{identifier(name)} {dtype}" for name, dtype in columns_of(frame))
+        if columns not in self._tables:
+            name = f"laktory_columns_{len(self._tables)}"
+            self._con.execute(f"CREATE TEMP TABLE {name} ({columns})")
+            self._tables[columns] = name
+        return self._tables[columns]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._con.close()
 
 
 def query(
@@ -113,10 +136,6 @@ def _named(tables: Mapping[str, str], once: Collection[str] = ()) -> str:
 
 def _inner(statement: str) -> str:
     return f"(\n{_without_end(statement)}\n)"
-
-
-def _nulls(frame: duckdb.DuckDBPyRelation) -> str:
-    return ", ".join(f"CAST(NULL AS {dtype}) AS {identifier(name)}" for name, dtype in columns_of(frame))
 
 
 def refuse_equal_names(columns: Sequence[str]) -> None:

@@ -86,8 +86,12 @@ class DataFrameMethod(PipelineChild):
     @property
     def data_sources(self) -> list[BaseDataSource]:
         """Sources written in the arguments, and the nodes that references name."""
-        found = [child for child in children_of(self) if isinstance(child, BaseDataSource)]
-        return found + node_sources(self, list(dict.fromkeys(self._referenced_nodes())))
+        return self.written_sources + node_sources(self, list(dict.fromkeys(self._referenced_nodes())))
+
+    @property
+    def written_sources(self) -> list[BaseDataSource]:
+        """Sources written in the arguments."""
+        return [child for child in children_of(self) if isinstance(child, BaseDataSource)]
 
     @property
     def upstream_node_names(self) -> list[str]:

@@ -73,6 +73,11 @@ class DataFrameTransformer(PipelineChild):
         return [source for step in self._steps for source in step.data_sources]
 
     @property
+    def written_sources(self) -> list[BaseDataSource]:
+        """Sources written in arguments of methods."""
+        return [source for step in self._steps if isinstance(step, DataFrameMethod) for source in step.written_sources]
+
+    @property
     def _steps(self) -> list[DataFrameExpr | DataFrameMethod]:
         return [step for step in self.nodes if isinstance(step, (DataFrameExpr, DataFrameMethod))]
 

@@ -145,6 +145,14 @@ class PipelineNode(PipelineChild):
         return found
 
     @property
+    def external_sources(self) -> list[BaseDataSource]:
+        """Those of `data_sources` that are no nodes."""
+        found: list[BaseDataSource] = [source for source in self.sources if not is_variable(source)]
+        if self.transformer is not None and not is_variable(self.transformer):
+            found += self.transformer.written_sources
+        return [source for source in found if not isinstance(source, PipelineNodeDataSource)]
+
+    @property
     def read_node_names(self) -> list[str]:
         """Nodes that its sources, steps and rules read, each once."""
         names = [s.node_name for s in self.sources if isinstance(s, PipelineNodeDataSource)]
