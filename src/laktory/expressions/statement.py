@@ -251,7 +251,8 @@ def _tree_problems(
         hint = "write one step per query, or use WITH"
         return [_at(f"a step holds exactly one query, found {found}", place, hint)], None
     (root,) = roots
-    if _depth(root) > MAX_SQL_DEPTH:
+    levels = _levels(root)
+    if len(levels) > MAX_SQL_DEPTH:
         return [_too_deep()], None
     if not isinstance(root, (exp.Query, exp.Values, exp.Pivot)) or isinstance(root, _forbidden()):
         first = statement.sql[tokens[0].start : tokens[0].end + 1]
@@ -259,8 +260,11 @@ def _tree_problems(
         place = statement.place(tokens[0].start) if "\n" in statement.text else None
         message = f"a step is one query, which begins with SELECT, WITH, FROM or VALUES; found {found}"
         return [_at(message, place)], None
-    problems = [problem for node in root.walk() for problem in _node_problems(node, statement, files=files)]
-    for each in root.walk() if misreads else ():
+    nodes = [node for level in levels for node in level]
+    judged = (exp.Where, exp.Table, exp.CTE, exp.Lateral, exp.From, exp.Join, *_forbidden())
+    doubtful = (node for node in nodes if isinstance(node, judged))
+    problems = [problem for node in doubtful for problem in _node_problems(node, statement, files=files)]
+    for each in nodes if misreads else ():
         if (wrong := misread(each, misreads)) is not None:
             message, hint, shown = wrong
             named = next((part for part in shown.walk() if "start" in part.meta), shown)
@@ -327,14 +331,14 @@ def _brackets(sql: str, tokens: Iterable[Token]) -> int:
     return deepest
 
 
-def _depth(root: exp.Expr) -> int:
-    deepest = 0
-    waiting: list[tuple[Any, int]] = [(root, 1)]
-    while waiting:
-        node, depth = waiting.pop()
-        deepest = max(deepest, depth)
-        waiting.extend((child, depth + 1) for child in node.iter_expressions())
-    return deepest
+def _levels(root: exp.Expr) -> list[list[exp.Expr]]:
+    """The nodes of a tree by their depth."""
+    levels: list[list[Any]] = []
+    level: list[Any] = [root]
+    while level:
+        levels.append(level)
+        level = [child for node in level for child in node.iter_expressions()]
+    return levels
 
 
 def _name_problems(cte: exp.CTE, statement: Statement) -> Iterator[Problem]:

@@ -63,12 +63,14 @@ class Planner:
             The statement needs more than its frames, cannot be planned, or gives two columns one name.
         """
         try:
-            if len(self._con.extract_statements(statement)) != 1:
-                msg = "SQL: one statement is expected"
-                raise StepError(msg)
             empty = {name: f"FROM {self._table(frame)}" for name, frame in frames.items()}
             # a union by name is refused where a subquery gives a column another name and says nothing
-            self._con.sql(f"{_named(empty)}{_inner(statement)} UNION ALL BY NAME (SELECT 1 AS laktory_probe)")
+            text = f"{_named(empty)}{_inner(statement)} UNION ALL BY NAME (SELECT 1 AS laktory_probe)"
+            statements = self._con.extract_statements(text)
+            if len(statements) != 1:
+                msg = "SQL: one statement is expected"
+                raise StepError(msg)
+            self._con.sql(statements[0])
         except duckdb.PermissionException as error:
             file = _OPENED.search(str(error))
             msg = f"SQL: {f'{file[1]!r} names a file: ' if file else ''}a step reads no files; declare it as a source"
