@@ -252,6 +252,7 @@ def test_two_columns_of_one_name_from_a_native_join(session):
     left, right = (session._con.sql("SELECT 1 AS a, 2 AS b").set_alias(name) for name in "lr")
     frame = nw.from_native(left.join(right, condition="l.a = r.a"))
     assert "two columns are named 'a'" in refused(StepError, session.schema, frame)
+    assert "two columns are named 'a'" in refused(StepError, session.sql, "SELECT count(*) FROM t", {"t": frame})
 
 
 # ---- SQL -----------------------------------------------------------------------------------------

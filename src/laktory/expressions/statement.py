@@ -261,7 +261,7 @@ def _tree_problems(
         message = f"a step is one query, which begins with SELECT, WITH, FROM or VALUES; found {found}"
         return [_at(message, place)], None
     nodes = [node for level in levels for node in level]
-    judged = (exp.Where, exp.Table, exp.CTE, exp.Lateral, exp.From, exp.Join, *_forbidden())
+    judged: tuple[Any, ...] = (exp.Where, exp.Table, exp.CTE, exp.Lateral, exp.From, exp.Join, *_forbidden())
     doubtful = (node for node in nodes if isinstance(node, judged))
     problems = [problem for node in doubtful for problem in _node_problems(node, statement, files=files)]
     for each in nodes if misreads else ():

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -62,15 +62,17 @@ class Planner:
         StepError
             The statement needs more than its frames, cannot be planned, or gives two columns one name.
         """
+        # a source that fails here is no fault of the statement
+        columns = {name: columns_of(frame) for name, frame in frames.items()}
+        for found in columns.values():
+            refuse_equal_names([name for name, _ in found])
         try:
-            empty = {name: f"FROM {self._table(frame)}" for name, frame in frames.items()}
-            # a union by name is refused where a subquery gives a column another name and says nothing
-            text = f"{_named(empty)}{_inner(statement)} UNION ALL BY NAME (SELECT 1 AS laktory_probe)"
-            statements = self._con.extract_statements(text)
-            if len(statements) != 1:
+            if len(self._con.extract_statements(statement)) != 1:
                 msg = "SQL: one statement is expected"
                 raise StepError(msg)
-            self._con.sql(statements[0])
+            empty = {name: f"FROM {self._table(found)}" for name, found in columns.items()}
+            # a union by name is refused where a subquery gives a column another name and says nothing
+            self._con.sql(f"{_named(empty)}{_inner(statement)} UNION ALL BY NAME (SELECT 1 AS laktory_probe)")
         except duckdb.PermissionException as error:
             file = _OPENED.search(str(error))
             msg = f"SQL: {f'{file[1]!r} names a file: ' if file else ''}a step reads no files; declare it as a source"
@@ -78,14 +80,14 @@ class Planner:
         except duckdb.Error as error:
             raise statement_failure(error, frames) from error
 
-    def _table(self, frame: duckdb.DuckDBPyRelation) -> str:
-        """An empty table of the columns of a frame, made once: many statements read the same source."""
-        columns = ", ".join(f"{identifier(name)} {dtype}" for name, dtype in columns_of(frame))
-        if columns not in self._tables:
+    def _table(self, columns: Sequence[tuple[str, Any]]) -> str:
+        """An empty table of some columns, made once: many statements read the same source."""
+        told = ", ".join(f"{identifier(name)} {dtype}" for name, dtype in columns)
+        if told not in self._tables:
             name = f"laktory_columns_{len(self._tables)}"
-            self._con.execute(f"CREATE TEMP TABLE {name} ({columns})")
-            self._tables[columns] = name
-        return self._tables[columns]
+            self._con.execute(f"CREATE TEMP TABLE {name} ({told})")
+            self._tables[told] = name
+        return self._tables[told]
 
     def close(self) -> None:
         """Close the connection."""
