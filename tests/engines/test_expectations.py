@@ -514,6 +514,25 @@ def test_a_resumed_run_knows_what_was_found_and_writes_nothing_twice(backend):
     assert sorted(pl.read_ndjson("q.jsonl")["id"]) == [1, 2]
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_rules_of_the_whole_frame_keep_no_rows(backend, resumed):
+    prices()
+    rule = {"name": "n", "expr": "COUNT(*) > 9", "type": "AGGREGATE"}
+    bad = node("b", "a", "b.parquet", steps=["SELECT CAST(s AS INTEGER) AS i FROM {df}"])
+    p = pipeline(backend, node("a", "in.parquet", "out.parquet", expectations=[rule]), bad)
+    with pytest.raises(RunError):
+        p.execute()
+    if resumed:
+        p.nodes[1].transformer.nodes[0].expr = "SELECT s AS i FROM {df}"
+        p.execute(resume=True)
+        assert [entry["status"] for entry in p.last_run["nodes"]] == ["resumed", "succeeded"]
+    assert [check.status for check in p.nodes[0].checks] == ["FAIL"]
+    assert p.last_run["nodes"][0]["rows_stage"] == 4
+    empty = p.nodes[0].quarantine_df.collect("polars")
+    assert (empty.shape[0], empty.columns) == (0, ["id", "x", "s"])
+    assert not list(Path(".laktory").rglob("quarantine/*"))
+
+
 def test_other_rules_are_another_definition(backend):
     prices()
     bad = node("b", "a", "b.parquet", steps=["SELECT CAST(s AS INTEGER) AS i FROM {df}"])

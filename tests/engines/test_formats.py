@@ -9,6 +9,7 @@ from pathlib import Path
 import narwhals as nw
 import polars as pl
 import pytest
+from building import node, pipeline
 
 from laktory.engines.capabilities import DUCKDB, POLARS
 from laktory.engines.protocol import FileRead, Output
@@ -18,6 +19,7 @@ TEXT = ["plain", "", None, 'a "quoted", one', "two\nlines", "çé漢😀"]
 PLAIN = pl.DataFrame(
     {"n": [1, 2, None, 4, 5, -6], "x": [1.5, None, 3.0, -0.25, 1e20, 6.0], "b": [True, False, None] * 2, "s": TEXT}
 )
+MAPS = pl.Series([{"k": 1}], dtype=pl.Map(pl.String, pl.Int64))
 TYPED = PLAIN.with_columns(
     d=pl.Series([dt.date(2024, 2, 29), None] * 3),
     t=pl.Series([dt.datetime(2024, 2, 29, 12, 30, 1, 250), None] * 3),  # noqa: DTZ001 - without a zone on purpose
@@ -187,6 +189,7 @@ def test_json_has_no_nan(session, kind):
         ("AVRO", pl.Series([dt.datetime(2024, 1, 1, tzinfo=dt.UTC)]), "time zone"),
         ("AVRO", pl.Series([0]).cast(pl.Datetime("ns")), "nanoseconds"),
         ("EXCEL", pl.Series([[1]]), "List"),
+        *((kind, MAPS, "Map") for kind in ("CSV", "JSON", "JSONL", "AVRO", "EXCEL")),
     ],
 )
 def test_types_a_format_cannot_hold(session, kind, column, named):
@@ -203,6 +206,19 @@ def test_types_a_format_cannot_hold(session, kind, column, named):
     with pytest.raises(SinkError, match=rf"{kind} cannot hold column 'bad'.*{named}"):
         write(session, frame, "out", kind)
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("value", ["parse_json('1')", "named_struct('inner', array(parse_json('1')))"])
+@pytest.mark.parametrize("rules", [[], [{"name": "r", "expr": "count(id) OVER () > 0"}]])
+def test_types_that_only_spark_has(tmp_path, monkeypatch, value, rules):
+    monkeypatch.chdir(tmp_path)
+    made = node("a", None, "out.parquet", steps=[f"SELECT 1 AS id, {value} AS bad"], expectations=rules)
+    del made["source"]
+    with pytest.raises(SinkError) as caught:
+        pipeline("PYSPARK", made).execute()
+    place = "an intermediate result" if rules else "'out.parquet'"
+    assert f"{place}: PARQUET cannot hold column 'bad', type VARIANT; write to_json(" in str(caught.value)
+    assert not Path("out.parquet").exists()
 
 
 def test_avro_takes_small_integers(session):

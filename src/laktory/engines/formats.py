@@ -40,6 +40,7 @@ _NOT_IN_EXCEL = frozenset(
         "Duration",
         "Time",
         "List",
+        "Map",
         "Struct",
         "Array",
         "Object",
@@ -59,15 +60,16 @@ _NOT_IN_AVRO = frozenset(
         "Categorical",
         "Enum",
         "Array",
+        "Map",
         "Object",
         "Unknown",
         "ns Datetime",
         "zoned Datetime",
     }
 )
-_NOT_IN_JSON = frozenset({"Binary", "Duration", "Object"})
+_NOT_IN_JSON = frozenset({"Binary", "Duration", "Map", "Object"})
 _REFUSED = {
-    "CSV": frozenset({"Binary", "Duration", "List", "Struct", "empty Struct", "Array", "Object"}),
+    "CSV": frozenset({"Binary", "Duration", "List", "Map", "Struct", "empty Struct", "Array", "Object"}),
     "JSON": _NOT_IN_JSON,
     "JSONL": _NOT_IN_JSON,
     "NDJSON": _NOT_IN_JSON,
@@ -75,7 +77,7 @@ _REFUSED = {
     "IPC": frozenset({"Object"}),
     "AVRO": _NOT_IN_AVRO,
     "EXCEL": _NOT_IN_EXCEL,
-    "XML": frozenset({"Binary"}),
+    "XML": frozenset({"Binary", "Map"}),
 }
 _WORDS = {
     "empty Struct": "a struct without fields",
@@ -166,24 +168,31 @@ def refuse_types(schema: nw.Schema, format: str, path: str) -> None:  # noqa: A0
         Names the column, its type and the format.
     """
     for name, dtype in schema.items():
-        for kind, where in _kinds(dtype, name):
+        for kind, where in kinds_of(dtype, name):
             if kind in _REFUSED.get(format, ()):
                 found = _WORDS.get(kind, f"type {kind}")
                 msg = f"{path!r}: {format} cannot hold column {where!r}, {found}; cast it in the transformer"
                 raise SinkError(msg)
 
 
-def _kinds(dtype: nw.dtypes.DType, where: str) -> Iterable[tuple[str, str]]:
+def kinds_of(dtype: nw.dtypes.DType, where: str) -> Iterable[tuple[str, str]]:
+    """The kind of a type and of those inside it, each with the place it stands at."""
     import narwhals as nw
 
     if isinstance(dtype, nw.Struct):
         yield ("Struct" if dtype.fields else "empty Struct"), where
         for field in dtype.fields:
-            yield from _kinds(field.dtype() if isinstance(field.dtype, type) else field.dtype, f"{where}.{field.name}")
+            yield from kinds_of(
+                field.dtype() if isinstance(field.dtype, type) else field.dtype, f"{where}.{field.name}"
+            )
     elif isinstance(dtype, (nw.List, nw.Array)):
         yield type(dtype).__name__, where
         inner = dtype.inner
-        yield from _kinds(inner() if isinstance(inner, type) else inner, f"{where}[]")
+        yield from kinds_of(inner() if isinstance(inner, type) else inner, f"{where}[]")
+    elif isinstance(dtype, nw.Map):
+        yield "Map", where
+        for inner in (dtype.key, dtype.value):
+            yield from kinds_of(inner() if isinstance(inner, type) else inner, f"{where}[]")
     elif isinstance(dtype, nw.Datetime) and dtype.time_zone is not None:
         yield "zoned Datetime", where
     elif isinstance(dtype, nw.Datetime) and dtype.time_unit == "ns":

@@ -282,6 +282,10 @@ def stage_scratch(output: Output, session: Session) -> Staged:
     """Write an intermediate result, whole or not at all: where a disk is full, the record needs the room."""
     try:
         [staged] = session.stage([output])
+    except SinkError as error:
+        remove(output.path)
+        msg = str(error).replace(repr(output.path), "an intermediate result")
+        raise SinkError(msg) from error.__cause__
     except BaseException:
         remove(output.path)
         raise

@@ -39,6 +39,7 @@ _WHY = {
     "Duration": "Delta has no durations; cast it to Int64",
     "Int128": "Delta has no 128-bit integers; cast it to Decimal(38, 0) or Int64",
     "UInt128": "Delta has no 128-bit integers; cast it to Decimal(38, 0) or Int64",
+    "Map": "maps are not written to Delta by this version; make a list of structs of it",
     "Unknown": "it holds nothing but NULLs or a type Delta does not have; cast it to the type it stands for",
 }
 

@@ -43,6 +43,10 @@ EXACT: dict[str, dict[str, pl.Series]] = {
     "lists": {"a": pl.Series([[1, None], None]), "b": pl.Series([[["x"], []], []])},
     "structs": {"a": pl.Series([{"x": 1, "y": {"z": "t"}}, {"x": None, "y": {"z": None}}])},
     "lists of structs": {"a": pl.Series([[{"x": 1, "y": "t"}, {"x": None, "y": None}], []])},
+    "maps": {
+        "a": pl.Series([{"x": 1, "y": None}, None], dtype=pl.Map(pl.String, pl.Int64)),
+        "b": pl.Series([[{2: {"z": "t"}}], [{}]], dtype=pl.List(pl.Map(pl.Int32, pl.Map(pl.String, pl.String)))),
+    },
     "columns of NULL": {"a": pl.Series([None, None], dtype=pl.Int64), "b": pl.Series([None, None], dtype=pl.String)},
 }
 VALUES: dict[str, dict[str, pl.Series]] = {

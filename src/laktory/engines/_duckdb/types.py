@@ -96,6 +96,8 @@ def duckdb_type(dtype: nw.dtypes.DType | type[nw.dtypes.DType]) -> str:
         return duckdb_type(inner) + "".join(f"[{size}]" for size in reversed(made.shape))
     if isinstance(made, nw.Struct) and made.fields:
         return _struct((field.name, duckdb_type(field.dtype)) for field in made.fields)
+    if isinstance(made, nw.Map):
+        return f"MAP({duckdb_type(made.key)}, {duckdb_type(made.value)})"
     if isinstance(made, nw.Enum):
         return f"ENUM({', '.join(map(literal, made.categories))})"
     if isinstance(made, nw.Int128):

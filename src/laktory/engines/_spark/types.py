@@ -71,6 +71,8 @@ def _held(dtype: Any, where: str) -> pl.DataType:
         return pl.List(_held(dtype.inner, where))
     if isinstance(dtype, pl.Struct):
         return pl.Struct({field.name: _held(field.dtype, where) for field in dtype.fields})
+    if isinstance(dtype, pl.Map):
+        return pl.Map(_held(_made(dtype.key), where), _held(_made(dtype.value), where))
     if isinstance(dtype, pl.Datetime):
         return pl.Datetime(PYSPARK.time_unit, None if dtype.time_zone is None else "UTC")
     if type(dtype).__name__ in PYSPARK.unheld:
@@ -123,6 +125,8 @@ def _spark_type(dtype: pl.DataType) -> DataType:
         return sp.ArrayType(_spark_type(_made(dtype.inner)))
     if isinstance(dtype, pl.Struct):
         return sp.StructType([sp.StructField(field.name, _spark_type(_made(field.dtype))) for field in dtype.fields])
+    if isinstance(dtype, pl.Map):
+        return sp.MapType(_spark_type(_made(dtype.key)), _spark_type(_made(dtype.value)))
     if isinstance(dtype, pl.Datetime):
         return sp.TimestampNTZType() if dtype.time_zone is None else sp.TimestampType()
     if isinstance(dtype, pl.Decimal):

@@ -14,7 +14,7 @@ import polars as pl
 from laktory.engines._polars.session import PolarsSession
 from laktory.engines._spark.readers import is_true
 from laktory.engines.errors import check_arguments, check_compression, reason
-from laktory.engines.formats import name_parts, refuse_types
+from laktory.engines.formats import kinds_of, name_parts, refuse_types
 from laktory.engines.hive import check_partitions
 from laktory.engines.protocol import Output, Staged
 from laktory.errors import SinkError, UnsupportedError
@@ -22,7 +22,7 @@ from laktory.optional import require
 from laktory.storage.files import sink_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from pyspark.sql import DataFrame
 
@@ -71,6 +71,12 @@ _COMPRESSIONS: dict[str, Collection[str]] = {
 _MICROS = "yyyy-MM-dd'T'HH:mm:ss.SSSSSS"
 _COMPUTED: dict[str, Any] = {"timestampFormat": f"{_MICROS}XXX", "timestampNTZFormat": _MICROS}
 _XML = {"attributePrefix": "@", "rowTag": "row", "valueTag": "_VALUE"}
+_OF_SPARK = {
+    "variant": "to_json(…) or variant_get(…)",
+    "geometry": "st_asbinary(…)",
+    "geography": "st_asbinary(…)",
+}
+"""Types that no other engine reads from files, by their names, and what to write instead."""
 """What is asked for unless the user says otherwise: Spark cuts times, texts and empty columns by itself, and makes
 attributes of columns whose names begin with ``_``."""
 
@@ -154,6 +160,7 @@ def _checked(output: Output, *, sail: bool) -> Output:
             raise SinkError(msg) from error
     schema, writer = output.frame.collect_schema(), f"the {output.format} writer"
     refuse_types(schema, output.format, output.path)
+    _refuse_types_of_spark(output, schema)
     if output.format == "XML":
         _refuse_in_tags(schema.items(), {**_XML, **kwargs}, output.path)
     valid = writer_arguments(output.format, directory=output.directory, sail=sail)
@@ -171,6 +178,26 @@ def _checked(output: Output, *, sail: bool) -> Output:
     made = replace(output, kwargs=kwargs, methods=(), ending=ending)
     check_partitions(made, schema)
     return made
+
+
+def _refuse_types_of_spark(output: Output, schema: nw.Schema) -> None:
+    """Spark writes them to files that nobody else reads, itself included when it is told the columns."""
+    if all(kind != "Unknown" for name, dtype in schema.items() for kind, _ in kinds_of(dtype, name)):
+        return
+    for field in nw.to_native(output.frame).schema.fields:
+        for dtype in _with_inner(field.dataType):
+            if (hint := _OF_SPARK.get(dtype.typeName())) is not None:
+                found = f"type {dtype.typeName().upper()}"
+                msg = f"{output.path!r}: {output.format} cannot hold column {field.name!r}, {found}"
+                raise SinkError(f"{msg}; write {hint}")
+
+
+def _with_inner(dtype: Any) -> Iterator[Any]:
+    """A type of Spark and those inside it."""
+    yield dtype
+    parts = [getattr(dtype, name) for name in ("elementType", "keyType", "valueType") if hasattr(dtype, name)]
+    for inner in [*parts, *(field.dataType for field in getattr(dtype, "fields", ()))]:
+        yield from _with_inner(inner)
 
 
 def _refuse_in_tags(columns: Iterable[tuple[str, Any]], options: Mapping[str, Any], path: str) -> None:
