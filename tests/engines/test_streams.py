@@ -201,7 +201,7 @@ def test_the_checkpoint_lies_where_the_first_sink_says(streams):
 
 
 KILLED = """
-import os, sys
+import json, os, sys
 import laktory
 from laktory import models
 from laktory.storage import commits
@@ -216,10 +216,19 @@ def killing(*args, **kwargs):
     plain(*args, **kwargs)
     os._exit(9)
 setattr(commits, where, killing)
-source = {"path": "in/", "format": "JSONL", "as_stream": True}
-sinks = ({"path": "out/", "format": "PARQUET"}, {"path": "t", "format": "DELTA"})
-pipeline("PYSPARK", node("a", source, *sinks)).execute()
+pipeline("PYSPARK", json.loads(sys.argv[3])).execute()
 """
+
+
+def killed(made, where, moment):
+    """Run the pipeline of a node in a process that is killed in the commit of its batch."""
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    found = subprocess.run(
+        [sys.executable, "-c", KILLED, where, moment, json.dumps(made)],
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+    )
+    assert found.returncode == 9
 
 
 @pytest.mark.parametrize(("where", "moment"), [("_move_in", "before"), ("_move_in", "after"), ("_clean", "before")])
@@ -230,14 +239,114 @@ def test_a_kill_in_a_batch_loses_and_doubles_nothing(streams, where, moment):
     put(1, [1, 2])
     follow(streams, *sinks).execute()
     put(2, [3])
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, where, moment], env={**os.environ, "PYTHONPATH": path}, check=False
-    )
-    assert killed.returncode == 9
+    killed(node("a", SOURCE, *sinks), where, moment)
     put(3, [4])
     follow(streams, *sinks).execute()
     assert ids() == [1, 2, 3, 4] == sorted(pl.read_delta("t")["id"].to_list())
+
+
+# ---- what looks at rows of earlier batches --------------------------------------------------------
+
+TABLE = {"path": "src", "format": "DELTA", "as_stream": True}
+COMPLETE = {"path": "totals", "format": "DELTA", "mode": "COMPLETE"}
+TOTALS = "SELECT s, count(*) AS n, sum(id) AS total FROM {df} GROUP BY s"
+
+
+def add(ids, s="s"):
+    pl.DataFrame({"id": ids, "s": [f"{s}{i % 2}" for i in ids]}).write_delta("src", mode="append")
+
+
+def totals(path="totals"):
+    return sorted(pl.read_delta(path).rows())
+
+
+@pytest.mark.filterwarnings("ignore::laktory.errors.DataQualityWarning")
+def test_an_aggregate_of_all_rows_replaces_the_sinks(streams):
+    if streams is None:
+        return
+    sinks = (COMPLETE, {"path": "big/", "format": "PARQUET", "mode": "COMPLETE", "is_quarantine": True})
+    rules = [
+        {"name": "small", "expr": "n < 3", "action": "QUARANTINE"},
+        {"name": "some", "expr": "count(*) > 0", "type": "AGGREGATE"},
+    ]
+    add([1, 2, 3])
+    made = follow(streams, *sinks, source=TABLE, steps=[TOTALS], expectations=rules)
+    made.execute()
+    assert totals() == [("s0", 1, 2), ("s1", 2, 4)]
+    add([4, 5])
+    made.execute()
+    assert totals() == [("s0", 2, 6)]
+    assert pl.read_parquet("big/*.parquet").rows() == [("s1", 3, 9)]
+    assert [check.fails_count for check in made.nodes[0].checks] == [1, None]
+    assert made.last_run["nodes"][0]["rows_out"] == 1
+    made.execute()
+    assert totals() == [("s0", 2, 6)]
+    made.execute(full_refresh=True)
+    assert totals() == [("s0", 2, 6)]
+    made.nodes[0].transformer.nodes[0].expr = "SELECT s, id % 3 AS k, count(*) AS n FROM {df} GROUP BY s, id % 3"
+    add([6])
+    with pytest.raises(RunError, match="others than those for which the stream has remembered rows.*'full_refresh'"):
+        made.execute()
+    assert totals() == [("s0", 2, 6)]
+    made.execute(full_refresh=True)
+    assert sum(row[2] for row in totals()) == 6
+
+
+@pytest.mark.filterwarnings("ignore::laktory.errors.DataQualityWarning")
+def test_duplicates_of_rows_of_earlier_batches_are_dropped(streams):
+    if streams is None:
+        return
+    add([1, 2])
+    source = TABLE | {"filter": "id > 0", "renames": {"id": "key"}, "drop_duplicates": ["key"]}
+    rules = [{"name": "odd", "expr": "key % 2 = 1", "action": "QUARANTINE"}]
+    sinks = ({"path": "out/", "format": "PARQUET"}, {"path": "bad/", "format": "PARQUET", "is_quarantine": True})
+    made = follow(streams, *sinks, source=source, expectations=rules, steps=["SELECT key, s FROM {df}"])
+    made.execute()
+    add([2, 3, 3, 4, 0], "other")
+    made.execute()
+    assert pl.read_parquet("out/*.parquet").sort("key").rows() == [(1, "s1"), (3, "other1")]
+    assert pl.read_parquet("bad/*.parquet").sort("key").rows() == [(2, "s0"), (4, "other0")]
+    assert made.last_run["nodes"][0]["rows_stage"] == 2
+
+
+@pytest.mark.parametrize(("where", "moment"), [("_move_in", "before"), ("_clean", "before")])
+@pytest.mark.parametrize("what", ["complete", "unique"])
+def test_a_kill_where_rows_are_remembered_loses_and_doubles_nothing(streams, where, moment, what):
+    if streams is None:
+        return
+    more = {"expectations": [{"name": "r", "expr": "s IS NOT NULL", "action": "DROP"}]}
+    made = node("a", TABLE, COMPLETE, steps=[TOTALS], **more)
+    if what == "unique":
+        made = node("a", TABLE | {"drop_duplicates": ["id"]}, {"path": "totals", "format": "DELTA"}, **more)
+    add([1, 2])
+    pipeline(streams, made).execute()
+    add([2, 3])
+    killed(made, where, moment)
+    add([3, 4])
+    pipeline(streams, made).execute()
+    expected = [("s0", 3, 8), ("s1", 3, 7)] if what == "complete" else [(1, "s1"), (2, "s0"), (3, "s1"), (4, "s0")]
+    assert totals() == expected
+
+
+def test_a_stream_that_is_named_twice_is_refused(streams):
+    if streams is None:
+        return
+    add([1])
+    made = follow(
+        streams, COMPLETE, source=TABLE, steps=["SELECT count(*) AS n FROM {df} AS a JOIN {df} AS b USING (id)"]
+    )
+    with pytest.raises(RunError, match="a stream is read once"):
+        made.execute()
+
+
+@pytest.mark.parametrize(
+    ("mode", "message"), [("COMPLETE", "is for nodes that read a stream"), ("UPDATE", "not supported")]
+)
+def test_modes_of_streams_elsewhere(backend, mode, message):
+    put(1, [1])
+    sink = {"path": "out.parquet", "format": "PARQUET", "mode": mode}
+    with pytest.raises(DefinitionError, match=message):
+        pipeline(backend, node("a", {"path": "in/", "format": "JSONL"}, sink)).execute()
 
 
 @pytest.mark.parametrize(
@@ -248,7 +357,16 @@ def test_a_kill_in_a_batch_loses_and_doubles_nothing(streams, where, moment):
             "a stream's rows come in batches, and this looks at all of them",
         ),
         ({"steps": [{"func_name": "unique"}]}, "looks at all of them: unique"),
-        ({"source": {**SOURCE, "drop_duplicates": True}}, "looks at all of them: 'drop_duplicates'"),
+        (
+            {"source": {**SOURCE, "drop_duplicates": True}},
+            "'drop_duplicates' of a stream needs a Delta table as its source",
+        ),
+        ({"sinks": [{**COMPLETE, "path": "o/"}], "steps": [TOTALS]}, "the mode COMPLETE needs a Delta table"),
+        (
+            {"source": TABLE, "sinks": [COMPLETE, {"path": "o", "format": "DELTA"}], "steps": [TOTALS]},
+            "all of them have it, or none",
+        ),
+        ({"source": TABLE, "sinks": [COMPLETE], "steps": ["SELECT id FROM {df}"]}, "no step has one"),
         ({"sinks": [{"path": "o.parquet", "format": "PARQUET", "mode": "OVERWRITE"}]}, "the mode 'OVERWRITE' does not"),
         ({"sinks": []}, "needs a sink"),
         ({"expectations": [{"unique": ["id"]}]}, "looks at all of them: rule"),

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -201,20 +202,9 @@ class Killed(BaseException):
     """Stands for a process that ends: nothing after it is written."""
 
 
-@pytest.mark.filterwarnings("ignore::laktory.errors.DataQualityWarning")
-@pytest.mark.parametrize(("there", "refresh"), [(False, False), (True, False), (True, True)])
-@pytest.mark.parametrize("where", ["before t", "after t", "before bad", "before the end"])
-def test_a_batch_cut_off_between_its_sinks_goes_on(schema, monkeypatch, where, there, refresh):
-    if schema is None:
-        return
-    sinks = [table(schema), table(schema, "bad", is_quarantine=True), {"path": "out/", "format": "PARQUET"}]
-    # other rows each time it is computed: what was begun has to be finished with the rows it had
-    steps = ["SELECT id, uuid() AS u FROM {df}"]
-    p = pipeline("PYSPARK", node("a", SOURCE, *sinks, expectations=RULES, steps=steps))
-    if there:
-        put(1, [1, 2])
-        p.execute()
-    put(2, [3, 4])
+@contextmanager
+def cut_off(monkeypatch, where):
+    """What runs in it is cut off before or after a table, or before the ledger of the stream knows of the batch."""
     plain, line = table_room._write, streaming.append_line
     wanted = where.split()[1]
 
@@ -235,7 +225,25 @@ def test_a_batch_cut_off_between_its_sinks_goes_on(schema, monkeypatch, where, t
         if where == "before the end":
             patch.setattr(streaming, "append_line", end)
         with pytest.raises(Killed):
-            p.execute(full_refresh=refresh)
+            yield
+
+
+@pytest.mark.filterwarnings("ignore::laktory.errors.DataQualityWarning")
+@pytest.mark.parametrize(("there", "refresh"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("where", ["before t", "after t", "before bad", "before the end"])
+def test_a_batch_cut_off_between_its_sinks_goes_on(schema, monkeypatch, where, there, refresh):
+    if schema is None:
+        return
+    sinks = [table(schema), table(schema, "bad", is_quarantine=True), {"path": "out/", "format": "PARQUET"}]
+    # other rows each time it is computed: what was begun has to be finished with the rows it had
+    steps = ["SELECT id, uuid() AS u FROM {df}"]
+    p = pipeline("PYSPARK", node("a", SOURCE, *sinks, expectations=RULES, steps=steps))
+    if there:
+        put(1, [1, 2])
+        p.execute()
+    put(2, [3, 4])
+    with cut_off(monkeypatch, where):
+        p.execute(full_refresh=refresh)
     put(3, [5, 6])
     p.execute(resume=not refresh)
     odd, even = ([1, 3, 5], [2, 4, 6]) if there else ([3, 5], [4, 6])
@@ -243,6 +251,25 @@ def test_a_batch_cut_off_between_its_sinks_goes_on(schema, monkeypatch, where, t
     assert held(schema, "bad") == even
     one = made(schema).read().collect("polars").to_native().sort("id").select("id", "u")
     assert one.equals(pl.read_parquet("out/*.parquet").sort("id").select("id", "u"))
+
+
+@pytest.mark.parametrize("where", ["before u", "after u", "before the end"])
+def test_an_aggregate_cut_off_between_its_sinks_goes_on(schema, monkeypatch, where):
+    if schema is None:
+        return
+    source = made(schema, mode="APPEND")
+    source.write(pl.DataFrame({"id": [1, 2, 3], "s": ["a", "b", "a"]}))
+    sinks = [table(schema, "u", mode="COMPLETE"), {"path": "out/", "format": "PARQUET", "mode": "COMPLETE"}]
+    steps = ["SELECT s, count(*) AS n FROM {df} GROUP BY s"]
+    p = pipeline("PYSPARK", node("a", table(schema, as_stream=True), *sinks, steps=steps))
+    p.execute()
+    source.write(pl.DataFrame({"id": [4], "s": ["b"]}))
+    with cut_off(monkeypatch, where):
+        p.execute()
+    source.write(pl.DataFrame({"id": [5], "s": ["c"]}))
+    p.execute(resume=True)
+    rows = made(schema, "u").read().collect("polars").to_native().sort("s").rows()
+    assert rows == pl.read_parquet("out/*.parquet").sort("s").rows() == [("a", 2), ("b", 2), ("c", 1)]
 
 
 def test_what_was_cut_off_is_not_finished_by_another_definition(schema, monkeypatch):

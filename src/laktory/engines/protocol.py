@@ -282,10 +282,21 @@ class Session(Protocol):
         """
         ...
 
-    def stream(self, read: FileRead | TableRead, checkpoint: str, each: Callable[[Batch], None]) -> None:
+    def stream(
+        self,
+        read: FileRead | TableRead,
+        checkpoint: str,
+        each: Callable[[Batch], None],
+        *,
+        shape: Callable[[nw.LazyFrame[Any]], nw.LazyFrame[Any]] | None = None,
+        whole: bool = False,
+    ) -> None:
         """Hand over all that is new in files, a Delta table or a table by name since the last call with this
         checkpoint, a folder; only of engines with `capabilities.streams`. What `each` raises ends the stream, and the
-        batch comes again."""
+        batch comes again.
+
+        `shape`, for a Delta table only, is applied to the stream itself: the engine remembers, in the checkpoint, what
+        of earlier batches it needs for that. With `whole` each batch is all that `shape` gives of all rows so far."""
         ...
 
     def interrupt(self) -> None:

@@ -166,6 +166,7 @@ def _source_format_problems(source: FileDataSource, engine: Capabilities) -> Ite
 
 def sink_problems(sink: Any, engine: Capabilities, imports: Collection[str]) -> Iterator[Problem]:
     """Problems of one sink; paths start at the sink."""
+    yield from _complete_problems(sink)
     if sink.custom_writer is not None:
         yield from _import_problems(sink.custom_writer.func_name, imports, ("custom_writer",))
         return
@@ -183,7 +184,7 @@ def sink_problems(sink: Any, engine: Capabilities, imports: Collection[str]) -> 
         yield _format_problem(sink.format, engine, "written", [n for n, found in engine.formats.items() if found.modes])
         return
     yield from _module_problems(sink.format, "xlsxwriter" if sink.format == "EXCEL" else support.needs)
-    if sink.write_mode not in support.modes:
+    if sink.write_mode not in {*support.modes, "COMPLETE"}:
         message = f"mode {sink.write_mode!r} is not possible for the format {sink.format!r}"
         yield Problem(message, ("mode",), support.modes)
     if sink.writer_methods and not engine.writer_methods:
@@ -197,6 +198,12 @@ def sink_problems(sink: Any, engine: Capabilities, imports: Collection[str]) -> 
         yield Problem(message, ("writer_kwargs", "partition_by"))
     if sink.path.endswith("/") and sink.format in ("AVRO", "EXCEL"):
         yield Problem(f"a directory of {sink.format} files cannot be written", ("path",), hint="name a file")
+
+
+def _complete_problems(sink: Any) -> Iterator[Problem]:
+    node = sink.parent_pipeline_node
+    if sink.write_mode == "COMPLETE" and not (node is not None and node.has_streaming_source):
+        yield Problem("the mode 'COMPLETE' is for nodes that read a stream", ("mode",), hint="use OVERWRITE")
 
 
 def _format_problem(format_: str, engine: Capabilities, what: str, valid: list[str]) -> Problem:

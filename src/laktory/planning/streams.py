@@ -15,13 +15,20 @@ if TYPE_CHECKING:
     from laktory.engines.capabilities import Capabilities
     from laktory.models.pipeline.pipelinenode import PipelineNode
 
-__all__ = ["stream_problems"]
+__all__ = ["is_complete", "stream_problems"]
 
 _OF_ALL_ROWS = frozenset({"group_by_and_agg", "head", "join_asof", "sort", "tail", "top_k", "unique", "window_filter"})
 """Methods whose result depends on rows of other batches."""
 
 _BATCH = "a stream's rows come in batches, and this looks at all of them"
+_NEEDS_ROWS = "needs a Delta table as its source, of which Spark remembers rows; files are read batch by batch"
+_OF_A_TABLE = "write the files to a Delta table in one node, and follow that in another one"
 _INSTEAD = "do it in a node that reads this one without 'as_stream'"
+
+
+def is_complete(node: PipelineNode) -> bool:
+    """Whether each batch of a node's stream replaces its sinks by the result of all rows so far."""
+    return node.has_streaming_source and any(sink.write_mode == "COMPLETE" for sink in node.sinks)
 
 
 def stream_problems(node: PipelineNode, engine: Capabilities) -> Iterator[Problem]:
@@ -45,6 +52,11 @@ def stream_problems(node: PipelineNode, engine: Capabilities) -> Iterator[Proble
     for index, sink in enumerate(node.sinks):
         for message, key, hint in _sink_faults(sink, engine):
             yield Problem(message, ("sinks", index, key), hint=hint)
+    yield from (_complete_problems if is_complete(node) else _batch_problems)(node, engine)
+
+
+def _batch_problems(node: PipelineNode, engine: Capabilities) -> Iterator[Problem]:
+    """What looks at all rows, where the node sees those of one batch."""
     for index, step in enumerate(node.transformer.nodes if node.transformer else ()):
         if (said := _spans(step, engine)) is not None:
             path = ("transformer", "nodes", index, "expr" if hasattr(step, "expr") else "func_name")
@@ -55,9 +67,34 @@ def stream_problems(node: PipelineNode, engine: Capabilities) -> Iterator[Proble
             yield Problem(f"{_BATCH}: rule {rule.name!r}", ("expectations", index, key), hint=_INSTEAD)
 
 
+def _complete_problems(node: PipelineNode, engine: Capabilities) -> Iterator[Problem]:
+    """What Spark cannot keep the result of all rows for."""
+    for index, source in enumerate(node.sources):
+        if source.as_stream and not _rows_are_followed(source):
+            message = f"the mode COMPLETE {_NEEDS_ROWS}"
+            yield Problem(message, ("sources", index, "as_stream"), hint=_OF_A_TABLE)
+    for index, sink in enumerate(node.sinks):
+        if sink.write_mode != "COMPLETE":
+            message = "with the mode COMPLETE each batch replaces what the sinks hold: all of them have it, or none"
+            yield Problem(message, ("sinks", index, "mode"), hint="use COMPLETE here too")
+    steps = node.transformer.nodes if node.transformer else ()
+    if all(_spans(step, engine) is None for step in steps):
+        message = "the mode COMPLETE keeps the result of an aggregate up to date, and no step has one"
+        yield Problem(message, ("sinks", 0, "mode"), hint="use APPEND, or leave 'mode' out")
+
+
+def _rows_are_followed(source: Any) -> bool:
+    """Whether Spark itself follows rows, not files that are read batch by batch."""
+    if isinstance(source, PipelineNodeDataSource):
+        sink = source.node.primary_sink
+        return is_table(sink) or (isinstance(sink, FileDataSink) and sink.format == "DELTA")
+    return isinstance(source, TableDataSource) or (isinstance(source, FileDataSource) and source.format == "DELTA")
+
+
 def _source_problems(source: Any, index: int, engine: Capabilities) -> Iterator[Problem]:
-    if source.drop_duplicates:
-        yield Problem(f"{_BATCH}: 'drop_duplicates'", ("sources", index, "drop_duplicates"), hint=_INSTEAD)
+    if source.drop_duplicates and not _rows_are_followed(source):
+        message = f"'drop_duplicates' of a stream {_NEEDS_ROWS}"
+        yield Problem(message, ("sources", index, "drop_duplicates"), hint=_OF_A_TABLE)
     if isinstance(source, PipelineNodeDataSource):
         upstream = source.node
         sink = upstream.primary_sink
@@ -85,9 +122,9 @@ def _sink_faults(sink: Any, engine: Capabilities) -> Iterator[tuple[str, str, st
     elif isinstance(sink, TableDataSink) and sink.format not in engine.appends_once:
         message = f"a table of the format {sink.format!r} would have a batch twice after a kill"
         yield message, "format", f"use {' or '.join(sorted(engine.appends_once))}"
-    elif sink.write_mode != "APPEND":
+    elif sink.write_mode not in {"APPEND", "COMPLETE"}:
         message = f"batches of a stream are added, and the mode {sink.write_mode!r} does not"
-        yield message, "mode", "use APPEND, or leave 'mode' out"
+        yield message, "mode", "use APPEND, or leave 'mode' out; COMPLETE replaces by the aggregate of all rows"
     elif isinstance(sink, FileDataSink) and "APPEND" not in getattr(engine.formats.get(sink.format), "modes", "APPEND"):
         yield f"batches of a stream are added, which the format {sink.format!r} cannot", "format", None
 

@@ -15,10 +15,11 @@ from laktory.errors import DefinitionError, LaktoryError, RunError, SourceError,
 from laktory.log import get_logger
 from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import PipelineNodeDataSource
+from laktory.planning.streams import is_complete
 from laktory.planning.tables import is_table, table_sinks
 from laktory.runtime.ledger import failed_rows, file_sinks, is_whole, read_again, scratch_line
 from laktory.runtime.quality import Quality, judge_node, refuse_lost_rows
-from laktory.runtime.reading import read, row_count
+from laktory.runtime.reading import post_read, read, row_count
 from laktory.runtime.stored import stored_read
 from laktory.runtime.tables import Table, begun, catalog_of, define_view, finish_table, held_by, looked_at, view_frame
 from laktory.runtime.writing import (
@@ -34,7 +35,7 @@ from laktory.runtime.writing import (
 from laktory.storage import append_line, delta_schema, file_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import narwhals as nw
 
@@ -183,13 +184,16 @@ def _follow(node: PipelineNode, plan: NodePlan, session: Session, context: NodeC
     from laktory.runtime.streaming import Followed, batches_of, follow
 
     assert context.intents is not None
-    checkpoint, total, root = batches_of(node), Followed(), context.intents.parent
+    whole = is_complete(node)
+    checkpoint, total, root = batches_of(node), Followed(whole), context.intents.parent
     checkpoint.open(refresh=context.replace_all)
+    static = SeenFiles()
 
     def body(number: int, rows: Frame, schema: Any, seen: SeenFiles) -> None:
         context.gate.check()
         _log.info("Batch %d of node %s", number, node.name)
-        own = replace(context, replace_all=checkpoint.replaces(), once=(checkpoint.generation, number + 1))
+        seen.merge(static)
+        own = replace(context, replace_all=whole or checkpoint.replaces(), once=(checkpoint.generation, number + 1))
         entry = checkpoint.entry(number, schema)
         if table_sinks(node):
             with checkpoint.batch(number, entry) as folder:
@@ -200,13 +204,23 @@ def _follow(node: PipelineNode, plan: NodePlan, session: Session, context: NodeC
         else:
             total.add(_batch(node, plan, session, own, rows, seen, {"ledger": str(checkpoint.ledger), "entry": entry}))
 
-    follow(node, session, root, checkpoint, body)
+    follow(node, session, root, checkpoint, body, shape=_shape(node, session, context, static), whole=whole)
     result = NodeResult(None, plan.engine, table=held_by(node), rows=total.rows, sessions=context.sessions)
     result.quality, result.written, result.tables = total.quality, total.written, [*total.tables.values()]
     sink = node.primary_sink
     if isinstance(sink, FileDataSink) and sink.exists():
         result.shown = stored_read(sink, session, root)
     return result
+
+
+def _shape(
+    node: PipelineNode, session: Session, context: NodeContext, seen: SeenFiles
+) -> Callable[[Frame], Frame] | None:
+    """What the engine itself makes of the stream, because it looks at rows of other batches; None if nothing does."""
+    if is_complete(node):
+        return lambda rows: _stage_frame(node, session, context, seen, rows, shaped=False)
+    [source] = [source for source in node.sources if source.as_stream]
+    return (lambda rows: post_read(source, rows, session)) if source.drop_duplicates else None
 
 
 def _batch(
@@ -218,7 +232,7 @@ def _batch(
     seen: SeenFiles,
     note: dict[str, Any] | None = None,
 ) -> NodeResult:
-    frame = _stage_frame(node, session, context, seen, rows)
+    frame = rows if is_complete(node) else _stage_frame(node, session, context, seen, rows)
     part = NodeResult(frame, plan.engine, frame, sessions=context.sessions, seen=seen)
     if node.rules:
         frame = _judge(node, plan, session, context, part)
@@ -238,6 +252,8 @@ def _batch_of_tables(
     if entry["digest"] != plan.digest or not is_whole(entry, node, folder):
         msg = "a batch of the stream was cut off between its sinks, and since then the node, or what was written, has"
         raise RunError(f"{msg} changed: run what it was once, or with 'full_refresh'")
+    if _shape(node, session, context, seen) is not None:
+        row_count(session, rows)  # as `laktory.runtime.streaming.follow`
     return finish_custom(node, kept_result(node, entry, folder, context.sessions), context)
 
 
@@ -270,9 +286,15 @@ def _judge(node: PipelineNode, plan: NodePlan, session: Session, context: NodeCo
 
 
 def _stage_frame(
-    node: PipelineNode, session: Session, context: NodeContext, seen: SeenFiles, batch: Frame | None = None
+    node: PipelineNode,
+    session: Session,
+    context: NodeContext,
+    seen: SeenFiles,
+    batch: Frame | None = None,
+    *,
+    shaped: bool = True,
 ) -> Frame:
-    """What a node has before its rules; `batch` are the rows of its stream."""
+    """What a node has before its rules; `batch` are the rows of its stream, without duplicates if they are `shaped`."""
 
     def upstream(name: str, for_session: Session) -> Frame:
         return _upstream(node, name, for_session, context, seen)
@@ -283,7 +305,9 @@ def _stage_frame(
     first: Frame | None = None
     for position, source in enumerate(node.sources):
         with within("sources", position):
-            frame = read(source, session, upstream, seen, batch if source.as_stream else None)
+            given = batch if source.as_stream else None
+            done = given is not None and shaped and bool(source.drop_duplicates)
+            frame = read(source, session, upstream, seen, given, shaped=done)
         first = frame if position == 0 else first
         if source.name:
             frames[f"sources.{source.name}"] = frame

@@ -60,6 +60,8 @@ def read(
     upstream: Callable[[str, Session], Frame],
     seen: SeenFiles | None = None,
     batch: Frame | None = None,
+    *,
+    shaped: bool = False,
 ) -> Frame:
     """Read a source lazily and apply its options.
 
@@ -68,12 +70,13 @@ def read(
     upstream : gives the frame of a node for a session
     seen : notes the files that are read
     batch : rows of a stream, which are there already
+    shaped : the options were applied to them
     """
     kind, backend = type(source).__name__, source.dataframe_backend
     _log.info("Reading `%s` %s with %s", kind, source.description, backend)
     with _options_taken(source), within(*_ORIGIN.get(type(source), ())):
         frame = _frame(source, session, upstream, seen) if batch is None else batch
-    frame = post_read(source, frame, session)
+    frame = frame if shaped else post_read(source, frame, session)
     _log.info("Read completed.")
     return frame
 

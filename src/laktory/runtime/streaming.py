@@ -24,7 +24,7 @@ from laktory.models.datasinks import FileDataSink
 from laktory.models.datasources import FileDataSource, PipelineNodeDataSource, TableDataSource
 from laktory.planning.tables import is_table
 from laktory.runtime.ledger import LEDGER, file_sinks, kept_read, settled
-from laktory.runtime.reading import file_read, table_read
+from laktory.runtime.reading import file_read, row_count, table_read
 from laktory.runtime.record import RunFolder
 from laktory.runtime.stored import schema_text, stored_read
 from laktory.storage import append_line, remove
@@ -50,8 +50,14 @@ _log = get_logger(__name__)
 
 @dataclass(slots=True)
 class Followed:
-    """What the batches of a run have brought, added up."""
+    """What the batches of a run have brought, added up.
 
+    Attributes
+    ----------
+    whole : a batch is all there is so far: the last one counts
+    """
+
+    whole: bool = False
     batches: int = 0
     rows: int = 0
     quality: Quality | None = None
@@ -60,6 +66,8 @@ class Followed:
 
     def add(self, part: NodeResult) -> None:
         """One more batch; of one that a killed run has begun, what was left of it."""
+        if self.whole:
+            self.rows, self.quality, self.written, self.tables = 0, None, [], {}
         self.batches += 1
         self.rows += part.rows or 0
         self.quality = part.quality if self.quality is None else _sum(self.quality, part.quality)
@@ -207,6 +215,9 @@ def follow(
     root: Path,
     checkpoint: Checkpoint,
     body: Callable[[int, Frame, Any, SeenFiles], None],
+    *,
+    shape: Callable[[Frame], Frame] | None,
+    whole: bool,
 ) -> None:
     """Run the body of a node for each batch of its stream that was not committed yet.
 
@@ -214,6 +225,7 @@ def follow(
     ----------
     root : root path of the pipeline
     body : takes the number of a batch, its rows before the options of the source, types to keep, and the files it reads
+    shape, whole : as `laktory.engines.protocol.Session.stream` takes them
     """
     found = streaming_source(node)
     assert found is not None
@@ -225,6 +237,8 @@ def follow(
     def take(batch: Batch) -> None:
         if checkpoint.holds(batch.number):
             _log.info("Batch %d was committed before", batch.number)
+            if shape is not None and batch.frame is not None:
+                row_count(session, batch.frame)  # what is remembered for the next batch comes of computing this one
             return
         seen, schema = SeenFiles(), None
         frame = batch.frame
@@ -240,7 +254,7 @@ def follow(
         assert frame is not None
         body(batch.number, frame, schema, seen)
 
-    session.stream(read, checkpoint.folder, take)
+    session.stream(read, checkpoint.folder, take, shape=shape, whole=whole)
 
 
 def _followed(source: Any, session: Session, root: Path) -> FileRead | TableRead:

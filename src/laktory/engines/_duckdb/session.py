@@ -269,7 +269,7 @@ class DuckDBSession:
                 raise RunInterrupted(msg)
             return stage_outputs(outputs, self._con, self._unique, self._queries)
 
-    def stream(self, read: FileRead, checkpoint: str, each: Callable[[Batch], None]) -> None:
+    def stream(self, read: FileRead, checkpoint: str, each: Callable[[Batch], None], **options: Any) -> None:
         """DUCKDB follows no source.
 
         Raises
@@ -277,7 +277,7 @@ class DuckDBSession:
         UnsupportedError
             Always.
         """
-        del checkpoint, each
+        del checkpoint, each, options
         msg = f"{read.path!r}: DUCKDB reads no streams"
         raise UnsupportedError(msg)
 

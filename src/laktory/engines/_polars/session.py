@@ -187,7 +187,7 @@ class PolarsSession:
         with translated(self._reads, [output.path for output in outputs], self._scratch):
             return stage_outputs(outputs, self._scratch, self._run)
 
-    def stream(self, read: FileRead, checkpoint: str, each: Callable[[Batch], None]) -> None:
+    def stream(self, read: FileRead, checkpoint: str, each: Callable[[Batch], None], **options: Any) -> None:
         """POLARS follows no source.
 
         Raises
@@ -195,7 +195,7 @@ class PolarsSession:
         UnsupportedError
             Always.
         """
-        del checkpoint, each
+        del checkpoint, each, options
         msg = f"{read.path!r}: POLARS reads no streams"
         raise UnsupportedError(msg)
 

@@ -49,6 +49,10 @@ def _unique(
     types = frame.collect_schema()
     keys = names(subset) or types.names()
     require_columns(frame, "unique", [*keys, *names(order_by)])
+    native = nw.to_native(frame)
+    if native.isStreaming and keep == "any":
+        kept: Frame = nw.from_native(native.dropDuplicates(names(subset) or None))
+        return kept
     if keep in {"first", "last"} and not names(order_by):
         return frame.unique(subset, keep=keep)  # what is missing is told by Narwhals
     direction = "DESC NULLS LAST" if keep == "last" else "ASC NULLS FIRST"

@@ -43,7 +43,7 @@ from laktory.engines._spark.writers import stage_outputs, writer_arguments
 from laktory.engines.capabilities import ENGINES, PYSPARK, SAIL
 from laktory.engines.protocol import FileRead
 from laktory.engines.scans import files_of
-from laktory.errors import ExpressionError, RunError, RunInterrupted, SourceError
+from laktory.errors import ExpressionError, RunError, RunInterrupted, SourceError, StepError
 from laktory.expressions.placeholders import named_twice
 from laktory.expressions.statement import fragment_problems
 from laktory.optional import require
@@ -250,7 +250,11 @@ class PySparkSession:
         SourceError, StepError
             A source, or a step on it, fails.
         """
-        return frame if nw.to_native(frame) in self._plain else self.collect(frame)
+        native = nw.to_native(frame)
+        if native.isStreaming:
+            msg = "a stream is read once, and this names it several times"
+            raise StepError(f"{msg}; read the source without 'as_stream'")
+        return frame if native in self._plain else self.collect(frame)
 
     def stage(self, outputs: Sequence[Output]) -> list[Staged]:
         """Write the outputs of one node.
@@ -266,7 +270,15 @@ class PySparkSession:
                 return stage_here(outputs, self._front)
             return stage_outputs(outputs, self._front, self._folder, self._parquet, self._places, sail=self._sail)
 
-    def stream(self, read: FileRead | TableRead, checkpoint: str, each: Callable[[Batch], None]) -> None:
+    def stream(
+        self,
+        read: FileRead | TableRead,
+        checkpoint: str,
+        each: Callable[[Batch], None],
+        *,
+        shape: Callable[[nw.LazyFrame[Any]], nw.LazyFrame[Any]] | None = None,
+        whole: bool = False,
+    ) -> None:
         """Hand over all that is new in files or a table.
 
         Raises
@@ -283,7 +295,7 @@ class PySparkSession:
                 self._reads.remove(past)  # it went with the batch, and is no reason for what fails later
 
         with self._translated([(read, ())] if isinstance(read, FileRead) else ()):
-            stream(self._spark, self.catalog, read, checkpoint, take, self._queries.append)
+            stream(self._spark, self.catalog, read, checkpoint, take, self._queries.append, shape=shape, whole=whole)
 
     def interrupt(self) -> None:
         """Stop the jobs of this run, not those of others in the same Spark session, and let no output begin."""

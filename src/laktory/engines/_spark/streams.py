@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from contextvars import copy_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["stream"]
 
 _CHANGED = re.compile("DELTA_SOURCE_(?:TABLE_IGNORE_CHANGES|IGNORE_DELETE)")
+_REMEMBERED = re.compile(r"STATE_STORE_\w*SCHEMA|STREAMING_STATEFUL_OPERATOR|StateSchemaNotCompatible")
 _FILES = "path STRING NOT NULL, modificationTime TIMESTAMP_LTZ NOT NULL, length BIGINT NOT NULL, content BINARY"
 
 
@@ -41,6 +42,9 @@ def stream(
     checkpoint: str,
     each: Callable[[Batch], None],
     started: Callable[[StreamingQuery], None],
+    *,
+    shape: Callable[[nw.LazyFrame[Any]], nw.LazyFrame[Any]] | None = None,
+    whole: bool = False,
 ) -> None:
     """Hand over everything that is new, and return when it is done.
 
@@ -49,13 +53,14 @@ def stream(
     checkpoint : folder of Spark's own
     each : takes a batch; one that fails is handed over again by the next call
     started : takes the query, to stop it
+    shape, whole : as `laktory.engines.protocol.Session.stream` takes them
 
     Raises
     ------
     UnsupportedError
         The session is one of Spark Connect, or of Databricks.
     SourceError
-        There is nothing to follow, or it was replaced.
+        There is nothing to follow, it was replaced, or what was remembered of it is of no use for other steps.
     """
     if is_connect(spark):
         msg = "a stream needs a classic Spark session; over Spark Connect, its batches would run in another process"
@@ -76,9 +81,12 @@ def stream(
             msg = "the batch failed"
             raise RunError(msg) from error
 
+    rows = _source(spark, read) if isinstance(read, FileRead) else catalog.follow(read)
+    if shape is not None:
+        rows = nw.to_native(shape(nw.from_native(rows)))
     query = (
-        (_source(spark, read) if isinstance(read, FileRead) else catalog.follow(read))
-        .writeStream.foreachBatch(take)
+        rows.writeStream.foreachBatch(take)
+        .outputMode("complete" if whole else "append")
         .option("checkpointLocation", str(Path(checkpoint).absolute()))
         .trigger(availableNow=True)
         .start()
@@ -93,6 +101,9 @@ def stream(
             name = read.path if isinstance(read, FileRead) else ".".join(read.name)
             msg = f"rows of {name!r} were changed or removed, or it was replaced; a stream follows only what is added: "
             raise SourceError(f"{msg}a run with 'full_refresh' begins anew") from error
+        if _REMEMBERED.search(str(error)):
+            msg = "the steps are others than those for which the stream has remembered rows: a run with 'full_refresh'"
+            raise SourceError(f"{msg} begins anew") from error
         raise
 
 

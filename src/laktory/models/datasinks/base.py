@@ -21,8 +21,7 @@ __all__ = ["BaseDataSink"]
 
 _PLANNED_MODES = {
     "MERGE": "merging changes into a table",
-    "COMPLETE": "streaming writes",
-    "UPDATE": "streaming writes",
+    "UPDATE": "merging what a stream has changed into a table",
 }
 
 
@@ -32,7 +31,7 @@ def _mode(value: Any) -> Any:
     value = value.upper()
     if value in _PLANNED_MODES:
         message = f"mode {value!r} is not supported by this version of Laktory: {_PLANNED_MODES[value]}"
-        raise problem_error(message, valid=["OVERWRITE", "APPEND", "IGNORE", "ERROR"])
+        raise problem_error(message, valid=["OVERWRITE", "APPEND", "IGNORE", "ERROR", "COMPLETE"])
     return value
 
 
@@ -54,10 +53,11 @@ class BaseDataSink(PipelineChild):
     }
 
     mode: Annotated[
-        Literal["OVERWRITE", "APPEND", "IGNORE", "ERROR", "ERRORIFEXISTS"] | None, BeforeValidator(_mode)
+        Literal["OVERWRITE", "APPEND", "IGNORE", "ERROR", "ERRORIFEXISTS", "COMPLETE"] | None, BeforeValidator(_mode)
     ] = Field(
         default=None,
-        description="OVERWRITE (default) replaces, APPEND adds, IGNORE leaves what exists, ERROR refuses if it exists.",
+        description="OVERWRITE (default) replaces, APPEND adds, IGNORE leaves what exists, ERROR refuses if it exists; "
+        "of a stream APPEND (default) adds, COMPLETE replaces by the aggregate of all rows so far.",
     )
     is_quarantine: bool = Field(
         default=False, description="Receive the rows that rules with the action QUARANTINE have taken out."
